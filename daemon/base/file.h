@@ -1,0 +1,32 @@
+/*
+ * daemon/base/file.h - whole-file reads with a limit, and atomic replacement.
+ *
+ * Replace = write a temporary file beside the target, fsync it, rename over, fsync the directory.
+ * Layer: lowest. Thread: any.
+ */
+#ifndef FR_BASE_FILE_H
+#define FR_BASE_FILE_H
+
+#include <stddef.h>
+
+#include "daemon/base/err.h"
+#include "daemon/base/str.h"
+
+/**
+ * Read a regular file of at most max_bytes.
+ * @param out_data  NUL-terminated copy (NUL not counted), owned by the caller, fr_free().
+ * @errors FR_ENOTFOUND FR_ETOOLARGE FR_EIO FR_ENOMEM; `fault` names the path.
+ */
+FR_MUST_CHECK enum fr_err
+fr_file_read(const char *path, size_t max_bytes, char **out_data, size_t *out_n, struct fr_fault *fault);
+
+/** Replace `path` by the bytes; the old file stays on any failure. @errors FR_EIO FR_ENOMEM */
+FR_MUST_CHECK enum fr_err fr_file_replace(const char *path, struct fr_str data, struct fr_fault *fault);
+
+/** mkdir -p with mode 0755. */
+FR_MUST_CHECK enum fr_err fr_file_mkdirs(const char *path, struct fr_fault *fault);
+
+/** Remove a directory tree (files, links, directories; does not follow links). */
+FR_MUST_CHECK enum fr_err fr_file_remove_tree(const char *path, struct fr_fault *fault);
+
+#endif
