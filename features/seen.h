@@ -1,0 +1,91 @@
+/*
+ * features/seen.h - the bounded set of items a user has seen (repeat policy `forever`).
+ *
+ * The set is the newest `cap` of a list without repeats; the oldest falls out and is counted. The
+ * stored bytes are kept as they are and walked, new items are appended in the arena, so a batch that
+ * does not touch the set pays nothing. A cut remembers a position, so that a list scored later in the
+ * batch sees the set as it stood at its own event.
+ *
+ *   position:   0 ........ base_n ....... base_n + added_n
+ *               [ stored bytes ][ added in this batch ]
+ *   set at position s = list[max(0, s - cap) .. s)
+ *
+ * Record (MessagePack, one map, key `s:` of the user; see user_codec.h for the type rules):
+ *   {"v": 1, "x": items that fell out since the beginning, "s": [item id, ...] oldest first}
+ *
+ * Layer: features; includes daemon/base/ and features/ only.
+ */
+#ifndef FR_FEATURES_SEEN_H
+#define FR_FEATURES_SEEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/base/arena.h"
+#include "daemon/base/buf.h"
+#include "daemon/base/err.h"
+#include "daemon/base/hash.h"
+#include "daemon/base/str.h"
+
+/** Owner: the user it belongs to; zero-initialised is an empty set. Thread: one at a time. */
+struct fr_seen {
+    struct fr_str base;   /* the encoded strings of the stored record; borrowed */
+    uint32_t base_n;
+    struct fr_str *added; /* in the arena */
+    uint32_t added_n;
+    uint32_t added_cap;
+    uint64_t evicted; /* stored x */
+    uint32_t cap;     /* spec.seen_cap; 0 = switched off */
+    bool dirty;       /* the record must be written */
+};
+
+/** Membership test of one cut. Owner: the arena. */
+struct fr_seen_filter {
+    uint64_t *slot; /* open addressing, 0 = empty */
+    uint64_t mask;  /* slots - 1 */
+    uint32_t n;
+};
+
+/** Empty set. */
+void fr_seen_init(struct fr_seen *s, uint32_t cap);
+
+/**
+ * Take over a stored record (borrowed: it must live as long as `s`). An empty string is an empty set.
+ * @errors FR_ECORRUPT: `s` untouched, `fault` says where
+ */
+FR_MUST_CHECK enum fr_err
+fr_seen_decode(struct fr_seen *s, uint32_t cap, struct fr_str record, struct fr_fault *fault);
+
+/** Append the record to `out`; the caller checks fr_buf_err(). */
+void fr_seen_encode(const struct fr_seen *s, struct fr_buf *out);
+
+/** Add an item that is not in it. `id` is copied. @errors FR_ENOMEM: unchanged */
+FR_MUST_CHECK enum fr_err
+fr_seen_add(struct fr_seen *s, struct fr_arena *ar, struct fr_str id, bool *out_added);
+
+/** Is `id` in the set now? O(set). */
+bool fr_seen_has(const struct fr_seen *s, struct fr_str id);
+
+/** Current position, for a cut. */
+static inline uint32_t fr_seen_position(const struct fr_seen *s)
+{
+    return s->base_n + s->added_n;
+}
+
+/** Size of the set at a position. */
+uint32_t fr_seen_size(const struct fr_seen *s, uint32_t position);
+
+/** Copy out the i-th oldest id of the set now (i < size): for readers and tests. O(i). */
+bool fr_seen_at(const struct fr_seen *s, uint32_t i, struct fr_str *out_id);
+
+/** Hash filter of the set as of `position`. @errors FR_ENOMEM */
+FR_MUST_CHECK enum fr_err fr_seen_filter_build(const struct fr_seen *s,
+                                               uint32_t position,
+                                               struct fr_hash_key key,
+                                               struct fr_arena *ar,
+                                               struct fr_seen_filter *out);
+
+/** `item` = fr_id_hash() of the id. @thread any reader */
+bool fr_seen_filter_has(const struct fr_seen_filter *f, uint64_t item);
+
+#endif
