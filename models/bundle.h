@@ -1,0 +1,85 @@
+/*
+ * models/bundle.h - the bundle directory: manifest.json and weights.safetensors.
+ *
+ *   DIR/manifest.json         schema "freshet.bundle.v1": kind, name, version, parent, created_ms,
+ *                             schema_hash, fields (with normalisers), config (hyper-parameters),
+ *                             weights {file, bytes, crc32}, metrics, selftest [{cells, expected}]
+ *   DIR/weights.safetensors   the model's tensors; vocab.<table> U64 (rows) the keys of each row
+ *
+ * Reading checks: manifest size and syntax, every member's type and range, no unknown schema, a
+ * weights name without any path in it, a regular file of the stated size and CRC, every tensor.
+ * Layer: daemon/base/ and models/. Callers outside models/ use models/model.h.
+ */
+#ifndef FR_MODELS_BUNDLE_H
+#define FR_MODELS_BUNDLE_H
+
+#include "daemon/base/arena.h"
+#include "daemon/base/err.h"
+#include "daemon/base/field.h"
+#include "daemon/base/json.h"
+#include "models/encoder.h"
+#include "models/model.h"
+#include "models/tensor.h"
+
+#define FR_BUNDLE_SCHEMA "freshet.bundle.v1"
+#define FR_BUNDLE_MAX_MANIFEST (4u << 20)
+#define FR_BUNDLE_MAX_WEIGHTS ((size_t)16 << 30)
+#define FR_BUNDLE_MAX_CASES 4
+#define FR_BUNDLE_MAX_CANDIDATES 8
+
+/** One self-test: cells and the logits they must give. Owner: the bundle's arena. */
+struct fr_bundle_case {
+    struct fr_model_case c;
+    const float *expected; /* (c.n) */
+};
+
+/** A bundle read and checked, before a model is built of it. Owner: fr_bundle_free(). */
+struct fr_bundle {
+    struct fr_arena *ar;
+    char *weights_file; /* bytes of the weights file */
+    struct fr_model_info info;
+    struct fr_encoder *enc; /* with vocabularies and normalisers; the model takes it */
+    const struct fr_json *config;
+    struct fr_tensor *tensor;
+    int n_tensors;
+    struct fr_bundle_case cases[FR_BUNDLE_MAX_CASES];
+    int n_cases;
+};
+
+/** @errors see fr_model_load(). */
+FR_MUST_CHECK enum fr_err fr_bundle_read(const char *dir,
+                                         const struct fr_field_set *fs,
+                                         struct fr_bundle **out_b,
+                                         struct fr_fault *fault);
+void fr_bundle_free(struct fr_bundle *b);
+
+/**
+ * Read the manifest alone (all but files): what fuzz_bundle.c calls.
+ * @param out_weights  name, size and CRC of the weights file, checked for path tricks.
+ */
+struct fr_bundle_weights {
+    char file[64];
+    uint64_t bytes;
+    uint32_t crc32;
+};
+FR_MUST_CHECK enum fr_err fr_bundle_parse_manifest(struct fr_bundle *b,
+                                                   struct fr_str text,
+                                                   const struct fr_field_set *fs,
+                                                   struct fr_bundle_weights *out_weights,
+                                                   struct fr_fault *fault);
+
+/** Everything a bundle holds, for writing. All borrowed. */
+struct fr_bundle_parts {
+    enum fr_model_kind kind;
+    const struct fr_model_meta *meta;
+    const struct fr_encoder *enc;
+    struct fr_str config_json; /* one JSON object */
+    const struct fr_tensor *tensor;
+    int n_tensors; /* vocabularies are added by the writer */
+    const struct fr_bundle_case *cases;
+    int n_cases;
+};
+FR_MUST_CHECK enum fr_err
+fr_bundle_write(const struct fr_bundle_parts *parts, const char *dir, struct fr_fault *fault);
+
+#endif

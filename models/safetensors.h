@@ -1,0 +1,47 @@
+/*
+ * models/safetensors.h - read and write the safetensors format; every byte is hostile.
+ *
+ *   8 bytes  N, little-endian u64
+ *   N bytes  JSON: {"name": {"dtype":"F32","shape":[r,c],"data_offsets":[a,b]}, ...,
+ * "__metadata__":{}} rest     data; a..b relative to its start; tensors cover it without gap or
+ * overlap
+ *
+ * Accepted types: F32, I32, I64, U64; 1 to 4 dimensions. Every F32 value must be finite.
+ * Layer: daemon/base/ and models/tensor.h.
+ */
+#ifndef FR_MODELS_SAFETENSORS_H
+#define FR_MODELS_SAFETENSORS_H
+
+#include <stddef.h>
+
+#include "daemon/base/arena.h"
+#include "daemon/base/buf.h"
+#include "daemon/base/err.h"
+#include "daemon/base/str.h"
+#include "models/tensor.h"
+
+#define FR_ST_MAX_HEADER (1u << 20)
+#define FR_ST_MAX_TENSORS 4096
+
+/**
+ * Parse a whole file.
+ * @param file    the bytes, 8-aligned as fr_malloc_array() gives them; borrowed, outlives the
+ * tensors.
+ * @param ar      for the header and the array of tensors.
+ * @param out_t   in file order, `data` into `file`, or into `ar` where the file's offset is not
+ *                aligned for the type.
+ * @errors FR_ESYNTAX FR_ESCHEMA FR_EMISMATCH (type) FR_ERANGE (offsets) FR_EDUPLICATE FR_EOVERFLOW
+ *         FR_ETOOLARGE FR_ENONFINITE FR_ENOMEM; the fault names the tensor and the reason.
+ */
+FR_MUST_CHECK enum fr_err fr_safetensors_parse(struct fr_str file,
+                                               struct fr_arena *ar,
+                                               struct fr_tensor **out_t,
+                                               int *out_n,
+                                               struct fr_fault *fault);
+
+/** Append header (padded with spaces so that data is 8-aligned) and data to `out`.
+ *  @errors FR_EINVAL (names, dims) FR_ENONFINITE FR_ENOMEM */
+FR_MUST_CHECK enum fr_err
+fr_safetensors_write(const struct fr_tensor *t, int n, struct fr_buf *out);
+
+#endif

@@ -1,0 +1,46 @@
+/*
+ * models/train/train.h - what the two trainers share: settings, items, status.
+ *
+ * A caller (the stream trainer, a benchmark, a test) hands over cells; the trainer grows its
+ * vocabularies, takes gradient steps and writes a bundle:
+ *
+ *   new -> observe(batch)*  [counts ids, fits normalisers] -> step(batch)* -> finish(dir)
+ *
+ * Without observe(), the first step observes its own batch. Same settings, same calls, same
+ * `threads` = same bits. Layer: daemon/base/ and models/.
+ */
+#ifndef FR_MODELS_TRAIN_TRAIN_H
+#define FR_MODELS_TRAIN_TRAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/base/err.h"
+#include "daemon/base/field.h"
+
+/** Start from fr_train_options_default(). */
+struct fr_train_options {
+    uint64_t seed;
+    int threads;             /* >= 1 */
+    float lr;                /* Adam step size */
+    float lr_dense;          /* of the dense layers; 0 = lr */
+    float beta1, beta2, eps; /* Adam: .9 .999 1e-8 */
+    float l2_embedding;      /* lambda of lambda/2 ||row||^2, on the rows a step touches */
+    float l2_dense;
+    float id_dropout;  /* probability that an ID slot becomes the unknown row in a step, [0, 1) */
+    float clip_norm;   /* global norm of the dense gradients; 0 = off */
+    float init_std;    /* of new embedding rows */
+    uint32_t admit;    /* an id gets a row when seen this often */
+    uint32_t max_rows; /* hard cap of each vocabulary, unknown row included */
+    bool frozen_vocab; /* steps admit no new ids */
+};
+
+void fr_train_options_default(struct fr_train_options *o);
+
+/** Items as cells: row i at cells + i * n_cells[ITEM]. May differ from step to step. */
+struct fr_train_items {
+    const struct fr_cell *cells;
+    uint32_t n;
+};
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * models/train/train_two_tower.h - training of the Two-Tower model by sampled softmax.
+ *
+ * Loss:   mean over examples of -log softmax over the candidates of the step:
+ *         logit(i, j) = u_i . v_j / tau - log q_j
+ *         Candidates are the distinct items of the batch plus `negatives` uniform ones; distinct,
+ * so an accidental hit (another example's positive that is mine too) cannot be a negative. q_j = 1
+ * / B_j + negatives / n_items, where B_j is the average number of steps between two appearances of
+ * item j (Yi et al. 2019: B <- (1 - a) B + a (t - A); A <- t; p = 1 / B), new items B = number of
+ * items. full_softmax: all items are candidates, no correction. Layer:  daemon/base/ and models/.
+ */
+#ifndef FR_MODELS_TRAIN_TRAIN_TWO_TOWER_H
+#define FR_MODELS_TRAIN_TRAIN_TWO_TOWER_H
+
+#include "models/model.h"
+#include "models/train/train.h"
+#include "models/two_tower.h"
+
+struct fr_train_two_tower;
+
+/** One step's examples, in time order. Pointers are borrowed for the call. */
+struct fr_two_tower_batch {
+    int n;
+    const struct fr_cell *const *user;    /* n rows of n_cells[USER] */
+    const struct fr_cell *const *context; /* n rows of n_cells[CONTEXT]; NULL if the set has none */
+    const uint32_t *item;                 /* positive: index into `items` */
+    const float *weight;                  /* NULL = 1 */
+    struct fr_train_items items;
+};
+
+struct fr_two_tower_train_config {
+    struct fr_train_options opt;
+    struct fr_two_tower_config model;
+    const char *const *fields; /* names; NULL = all of user, context and item */
+    int n_fields;
+    int negatives;     /* uniform items added to each step's candidates */
+    bool full_softmax; /* all items are candidates; for catalogues up to some 10 k */
+    float logq_alpha;  /* step-gap estimator's rate, e.g. .01 */
+    bool logq;         /* apply the correction (not with full_softmax) */
+};
+
+/** Settings that are a good start: E = D = 64, one hidden layer, tau .1, skip, Adam 2e-3. */
+void fr_two_tower_train_config_default(struct fr_two_tower_train_config *c);
+
+/** @param fs borrowed for the call. @errors FR_EINVAL FR_ENOTFOUND FR_ENOMEM */
+FR_MUST_CHECK enum fr_err fr_train_two_tower_new(const struct fr_two_tower_train_config *cfg,
+                                                 const struct fr_field_set *fs,
+                                                 struct fr_train_two_tower **out_tr,
+                                                 struct fr_fault *fault);
+void fr_train_two_tower_free(struct fr_train_two_tower *tr);
+
+/** Count ids and take numeric values of a batch, before the first step. @errors FR_ESTATE after it
+ */
+FR_MUST_CHECK enum fr_err fr_train_two_tower_observe(struct fr_train_two_tower *tr,
+                                                     const struct fr_two_tower_batch *b);
+/**
+ * One gradient step.
+ * @param out_loss  nullable; mean loss of the batch before the step.
+ * @errors FR_EINVAL an item index is out of range; FR_ENONFINITE: the step was not applied;
+ * FR_ENOMEM
+ */
+FR_MUST_CHECK enum fr_err fr_train_two_tower_step(struct fr_train_two_tower *tr,
+                                                  const struct fr_two_tower_batch *b,
+                                                  double *out_loss);
+/** A model of the current weights (a copy); the caller owns it. */
+FR_MUST_CHECK enum fr_err fr_train_two_tower_model(const struct fr_train_two_tower *tr,
+                                                   struct fr_model **out_m,
+                                                   struct fr_fault *fault);
+/** Write a bundle; the self-test uses `cases` (1..4). The trainer can go on after that. */
+FR_MUST_CHECK enum fr_err fr_train_two_tower_finish(const struct fr_train_two_tower *tr,
+                                                    const struct fr_model_meta *meta,
+                                                    const struct fr_model_case *cases,
+                                                    int n_cases,
+                                                    const char *dir,
+                                                    struct fr_fault *fault);
+/** Change the step size (schedules). */
+void fr_train_two_tower_set_lr(struct fr_train_two_tower *tr, float lr);
+/** Steps taken. */
+uint64_t fr_train_two_tower_steps(const struct fr_train_two_tower *tr);
+
+#endif
