@@ -27,7 +27,7 @@ FR_MUST_CHECK enum fr_err fr_cpu_check(struct fr_fault *fault);
 
 const char *fr_cpu_level_name(enum fr_cpu_level l);
 
-/** OPENBLAS_CORETYPE that fits the detected processor ("SkylakeX", "Haswell", ...); NULL = leave it. */
+/** OPENBLAS_CORETYPE that fits the detected processor ("SkylakeX", "Haswell", ...), NULL = leave it. */
 const char *fr_cpu_openblas_core(void);
 
 #endif
