@@ -2,7 +2,7 @@
  * features/row.h - rows: what the models read, live, in replay and in training alike.
  *
  * A trigger's row is cut right after its own event is applied and before the next one (DESIGN 1,
- * rule 2): user, context, history and the position of the seen set are copied into the arena. Item
+ * rule 2): user, context, history and the seen set are copied into the arena. Item
  * cells come from the catalogue and the current generation of statistics, cross cells from both.
  *
  *   cut   = fr_row_cut(user, event)              one per trigger        USER + CONTEXT cells
@@ -43,8 +43,7 @@ struct fr_cut {
     struct fr_cut_item *history;   /* newest first, all types */
     uint32_t n_history;
     uint64_t n_events;        /* 0 = cold user */
-    const struct fr_seen *seen; /* the batch's seen set; read it as of seen_position */
-    uint32_t seen_position;
+    struct fr_seen seen;      /* the seen set as it stood */
 };
 
 /** Context of a row. */

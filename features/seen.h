@@ -3,12 +3,11 @@
  *
  * The set is the newest `cap` of a list without repeats; the oldest falls out and is counted. The
  * stored bytes are kept as they are and walked, new items are appended in the arena, so a batch that
- * does not touch the set pays nothing. A cut remembers a position, so that a list scored later in the
- * batch sees the set as it stood at its own event.
+ * does not touch the set pays nothing. Nothing that a struct fr_seen refers to is ever changed in
+ * place, so a copy of the struct is the set as it stood: that is what a cut keeps.
  *
- *   position:   0 ........ base_n ....... base_n + added_n
- *               [ stored bytes ][ added in this batch ]
- *   set at position s = list[max(0, s - cap) .. s)
+ *   list = [ stored bytes: base_n strings ][ added in this batch: added_n ], oldest first
+ *   set  = the last `cap` of the list
  *
  * Record (MessagePack, one map, key `s:` of the user; see user_codec.h for the type rules):
  *   {"v": 1, "x": items that fell out since the beginning, "s": [item id, ...] oldest first}
@@ -27,6 +26,8 @@
 #include "daemon/base/hash.h"
 #include "daemon/base/str.h"
 
+#define FR_MAX_SEEN_STORED 65536 /* items in a record; more is corrupt */
+
 /** Owner: the user it belongs to; zero-initialised is an empty set. Thread: one at a time. */
 struct fr_seen {
     struct fr_str base;   /* the encoded strings of the stored record; borrowed */
@@ -39,7 +40,7 @@ struct fr_seen {
     bool dirty;       /* the record must be written */
 };
 
-/** Membership test of one cut. Owner: the arena. */
+/** Membership test by keyed hash. Owner: the arena. Immutable. */
 struct fr_seen_filter {
     uint64_t *slot; /* open addressing, 0 = empty */
     uint64_t mask;  /* slots - 1 */
@@ -48,6 +49,9 @@ struct fr_seen_filter {
 
 /** Empty set. */
 void fr_seen_init(struct fr_seen *s, uint32_t cap);
+
+/** Forget everything; the record must be written. Copies keep what they had. */
+void fr_seen_clear(struct fr_seen *s);
 
 /**
  * Take over a stored record (borrowed: it must live as long as `s`). An empty string is an empty set.
@@ -63,24 +67,17 @@ void fr_seen_encode(const struct fr_seen *s, struct fr_buf *out);
 FR_MUST_CHECK enum fr_err
 fr_seen_add(struct fr_seen *s, struct fr_arena *ar, struct fr_str id, bool *out_added);
 
-/** Is `id` in the set now? O(set). */
+/** Is `id` in the set? O(set). */
 bool fr_seen_has(const struct fr_seen *s, struct fr_str id);
 
-/** Current position, for a cut. */
-static inline uint32_t fr_seen_position(const struct fr_seen *s)
-{
-    return s->base_n + s->added_n;
-}
+/** Number of items in the set. */
+uint32_t fr_seen_size(const struct fr_seen *s);
 
-/** Size of the set at a position. */
-uint32_t fr_seen_size(const struct fr_seen *s, uint32_t position);
-
-/** Copy out the i-th oldest id of the set now (i < size): for readers and tests. O(i). */
+/** The i-th oldest id of the set; false when i >= size. For readers and tests. O(i). */
 bool fr_seen_at(const struct fr_seen *s, uint32_t i, struct fr_str *out_id);
 
-/** Hash filter of the set as of `position`. @errors FR_ENOMEM */
+/** Hash filter of the set. @errors FR_ENOMEM */
 FR_MUST_CHECK enum fr_err fr_seen_filter_build(const struct fr_seen *s,
-                                               uint32_t position,
                                                struct fr_hash_key key,
                                                struct fr_arena *ar,
                                                struct fr_seen_filter *out);

@@ -47,6 +47,7 @@
 #include "daemon/base/hash.h"
 #include "daemon/base/str.h"
 #include "features/event.h"
+#include "features/spec_default.h"
 
 #define FR_HALF_LIVES 2
 #define FR_MAX_HISTORY 200
@@ -162,13 +163,6 @@ struct fr_spec {
     int column_feat[FR_MAX_FIELDS]; /* item statistics column -> feature */
     int n_columns;
 };
-
-/** Shipped defaults: event types view, click, purchase, like, rating, skip, impression, impressions
- *  and fr_spec_default_lines(); an empty hash secret. @thread any */
-void fr_spec_input_default(struct fr_spec_input *in);
-
-/** The shipped declaration: what the config file shows. Static storage. @thread any */
-const char *const *fr_spec_default_lines(int *out_n);
 
 /**
  * Check and compile. A refusal names line, column and the nearest known name, e.g.

@@ -100,7 +100,7 @@ bool fr_user_trigger(const struct fr_spec *spec,
  *  trigger stay. Readers call it before they look; fr_user_apply() does it itself. */
 bool fr_user_expire(const struct fr_spec *spec, struct fr_user *u, int64_t now_ms);
 
-/** Decayed count over the types of a mask, as of t. */
+/** Decayed count over the types of a mask, as of t; t earlier than last_ts is taken as last_ts. */
 double fr_user_count(const struct fr_spec *spec,
                      const struct fr_user *u,
                      uint32_t types,

@@ -14,7 +14,8 @@
  *   "hl"  [int]           H = 2 half-lives, ms, > 0
  *   "L"   [int]           H landmarks, ms, one per half-life; each a multiple of it
  *   "c"   [number]        T*H forward-decayed weights, type-major, half-life-minor:
- *                           c[t*H + k]; value at time x = c * 2^(-(x - L[k]) / hl[k])
+ *                           c[t*H + k]; value at time x = c * 2^(-(x - L[k]) / hl[k]),
+ *                           where x earlier than "l" is taken as "l"
  *   "r"   [int]           T times of the newest event of the type, ms; 0 = never
  *   "h"   [str,int,int]*  history, newest first, flat: item id, index into "ty", event time in ms
  *   "d"   [int]           dedup ring, newest last: low 53 bits of the keyed hash of the event_id
