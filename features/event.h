@@ -16,6 +16,7 @@
 #define FR_ID_MAX 128          /* bytes of an id; the codec refuses longer and empty ones */
 #define FR_MAX_EVENT_TYPES 16  /* of one configuration */
 #define FR_MAX_IMPRESSIONS 256 /* items of one `impressions` event */
+#define FR_TS_MAX (INT64_C(1) << 53) /* largest time; the codec refuses later ones */
 #define FR_KEY53_MASK ((UINT64_C(1) << 53) - 1)
 
 /** One item of an `impressions` event. */
@@ -40,7 +41,7 @@ struct fr_event {
     uint64_t item;
     uint64_t event_key; /* 53 bits of the keyed hash of event_id, for the dedup ring; never 0 */
     int32_t type;       /* index into the spec's event types */
-    int64_t ts;         /* event time, ms since the epoch, >= 0 */
+    int64_t ts;         /* event time, ms since the epoch, 0..FR_TS_MAX */
     bool has_value;
     double value;     /* finite; 0 without has_value */
     int32_t position; /* >= 0; -1 = not given */

@@ -178,24 +178,6 @@ double fr_log1p(double x)
     return fr_log(u) * (x / (u - 1.0));
 }
 
-double fr_decay_up(int64_t t_ms, int64_t landmark_ms, int64_t half_life_ms)
-{
-    return fr_exp2((double)(t_ms - landmark_ms) / (double)half_life_ms);
-}
-
-double fr_decay_down(int64_t t_ms, int64_t landmark_ms, int64_t half_life_ms)
-{
-    return fr_exp2((double)(landmark_ms - t_ms) / (double)half_life_ms);
-}
-
-int64_t fr_decay_landmark(int64_t t_ms, int64_t half_life_ms)
-{
-    int64_t q = t_ms / half_life_ms;
-    if (t_ms % half_life_ms < 0)
-        q--;
-    return q * half_life_ms;
-}
-
 uint32_t fr_log_bucket(double v, uint32_t per_octave, uint32_t n)
 {
     if (!(v >= 0) || n < 2)

@@ -23,15 +23,6 @@ double fr_log1p(double x);
 /** x * 2^k, exact except where the result is subnormal or overflows. */
 double fr_scale2(double x, int64_t k);
 
-/** Forward-decay weight 2^((t - landmark) / half_life). half_life > 0. */
-double fr_decay_up(int64_t t_ms, int64_t landmark_ms, int64_t half_life_ms);
-
-/** 2^(-(t - landmark) / half_life): multiply a forward-decayed sum to get its value at t. */
-double fr_decay_down(int64_t t_ms, int64_t landmark_ms, int64_t half_life_ms);
-
-/** Landmark grid: the newest multiple of half_life that is <= t (also for negative t). */
-int64_t fr_decay_landmark(int64_t t_ms, int64_t half_life_ms);
-
 /**
  * Logarithmic bucket of v >= 0 with `per_octave` buckets for each doubling of 1 + v:
  * 1 + floor(per_octave * log2(1 + v)), at most n - 1; v < 0 or NaN is 0 (unknown).

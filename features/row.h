@@ -43,7 +43,7 @@ struct fr_cut {
     struct fr_cut_item *history;   /* newest first, all types */
     uint32_t n_history;
     uint64_t n_events;        /* 0 = cold user */
-    struct fr_seen seen;      /* the seen set as it stood */
+    struct fr_seen seen;      /* the seen set as it stood: fr_seen_filter_build() for `forever` */
 };
 
 /** Context of a row. */
@@ -107,9 +107,6 @@ FR_MUST_CHECK enum fr_err fr_cross_init(const struct fr_spec *spec,
 
 /** CROSS cells of one candidate; out: n_cells[CROSS]. Does not allocate. */
 void fr_row_cross(const struct fr_cross *cx, const struct fr_candidate *cand, struct fr_cell *out);
-
-/** Was the item in the seen set at the cut? False without a seen set. */
-bool fr_cross_seen(const struct fr_cross *cx, uint64_t item);
 
 /** Hash that covers all cells of a row group: for tests, examples and determinism checks. */
 uint64_t fr_cells_hash(const struct fr_cell *c, uint32_t n);

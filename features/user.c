@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "features/fmath.h"
+#include "features/decay.h"
 
 enum fr_err fr_user_new(const struct fr_spec *spec, struct fr_arena *ar, struct fr_user **out_user)
 {
@@ -44,24 +44,6 @@ static void dedup_push(const struct fr_spec *spec, struct fr_user *u, uint64_t k
     u->dedup[u->dedup_n++] = key;
 }
 
-/* Move each landmark up to the grid point at or below t; multiplies by an exact power of two. */
-static void rebase(const struct fr_spec *spec, struct fr_user *u, int64_t t)
-{
-    for (int k = 0; k < FR_HALF_LIVES; k++) {
-        int64_t hl = spec->user_half_life_ms[k];
-        int64_t to = fr_decay_landmark(t, hl);
-        if (u->n == 0) {
-            u->landmark[k] = to;
-        } else if (to > u->landmark[k]) {
-            int64_t steps = (to - u->landmark[k]) / hl;
-            for (int i = 0; i < spec->n_types; i++)
-                if (u->c[i][k] != 0)
-                    u->c[i][k] = fr_scale2(u->c[i][k], -steps);
-            u->landmark[k] = to;
-        }
-    }
-}
-
 static void history_insert(const struct fr_spec *spec,
                            struct fr_user *u,
                            const struct fr_event *ev,
@@ -81,7 +63,8 @@ static void history_insert(const struct fr_spec *spec,
 static void count_event(const struct fr_spec *spec, struct fr_user *u, const struct fr_event *ev)
 {
     if (u->n == 0 || ev->ts > u->last_ts)
-        rebase(spec, u, ev->ts);
+        fr_decay_rebase(&u->c[0][0], spec->n_types, u->landmark, spec->user_half_life_ms, ev->ts,
+                        u->n == 0);
     for (int k = 0; k < FR_HALF_LIVES; k++)
         u->c[ev->type][k] += fr_decay_up(ev->ts, u->landmark[k], spec->user_half_life_ms[k]);
     if (u->n == 0 || ev->ts < u->first_ts)
@@ -130,7 +113,7 @@ enum fr_err fr_user_apply(const struct fr_spec *spec,
     struct fr_applied done = {FR_APPLIED, false, false, false};
     struct fr_str id = {NULL, 0};
 
-    if (ev->type < 0 || ev->type >= spec->n_types)
+    if (ev->type < 0 || ev->type >= spec->n_types || ev->ts < 0 || ev->ts > FR_TS_MAX)
         return FR_EINVAL;
     if (offset <= u->applied) {
         out->result = FR_APPLY_BELOW;

@@ -78,7 +78,7 @@ fr_user_check_time(const struct fr_spec *spec, int64_t event_ts, int64_t now_ms)
 /**
  * Apply one event. An `impressions` event counts once, whatever its list holds.
  * @param offset  of the record in its partition, >= 0.
- * @errors FR_ENOMEM (the user is unchanged), FR_EINVAL (type out of range)
+ * @errors FR_ENOMEM (the user is unchanged), FR_EINVAL (type or ts out of range)
  */
 FR_MUST_CHECK enum fr_err fr_user_apply(const struct fr_spec *spec,
                                         struct fr_user *u,
