@@ -61,7 +61,7 @@ struct fr_candidate {
     uint64_t item; /* keyed hash */
     float score;   /* retrieval score; 0 without has_score */
     bool has_score;
-    uint8_t source;                  /* enum fr_source that named it first */
+    uint8_t source;                  /* enum fr_cand_source that named it first */
     uint16_t rank[FR_SOURCE_COUNT]; /* 1 = best; 0 = this source did not name it */
 };
 

@@ -76,8 +76,8 @@ enum fr_kind {
     FR_KIND_COUNT
 };
 
-/** Where a candidate comes from; the label in lineage and metrics is fr_source_name(). */
-enum fr_source { FR_SOURCE_INDEX, FR_SOURCE_POPULAR, FR_SOURCE_HISTORY, FR_SOURCE_REQUEST, FR_SOURCE_COUNT };
+/** Where a candidate comes from; the label in lineage and metrics is fr_cand_source_name(). */
+enum fr_cand_source { FR_SOURCE_INDEX, FR_SOURCE_POPULAR, FR_SOURCE_HISTORY, FR_SOURCE_REQUEST, FR_SOURCE_COUNT };
 
 enum fr_context_field { FR_CONTEXT_HOUR, FR_CONTEXT_WEEKDAY, FR_CONTEXT_TYPE, FR_CONTEXT_DEVICE };
 enum fr_attribute { FR_ATTR_CATEGORY, FR_ATTR_BRAND, FR_ATTR_PRICE, FR_ATTR_TAGS };
@@ -187,7 +187,7 @@ double fr_spec_positive(const struct fr_spec *spec, const struct fr_event *ev);
 bool fr_spec_field_static(const struct fr_spec *spec, int field);
 
 /** "index", "popular", "history", "request". */
-const char *fr_source_name(enum fr_source s);
+const char *fr_cand_source_name(enum fr_cand_source s);
 const char *fr_kind_name(enum fr_kind k);
 
 /** `1500`, `90s`, `5m`, `1h`, `7d` to ms (a bare number is ms). @errors FR_ESYNTAX FR_ERANGE */

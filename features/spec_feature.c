@@ -70,7 +70,7 @@ static const char *const attribute_names[] = {"category", "brand", "price", "tag
 static const char *const history_names[] = {"position", "age"};
 static const char *const source_names[FR_SOURCE_COUNT] = {"index", "popular", "history", "request"};
 
-const char *fr_source_name(enum fr_source s)
+const char *fr_cand_source_name(enum fr_cand_source s)
 {
     return (unsigned)s < FR_SOURCE_COUNT ? source_names[s] : "unknown";
 }
