@@ -18,7 +18,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "daemon/base/buf.h"
 #include "daemon/base/err.h"
 #include "daemon/base/field.h"
 #include "models/vocab.h"
@@ -99,9 +98,20 @@ FR_MUST_CHECK enum fr_err fr_encoder_encode_grow(struct fr_encoder *enc,
 /** Training: count the ids of a row and take its numeric values into the running moments. */
 FR_MUST_CHECK enum fr_err
 fr_encoder_observe(struct fr_encoder *enc, enum fr_entity e, const struct fr_cell *cells);
-/** Turn the running moments into mean and scale (scale 1 / max(std, 1e-3)). Fields without a value
- *  keep mean 0, scale 1. */
+/** Turn the running moments into mean and scale = 1 / std; a constant field gets scale 0 (it is
+ * always 0 then). Fields without a value keep mean 0, scale 1. */
 void fr_encoder_fit(struct fr_encoder *enc);
+
+/** True if every row of the group's slots is inside its table. @thread any */
+bool fr_encoder_rows_valid(const struct fr_encoder *enc,
+                           enum fr_entity e,
+                           const struct fr_slot *slots);
+
+/** Number of the model's fields of one entity. */
+static inline int fr_encoder_n_fields(const struct fr_encoder *enc, enum fr_entity e)
+{
+    return enc->first_field[e + 1] - enc->first_field[e];
+}
 
 /** Index of the field named `name` among the model's fields, or -1. */
 int fr_encoder_find(const struct fr_encoder *enc, const char *name);

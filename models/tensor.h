@@ -46,6 +46,16 @@ const struct fr_tensor *fr_tensor_find(const struct fr_tensor *t, int n, const c
 FR_MUST_CHECK enum fr_err fr_tensor_f32(
     struct fr_tensor *out, const char *name, uint64_t rows, uint64_t cols, const float *data);
 
+/** Data of tensor `name`, which must be F32, finite, of shape (rows, cols), or (rows) if cols is 0.
+ *  @errors FR_ENOTFOUND FR_EMISMATCH FR_ENONFINITE; the fault names the tensor. */
+FR_MUST_CHECK enum fr_err fr_tensor_require(const struct fr_tensor *t,
+                                            int n,
+                                            const char *name,
+                                            uint64_t rows,
+                                            uint64_t cols,
+                                            const float **out,
+                                            struct fr_fault *fault);
+
 /** Sum of a[i] * b[i]. @thread any */
 float fr_dot(const float *a, const float *b, size_t n);
 /** y[i] += alpha * x[i]; x and y do not overlap. @thread any */

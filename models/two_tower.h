@@ -7,9 +7,10 @@
  *         score = u . i / tau;  s = 1 if cfg.skip else 0
  *         Skip fields: fields of the id space `skip_table` (the history, and the item's own id);
  * with them the model starts as "weighted mean of the history's vectors" and learns the rest.
- *         Gates: per-position factors of a history field ("position-gated sum").
- * Source: Yi et al., RecSys 2019 (loss in train/); checked against tests/golden/two_tower_*.frg.
- * Layer:  daemon/base/ and models/. Most callers use models/model.h instead.
+ *         (The skip fields' embedding is the gated one.) Gates: per-position factors of a history
+ * field ("position-gated sum"). Source: Yi et al., RecSys 2019 (loss in train/); checked against
+ * tests/golden/two_tower_*.frg. Layer:  daemon/base/ and models/. Most callers use models/model.h
+ * instead.
  */
 #ifndef FR_MODELS_TWO_TOWER_H
 #define FR_MODELS_TWO_TOWER_H
@@ -30,6 +31,10 @@ struct fr_two_tower_config {
     bool gates;                         /* gates for every multi-slot field of skip_table */
     char skip_table[FR_ENC_TABLE_NAME]; /* id space of the items, e.g. "item" */
 };
+
+/** True if the field is of the id space cfg->skip_table (its embedding joins the tower's output).
+ */
+bool fr_two_tower_is_skip(const struct fr_two_tower_config *cfg, const struct fr_enc_field *ef);
 
 /**
  * Build the inference form.

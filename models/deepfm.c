@@ -1,0 +1,284 @@
+/*
+ * models/deepfm.c - DeepFM inference: the user's part once, candidates in chunks of 256 rows.
+ */
+#include "models/deepfm.h"
+
+#include <string.h>
+
+#include "daemon/base/alloc.h"
+#include "models/embed.h"
+#include "models/gemm.h"
+#include "models/model_priv.h"
+
+#define CHUNK FR_GEMM_PAD_ROWS
+
+/* Views into the model's tensors. */
+struct impl {
+    struct fr_deepfm_config cfg;
+    struct fr_embed em;
+    const float *lin[FR_MAX_FIELDS]; /* by table: (rows) */
+    float w0;
+    struct fr_mlp mlp;  /* n_layers 0 = none */
+    int n_user, n_cand; /* fields of user + context, of item + cross */
+};
+
+/* What one query computes once. */
+struct shared {
+    float *sum;    /* (D) sum of e_f over user and context fields */
+    float *hidden; /* (H1) bias + their part of the first layer */
+    float sq;      /* sum of ||e_f||^2 */
+    float lin;     /* w0 + their linear part */
+};
+
+static float linear_part(const struct fr_encoder *enc,
+                         const struct impl *d,
+                         enum fr_entity e,
+                         const struct fr_slot *slots)
+{
+    float s = 0;
+    for (int i = enc->first_field[e]; i < enc->first_field[e + 1]; i++)
+        s += fr_gather_dot(
+            d->lin[enc->field[i].table], slots + enc->field[i].slot0, enc->field[i].f.slots);
+    return s;
+}
+
+/* sum += each of the n fields, *sq += its square norm. */
+static void pair_sums(const float *x, int n, int dim, float *sum, float *sq)
+{
+    for (int f = 0; f < n; f++, x += dim) {
+        for (int k = 0; k < dim; k++)
+            sum[k] += x[k];
+        *sq += fr_dot(x, x, (size_t)dim);
+    }
+}
+
+static enum fr_err shared_part(const struct fr_model *m,
+                               const struct fr_rank_query *q,
+                               struct fr_arena *ar,
+                               struct shared *s)
+{
+    const struct impl *d = m->impl;
+    const struct fr_encoder *enc = m->enc;
+    int dim = d->cfg.dim;
+    int h1 = d->mlp.n_layers > 0 ? d->mlp.width[1] : 0;
+    float *x = fr_arena_array(ar, (size_t)d->n_user * (size_t)dim + 1, sizeof(*x));
+
+    s->sum = fr_arena_zarray(ar, (size_t)dim, sizeof(*s->sum));
+    s->hidden = fr_arena_array(ar, (size_t)h1 + 1, sizeof(*s->hidden));
+    if (x == NULL || s->sum == NULL || s->hidden == NULL)
+        return FR_ENOMEM;
+    fr_embed_group(enc, &d->em, FR_ENTITY_USER, q->user, x);
+    fr_embed_group(enc,
+                   &d->em,
+                   FR_ENTITY_CONTEXT,
+                   q->context,
+                   x + (size_t)fr_encoder_n_fields(enc, FR_ENTITY_USER) * (size_t)dim);
+    s->sq = 0;
+    pair_sums(x, d->n_user, dim, s->sum, &s->sq);
+    s->lin = d->w0 + linear_part(enc, d, FR_ENTITY_USER, q->user) +
+             linear_part(enc, d, FR_ENTITY_CONTEXT, q->context);
+    if (h1 > 0) {
+        int in = d->mlp.width[0], k = d->n_user * dim;
+        memcpy(s->hidden, d->mlp.bias[0], (size_t)h1 * sizeof(*s->hidden));
+        fr_gemm(false, true, 1, h1, k, 1, x, k > 0 ? k : 1, d->mlp.w[0], in, 1, s->hidden, h1);
+    }
+    return FR_OK;
+}
+
+/* Buffers of one chunk, reused for all. */
+struct chunk {
+    float *x;      /* (CHUNK, item and cross fields, D) */
+    float *hidden; /* (CHUNK, H1) */
+    float *mlp;    /* (CHUNK) */
+    float *sum;    /* (D) */
+};
+
+/* Gathers row i and writes its linear and pair part to *out. */
+static void gather_row(const struct fr_model *m,
+                       const struct fr_rank_query *q,
+                       const struct shared *s,
+                       int i,
+                       float *x,
+                       float *sum,
+                       float *out)
+{
+    const struct impl *d = m->impl;
+    const struct fr_encoder *enc = m->enc;
+    int dim = d->cfg.dim;
+    size_t sx = enc->n_slots[FR_ENTITY_CROSS];
+    const struct fr_slot *item = enc->n_slots[FR_ENTITY_ITEM] > 0 ? q->items[i] : NULL;
+    const struct fr_slot *cross = sx > 0 ? q->cross + (size_t)i * sx : NULL;
+    float sq = s->sq;
+
+    fr_embed_group(enc, &d->em, FR_ENTITY_ITEM, item, x);
+    fr_embed_group(enc,
+                   &d->em,
+                   FR_ENTITY_CROSS,
+                   cross,
+                   x + (size_t)fr_encoder_n_fields(enc, FR_ENTITY_ITEM) * (size_t)dim);
+    memcpy(sum, s->sum, (size_t)dim * sizeof(*sum));
+    pair_sums(x, d->n_cand, dim, sum, &sq);
+    *out = s->lin + linear_part(enc, d, FR_ENTITY_ITEM, item) +
+           linear_part(enc, d, FR_ENTITY_CROSS, cross) +
+           0.5f * (fr_dot(sum, sum, (size_t)dim) - sq);
+}
+
+/* MLP of `rows` gathered rows (a padded number in deterministic mode). */
+static enum fr_err mlp_part(const struct impl *d,
+                            const struct shared *s,
+                            const struct chunk *c,
+                            int rows,
+                            struct fr_arena *ar)
+{
+    int in = d->mlp.width[0], h1 = d->mlp.width[1];
+    int k = d->n_cand * d->cfg.dim, k0 = d->n_user * d->cfg.dim;
+
+    for (int i = 0; i < rows; i++)
+        memcpy(c->hidden + (size_t)i * (size_t)h1, s->hidden, (size_t)h1 * sizeof(*c->hidden));
+    fr_gemm(
+        false, true, rows, h1, k, 1, c->x, k > 0 ? k : 1, d->mlp.w[0] + k0, in, 1, c->hidden, h1);
+    fr_nn_relu(c->hidden, (size_t)rows * (size_t)h1);
+    return fr_mlp_forward(&d->mlp, 1, c->hidden, rows, ar, c->mlp);
+}
+
+static enum fr_err rank(const struct fr_model *m,
+                        const struct fr_rank_query *q,
+                        unsigned flags,
+                        struct fr_arena *ar,
+                        float *out)
+{
+    const struct impl *d = m->impl;
+    size_t kx = (size_t)d->n_cand * (size_t)d->cfg.dim;
+    bool fixed = (flags & FR_SCORE_DETERMINISTIC) != 0;
+    int cap = fixed || q->n > CHUNK ? CHUNK : q->n;
+    size_t h1 = d->mlp.n_layers > 0 ? (size_t)d->mlp.width[1] : 0;
+    struct shared s;
+    struct chunk c;
+    enum fr_err e = shared_part(m, q, ar, &s);
+
+    if (e != FR_OK)
+        return e;
+    c.x = fr_arena_array(ar, (size_t)cap * kx + 1, sizeof(float));
+    c.hidden = fr_arena_array(ar, (size_t)cap * h1 + 1, sizeof(float));
+    c.mlp = fr_arena_array(ar, (size_t)cap, sizeof(float));
+    c.sum = fr_arena_array(ar, (size_t)d->cfg.dim, sizeof(float));
+    if (c.x == NULL || c.hidden == NULL || c.mlp == NULL || c.sum == NULL)
+        return FR_ENOMEM;
+    for (int at = 0; at < q->n; at += cap) {
+        int rows = q->n - at < cap ? q->n - at : cap;
+        int padded = fixed ? cap : rows;
+        for (int i = 0; i < rows; i++)
+            gather_row(m, q, &s, at + i, c.x + (size_t)i * kx, c.sum, &out[at + i]);
+        if (d->mlp.n_layers == 0)
+            continue;
+        memset(c.x + (size_t)rows * kx, 0, (size_t)(padded - rows) * kx * sizeof(float));
+        if ((e = mlp_part(d, &s, &c, padded, ar)) != FR_OK)
+            return e;
+        for (int i = 0; i < rows; i++)
+            out[at + i] += c.mlp[i];
+    }
+    return FR_OK;
+}
+
+/* ---- construction ---- */
+
+static enum fr_err bind(struct fr_model *m,
+                        const struct fr_encoder *enc,
+                        const struct fr_deepfm_config *cfg,
+                        struct fr_fault *fault)
+{
+    struct impl *d = m->impl;
+    int width[FR_MLP_MAX_LAYERS + 1];
+    const float *w0 = NULL;
+    enum fr_err e;
+
+    d->cfg = *cfg;
+    d->em.dim = cfg->dim;
+    d->n_user =
+        fr_encoder_n_fields(enc, FR_ENTITY_USER) + fr_encoder_n_fields(enc, FR_ENTITY_CONTEXT);
+    d->n_cand = enc->n_fields - d->n_user;
+    width[0] = enc->n_fields * cfg->dim;
+    memcpy(width + 1, cfg->hidden, (size_t)cfg->n_hidden * sizeof(*width));
+    width[cfg->n_hidden + 1] = 1;
+    if ((e = fr_tensor_require(m->tensor, m->n_tensors, "bias", 1, 0, &w0, fault)) != FR_OK ||
+        (e = fr_model_bind_tables(m, enc, "embedding", cfg->dim, d->em.v, fault)) != FR_OK ||
+        (e = fr_model_bind_tables(m, enc, "linear", 1, d->lin, fault)) != FR_OK)
+        return e;
+    d->w0 = *w0;
+    int layers = cfg->n_hidden > 0 ? cfg->n_hidden + 1 : 0;
+    if (layers > 0 &&
+        (e = fr_mlp_bind(&d->mlp, "mlp", width, layers, false, m->tensor, m->n_tensors, fault)) !=
+            FR_OK)
+        return e;
+    int expect = 1 + 2 * enc->n_tables + 2 * layers;
+    if (m->n_tensors != expect)
+        return fr_fault(
+            fault, FR_EMISMATCH, "deepfm needs %d tensors, %d are there", expect, m->n_tensors);
+    return FR_OK;
+}
+
+enum fr_err fr_deepfm_new(struct fr_encoder **take_enc,
+                          const struct fr_deepfm_config *cfg,
+                          const struct fr_tensor *t,
+                          int n,
+                          struct fr_model **out_m,
+                          struct fr_fault *fault)
+{
+    struct fr_model *m = NULL;
+    enum fr_err e;
+
+    if (cfg->dim < 1 || cfg->dim > 512 || cfg->n_hidden < 0 ||
+        cfg->n_hidden > FR_MLP_MAX_LAYERS - 1)
+        return fr_fault(fault, FR_EINVAL, "deepfm: dim or number of layers out of range");
+    for (int i = 0; i < cfg->n_hidden; i++)
+        if (cfg->hidden[i] < 1 || cfg->hidden[i] > FR_NN_MAX_WIDTH)
+            return fr_fault(fault, FR_EINVAL, "deepfm: hidden[%d] out of range", i);
+    if ((e = fr_model_frame(FR_MODEL_DEEPFM, *take_enc, t, n, &m, fault)) != FR_OK)
+        return e;
+    m->impl = fr_calloc(1, sizeof(struct impl));
+    e = m->impl == NULL ? fr_fault(fault, FR_ENOMEM, "deepfm: out of memory")
+                        : bind(m, *take_enc, cfg, fault);
+    if (e != FR_OK) {
+        fr_model_free(m);
+        return e;
+    }
+    m->enc = *take_enc;
+    *take_enc = NULL;
+    *out_m = m;
+    return FR_OK;
+}
+
+static enum fr_err load(struct fr_encoder **take_enc,
+                        const struct fr_json *config,
+                        const struct fr_tensor *t,
+                        int n,
+                        struct fr_model **out_m,
+                        struct fr_fault *fault)
+{
+    struct fr_deepfm_config cfg = {0};
+    enum fr_err e = fr_model_config_int(config, "dim", 1, 512, &cfg.dim, fault);
+    if (e == FR_OK)
+        e = fr_model_config_hidden(config, FR_MLP_MAX_LAYERS - 1, cfg.hidden, &cfg.n_hidden, fault);
+    return e == FR_OK ? fr_deepfm_new(take_enc, &cfg, t, n, out_m, fault) : e;
+}
+
+static void describe(const struct fr_model *m, struct fr_jsonw *w)
+{
+    const struct impl *d = m->impl;
+    fr_jsonw_key(w, "dim");
+    fr_jsonw_i64(w, d->cfg.dim);
+    fr_jsonw_key(w, "hidden");
+    fr_jsonw_array(w);
+    for (int i = 0; i < d->cfg.n_hidden; i++)
+        fr_jsonw_i64(w, d->cfg.hidden[i]);
+    fr_jsonw_end(w, ']');
+}
+
+const struct fr_model_ops fr_deepfm_ops = {
+    .job = FR_JOB_RANKER,
+    .load = load,
+    .describe = describe,
+    .free_impl = fr_free,
+    .rank = rank,
+    .embed = NULL,
+};
