@@ -36,7 +36,8 @@ struct fr_bundle_case {
 /** A bundle read and checked, before a model is built of it. Owner: fr_bundle_free(). */
 struct fr_bundle {
     struct fr_arena *ar;
-    char *weights_file; /* bytes of the weights file */
+    char *manifest_text; /* the JSON tree points into it */
+    char *weights_file;  /* bytes of the weights file; tensors point into it */
     struct fr_model_info info;
     struct fr_encoder *enc; /* with vocabularies and normalisers; the model takes it */
     const struct fr_json *config;
@@ -68,18 +69,15 @@ FR_MUST_CHECK enum fr_err fr_bundle_parse_manifest(struct fr_bundle *b,
                                                    struct fr_bundle_weights *out_weights,
                                                    struct fr_fault *fault);
 
-/** Everything a bundle holds, for writing. All borrowed. */
-struct fr_bundle_parts {
-    enum fr_model_kind kind;
-    const struct fr_model_meta *meta;
-    const struct fr_encoder *enc;
-    struct fr_str config_json; /* one JSON object */
-    const struct fr_tensor *tensor;
-    int n_tensors; /* vocabularies are added by the writer */
-    const struct fr_bundle_case *cases;
-    int n_cases;
-};
-FR_MUST_CHECK enum fr_err
-fr_bundle_write(const struct fr_bundle_parts *parts, const char *dir, struct fr_fault *fault);
+/**
+ * Write a model's bundle. Called by fr_model_save(), which computes the expected scores.
+ * @errors FR_EINVAL FR_EREFUSED (`dir` holds something that is no bundle) FR_EIO FR_ENOMEM
+ */
+FR_MUST_CHECK enum fr_err fr_bundle_write(const struct fr_model *m,
+                                          const struct fr_model_meta *meta,
+                                          const struct fr_bundle_case *cases,
+                                          int n_cases,
+                                          const char *dir,
+                                          struct fr_fault *fault);
 
 #endif

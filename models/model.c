@@ -443,38 +443,17 @@ enum fr_err fr_model_save(const struct fr_model *m,
 {
     struct fr_bundle_case bc[FR_BUNDLE_MAX_CASES];
     struct fr_arena *ar = NULL;
-    struct fr_buf config;
-    struct fr_jsonw w;
     enum fr_err e = FR_OK;
 
-    fr_buf_init(&config);
     if (n_cases < 1 || n_cases > FR_BUNDLE_MAX_CASES)
         return fr_fault(
             fault, FR_EINVAL, "%d self-tests, allowed 1..%d", n_cases, FR_BUNDLE_MAX_CASES);
     if ((e = fr_arena_new(1 << 16, 0, &ar)) != FR_OK)
         return fr_fault(fault, e, "save: out of memory");
-    for (int i = 0; i < n_cases; i++)
-        if ((e = case_expected(m, &cases[i], ar, &bc[i], fault)) != FR_OK)
-            goto out;
-    fr_jsonw_init(&w, &config);
-    fr_jsonw_object(&w);
-    m->ops->describe(m, &w);
-    fr_jsonw_end(&w, '}');
-    if ((e = fr_buf_err(&config)) != FR_OK) {
-        e = fr_fault(fault, e, "save: %s", fr_err_text(e));
-        goto out;
-    }
-    struct fr_bundle_parts parts = {.kind = m->info.kind,
-                                    .meta = meta,
-                                    .enc = m->enc,
-                                    .config_json = fr_buf_str(&config),
-                                    .tensor = m->tensor,
-                                    .n_tensors = m->n_tensors,
-                                    .cases = bc,
-                                    .n_cases = n_cases};
-    e = fr_bundle_write(&parts, dir, fault);
-out:
-    fr_buf_done(&config);
+    for (int i = 0; i < n_cases && e == FR_OK; i++)
+        e = case_expected(m, &cases[i], ar, &bc[i], fault);
+    if (e == FR_OK)
+        e = fr_bundle_write(m, meta, bc, n_cases, dir, fault);
     fr_arena_free(ar);
     return e;
 }
