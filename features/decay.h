@@ -2,9 +2,9 @@
  * features/decay.h - forward decay with landmarks on a grid of whole half-lives.
  *
  * An event at time t adds 2^((t - L)/hl); the value at x is c * 2^(-(x - L)/hl). L is the newest
- * multiple of hl not after the newest event, so it depends on the newest time only, the exponent of a
- * new event is in [0, 1), and moving L by k half-lives multiplies by exactly 2^-k.
- * Source: Cormode, Shkapenyuk, Srivastava, Xu: Forward decay, ICDE 2009.
+ * multiple of hl not after the newest event, so it depends on the newest time only, the exponent of
+ * a new event is in [0, 1), and moving L by k half-lives multiplies by exactly 2^-k. Source:
+ * Cormode, Shkapenyuk, Srivastava, Xu: Forward decay, ICDE 2009.
  *
  * Layer: features; includes daemon/base/ and features/fmath.h only.
  */

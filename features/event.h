@@ -13,9 +13,9 @@
 #include "daemon/base/hash.h"
 #include "daemon/base/str.h"
 
-#define FR_ID_MAX 128          /* bytes of an id; the codec refuses longer and empty ones */
-#define FR_MAX_EVENT_TYPES 16  /* of one configuration */
-#define FR_MAX_IMPRESSIONS 256 /* items of one `impressions` event */
+#define FR_ID_MAX 128                /* bytes of an id; the codec refuses longer and empty ones */
+#define FR_MAX_EVENT_TYPES 16        /* of one configuration */
+#define FR_MAX_IMPRESSIONS 256       /* items of one `impressions` event */
 #define FR_TS_MAX (INT64_C(1) << 53) /* largest time; the codec refuses later ones */
 #define FR_KEY53_MASK ((UINT64_C(1) << 53) - 1)
 
@@ -28,7 +28,8 @@ struct fr_impression {
 
 /**
  * A parsed event. Optional strings that are absent have n == 0.
- * Owner: whoever parsed it; all strings are borrowed (message or arena) and live as long as the batch.
+ * Owner: whoever parsed it; all strings are borrowed (message or arena) and live as long as the
+ * batch.
  */
 struct fr_event {
     struct fr_str event_id;   /* 1..FR_ID_MAX bytes */

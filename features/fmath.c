@@ -51,7 +51,8 @@ double fr_scale2(double x, int64_t k)
     return x * pow2i(k);
 }
 
-/* exp(y) for |y| <= 0.35 by its series to y^13 / 13! (remainder below 2e-17), even and odd terms apart */
+/* exp(y) for |y| <= 0.35 by its series to y^13 / 13! (remainder below 2e-17), even and odd terms
+ * apart */
 static double exp_small(double y)
 {
     double z = y * y;

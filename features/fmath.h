@@ -6,8 +6,8 @@
  * Error: relative error <= 4e-16 (2 ulp) against libm over the whole range, tested on 10^6 points;
  *        absolute error <= 4e-16 where log is near 0 is not needed: log1p covers that, to 4e-16
  *        relative.
- * Edge:  exp2(x) is 0 below -1074 and +inf from 1024 on; log(0) = -inf, log(<0) = NaN; NaN in, NaN out.
- * Layer: features; includes daemon/base/ only.
+ * Edge:  exp2(x) is 0 below -1074 and +inf from 1024 on; log(0) = -inf, log(<0) = NaN; NaN in, NaN
+ * out. Layer: features; includes daemon/base/ only.
  */
 #ifndef FR_FEATURES_FMATH_H
 #define FR_FEATURES_FMATH_H

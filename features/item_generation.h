@@ -1,8 +1,8 @@
 /*
  * features/item_generation.h - one published generation of item statistics.
  *
- * Built from the newest snapshot of every partition, summed in partition order; immutable; what item
- * cells and the popular source read. Its number stands in the row.
+ * Built from the newest snapshot of every partition, summed in partition order; immutable; what
+ * item cells and the popular source read. Its number stands in the row.
  *
  * Layer: features; includes daemon/base/ and features/ only.
  */

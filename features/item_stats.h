@@ -2,10 +2,12 @@
  * features/item_stats.h - per partition: decayed counters of every item.
  *
  * A second view of the partition with its own offset V (DESIGN 5): absolute values with their
- * landmark, dirty rows saved once a second. Landmarks lie on a grid of whole half-lives, so aligning
- * two of them multiplies by an exact power of two and sums of partitions are linear and exact.
+ * landmark, dirty rows saved once a second. Landmarks lie on a grid of whole half-lives, so
+ * aligning two of them multiplies by an exact power of two and sums of partitions are linear and
+ * exact.
  *
- *   events -> fr_item_stats (one per partition, its lane) -- at event-time ticks --> fr_item_snapshot
+ *   events -> fr_item_stats (one per partition, its lane) -- at event-time ticks -->
+ * fr_item_snapshot
  *          -> item_generation.h sums the newest snapshot of each partition, in partition order
  *
  * Record (MessagePack map, key `i:<item>`; types as in user_codec.h):
@@ -46,7 +48,7 @@ struct fr_item_snapshot {
     double *c;               /* (n, n_types, FR_HALF_LIVES) */
 };
 
-/** @errors FR_ENOMEM. Owner: the lane that owns the partition. */
+/** @param spec  borrowed, must outlive it. @errors FR_ENOMEM. Owner: the lane of the partition. */
 FR_MUST_CHECK enum fr_err fr_item_stats_new(const struct fr_spec *spec, struct fr_item_stats **out);
 void fr_item_stats_free(struct fr_item_stats *st);
 
@@ -67,11 +69,8 @@ bool fr_item_stats_due(const struct fr_item_stats *st, int64_t ts, int64_t *out_
 FR_MUST_CHECK enum fr_err fr_item_stats_apply(struct fr_item_stats *st, const struct fr_event *ev);
 
 /** Decayed count of one item, 0 when unknown. For tests and readers. */
-double fr_item_stats_count(const struct fr_item_stats *st,
-                           uint64_t item,
-                           uint32_t types,
-                           int half_life,
-                           int64_t t);
+double fr_item_stats_count(
+    const struct fr_item_stats *st, uint64_t item, uint32_t types, int half_life, int64_t t);
 
 /** Rows changed since fr_item_stats_clean(): indexes in order of first change. */
 const uint32_t *fr_item_stats_dirty(const struct fr_item_stats *st, uint32_t *out_n);
@@ -82,7 +81,8 @@ void fr_item_stats_encode(const struct fr_item_stats *st, uint32_t i, struct fr_
 /** The dirty rows are saved. */
 void fr_item_stats_clean(struct fr_item_stats *st);
 
-/** Take over one stored row (hostile bytes). @errors FR_ECORRUPT FR_EVERSION FR_EDUPLICATE FR_ENOMEM */
+/** Take over one stored row (hostile bytes). @errors FR_ECORRUPT FR_EVERSION FR_EDUPLICATE
+ * FR_ENOMEM */
 FR_MUST_CHECK enum fr_err fr_item_stats_load(struct fr_item_stats *st,
                                              struct fr_str item_id,
                                              struct fr_str record,

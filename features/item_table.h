@@ -42,7 +42,8 @@ struct fr_item {
 
 struct fr_item_table;
 
-/** @param max_items  refuse to grow past it (0 = 2^31). @errors FR_ENOMEM */
+/** @param spec  borrowed, must outlive the table. @param max_items  refuse more (0 = 2^31).
+ *  @errors FR_ENOMEM */
 FR_MUST_CHECK enum fr_err
 fr_item_table_new(const struct fr_spec *spec, uint32_t max_items, struct fr_item_table **out);
 void fr_item_table_free(struct fr_item_table *t);
@@ -50,7 +51,7 @@ void fr_item_table_free(struct fr_item_table *t);
 /**
  * Insert or replace (rec->deleted: remove).
  * @param out_idx  nullable; the index, FR_ITEM_NONE when an unknown item was deleted.
- * @errors FR_ENOMEM FR_EFULL: the table is unchanged
+ * @errors FR_ENOMEM FR_EFULL FR_EINVAL (no id, too many categories): the table is unchanged
  */
 FR_MUST_CHECK enum fr_err
 fr_item_table_put(struct fr_item_table *t, const struct fr_item_record *rec, uint32_t *out_idx);

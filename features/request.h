@@ -25,7 +25,7 @@ struct fr_request {
     struct fr_str user_id;    /* 1..FR_ID_MAX bytes */
     uint64_t user;            /* fr_id_hash() */
     uint32_t n;               /* 0 = the configured default */
-    bool rank_only;           /* `candidates` was given (perhaps empty): rank these, retrieve nothing */
+    bool rank_only; /* `candidates` was given (perhaps empty): rank these, retrieve nothing */
     const struct fr_request_item *candidates;
     uint32_t n_candidates;
     const struct fr_request_item *exclude;

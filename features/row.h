@@ -42,8 +42,8 @@ struct fr_cut {
     struct fr_cell *context_cells; /* n_cells[CONTEXT] */
     struct fr_cut_item *history;   /* newest first, all types */
     uint32_t n_history;
-    uint64_t n_events;        /* 0 = cold user */
-    struct fr_seen seen;      /* the seen set as it stood: fr_seen_filter_build() for `forever` */
+    uint64_t n_events;   /* 0 = cold user */
+    struct fr_seen seen; /* the seen set as it stood: fr_seen_filter_build() for `forever` */
 };
 
 /** Context of a row. */
@@ -61,7 +61,7 @@ struct fr_candidate {
     uint64_t item; /* keyed hash */
     float score;   /* retrieval score; 0 without has_score */
     bool has_score;
-    uint8_t source;                  /* enum fr_cand_source that named it first */
+    uint8_t source;                 /* enum fr_cand_source that named it first */
     uint16_t rank[FR_SOURCE_COUNT]; /* 1 = best; 0 = this source did not name it */
 };
 
@@ -75,9 +75,9 @@ static inline struct fr_row_context fr_row_context_of(const struct fr_event *ev,
 }
 
 /**
- * Cut the row of `u` as it stands now. Later events change nothing in it. `u` is not changed but for
- * cached hashes. For a user past the TTL call fr_user_expire() first.
- * @errors FR_ENOMEM
+ * Cut the row of `u` as it stands now. Later events change nothing in it. `u` is not changed but
+ * for cached hashes. For a user past the TTL call fr_user_expire() first.
+ * @errors FR_ENOMEM, FR_EINVAL (ts < 0, type out of range)
  */
 FR_MUST_CHECK enum fr_err fr_row_cut(const struct fr_spec *spec,
                                      struct fr_user *u,

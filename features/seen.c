@@ -141,8 +141,7 @@ static enum fr_err bad(struct fr_fault *f, const char *key, size_t at, const cha
     return fr_fault(f, FR_ECORRUPT, "seen record, key \"%s\", byte %zu: %s", key, at, what);
 }
 
-static enum fr_err
-read_list(struct fr_mp_reader *r, struct fr_seen *s, struct fr_fault *f)
+static enum fr_err read_list(struct fr_mp_reader *r, struct fr_seen *s, struct fr_fault *f)
 {
     struct fr_mp_value v;
     if (fr_mp_next(r, &v) != FR_OK || v.type != FR_MP_ARRAY)

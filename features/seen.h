@@ -2,9 +2,9 @@
  * features/seen.h - the bounded set of items a user has seen (repeat policy `forever`).
  *
  * The set is the newest `cap` of a list without repeats; the oldest falls out and is counted. The
- * stored bytes are kept as they are and walked, new items are appended in the arena, so a batch that
- * does not touch the set pays nothing. Nothing that a struct fr_seen refers to is ever changed in
- * place, so a copy of the struct is the set as it stood: that is what a cut keeps.
+ * stored bytes are kept as they are and walked, new items are appended in the arena, so a batch
+ * that does not touch the set pays nothing. Nothing that a struct fr_seen refers to is ever changed
+ * in place, so a copy of the struct is the set as it stood: that is what a cut keeps.
  *
  *   list = [ stored bytes: base_n strings ][ added in this batch: added_n ], oldest first
  *   set  = the last `cap` of the list
@@ -30,7 +30,7 @@
 
 /** Owner: the user it belongs to; zero-initialised is an empty set. Thread: one at a time. */
 struct fr_seen {
-    struct fr_str base;   /* the encoded strings of the stored record; borrowed */
+    struct fr_str base; /* the encoded strings of the stored record; borrowed */
     uint32_t base_n;
     struct fr_str *added; /* in the arena */
     uint32_t added_n;
@@ -54,7 +54,8 @@ void fr_seen_init(struct fr_seen *s, uint32_t cap);
 void fr_seen_clear(struct fr_seen *s);
 
 /**
- * Take over a stored record (borrowed: it must live as long as `s`). An empty string is an empty set.
+ * Take over a stored record (borrowed: it must live as long as `s`). An empty string is an empty
+ * set.
  * @errors FR_ECORRUPT: `s` untouched, `fault` says where
  */
 FR_MUST_CHECK enum fr_err

@@ -12,8 +12,8 @@ static bool type_name_ok(struct fr_str s)
         return false;
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-              c == '.' || c == '-'))
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '_' || c == '.' || c == '-'))
             return false;
     }
     return !fr_str_eqz(s, "any") && !fr_str_eqz(s, "positive") && !fr_str_eqz(s, "shown");
@@ -23,20 +23,27 @@ static enum fr_err
 compile_types(struct fr_spec *spec, const struct fr_spec_input *in, struct fr_fault *f)
 {
     if (in->n_types < 1 || in->n_types > FR_MAX_EVENT_TYPES)
-        return fr_fault(f, FR_ERANGE, "event types: %d given, 1 to %d allowed", in->n_types,
+        return fr_fault(f,
+                        FR_ERANGE,
+                        "event types: %d given, 1 to %d allowed",
+                        in->n_types,
                         FR_MAX_EVENT_TYPES);
     for (int i = 0; i < in->n_types; i++) {
         const struct fr_type_input *t = &in->types[i];
         struct fr_type *out = &spec->type[i];
         if (!type_name_ok(t->name))
-            return fr_fault(f, FR_EINVAL,
-                            "event type %d: a name is 1 to 32 of A-Z a-z 0-9 _ . - and not \"any\", "
-                            "\"positive\" or \"shown\"",
-                            i + 1);
+            return fr_fault(
+                f,
+                FR_EINVAL,
+                "event type %d: a name is 1 to 32 of A-Z a-z 0-9 _ . - and not \"any\", "
+                "\"positive\" or \"shown\"",
+                i + 1);
         if (fr_spec_type(spec, t->name) >= 0)
             return fr_fault(f, FR_EDUPLICATE, "event type \"%.*s\" twice", FR_STR_ARG(t->name));
         if (!(t->positive >= 0 && t->positive <= 1e6))
-            return fr_fault(f, FR_ERANGE, "event type \"%.*s\": positive weight must be 0 to 1e6",
+            return fr_fault(f,
+                            FR_ERANGE,
+                            "event type \"%.*s\": positive weight must be 0 to 1e6",
                             FR_STR_ARG(t->name));
         memcpy(out->name, t->name.p, t->name.n);
         out->name[t->name.n] = '\0';
@@ -57,8 +64,13 @@ check_range(struct fr_fault *f, const char *what, int64_t v, int64_t lo, int64_t
 {
     if (v >= lo && v <= hi)
         return FR_OK;
-    return fr_fault(f, FR_ERANGE, "%s is %lld, allowed %lld to %lld", what, (long long)v,
-                    (long long)lo, (long long)hi);
+    return fr_fault(f,
+                    FR_ERANGE,
+                    "%s is %lld, allowed %lld to %lld",
+                    what,
+                    (long long)v,
+                    (long long)lo,
+                    (long long)hi);
 }
 
 static enum fr_err
@@ -106,27 +118,44 @@ copy_settings(struct fr_spec *spec, const struct fr_spec_input *in, struct fr_fa
     return FR_OK;
 }
 
-/* ---- schema hash: a canonical text of everything a cell's meaning depends on, under the id key ---- */
+/* ---- schema hash: a canonical text of everything a cell's meaning depends on, under the id key
+ * ---- */
 
 static enum fr_err schema_hash(struct fr_spec *spec)
 {
     struct fr_buf b = {0};
-    fr_buf_printf(&b, "freshet.schema.1 hist=%u tick=%lld", (unsigned)spec->history_length,
+    fr_buf_printf(&b,
+                  "freshet.schema.1 hist=%u tick=%lld",
+                  (unsigned)spec->history_length,
                   (long long)spec->item_tick_ms);
     for (int k = 0; k < FR_HALF_LIVES; k++)
-        fr_buf_printf(&b, " uhl=%lld ihl=%lld", (long long)spec->user_half_life_ms[k],
+        fr_buf_printf(&b,
+                      " uhl=%lld ihl=%lld",
+                      (long long)spec->user_half_life_ms[k],
                       (long long)spec->item_half_life_ms[k]);
     for (int i = 0; i < spec->n_types; i++)
-        fr_buf_printf(&b, "\ntype %s hist=%d seen=%d", spec->type[i].name, spec->type[i].history,
+        fr_buf_printf(&b,
+                      "\ntype %s hist=%d seen=%d",
+                      spec->type[i].name,
+                      spec->type[i].history,
                       spec->type[i].seen);
     for (int i = 0; i < spec->n_feat; i++) {
         const struct fr_feature *ft = &spec->feat[i];
         const struct fr_field *fd = &spec->fields.f[ft->field];
-        fr_buf_printf(&b, "\n%s %s %s %s table=%s vocab=%u slots=%u types=%x of=%x hl=%d n=%u what=%d",
-                      fd->name, fr_kind_name(ft->kind), fr_entity_name(fd->entity),
-                      fr_field_kind_name(fd->kind), fd->table, (unsigned)fd->vocab,
-                      (unsigned)fd->slots, (unsigned)ft->types, (unsigned)ft->of, ft->half_life,
-                      (unsigned)ft->n, ft->what);
+        fr_buf_printf(&b,
+                      "\n%s %s %s %s table=%s vocab=%u slots=%u types=%x of=%x hl=%d n=%u what=%d",
+                      fd->name,
+                      fr_kind_name(ft->kind),
+                      fr_entity_name(fd->entity),
+                      fr_field_kind_name(fd->kind),
+                      fd->table,
+                      (unsigned)fd->vocab,
+                      (unsigned)fd->slots,
+                      (unsigned)ft->types,
+                      (unsigned)ft->of,
+                      ft->half_life,
+                      (unsigned)ft->n,
+                      ft->what);
         char num[32];
         fr_buf_put(&b, " p=", 3);
         fr_buf_put(&b, num, fr_f64_to_str(ft->prior, num));

@@ -11,28 +11,26 @@
  *   kind             entity   cells                               arguments (default)
  *   user_id          user     1 ID, table user
  *   event_count      user     1, how many events the user has     as (bucket)
- *   decayed_count    user     1, decayed count of the types       entity (user), type (any), half_life (first), as
- *                    item     1, the same over all users          entity=item
- *   recency          user     1, time since the newest event      type (any), as
- *   first_seen       user     1, time since the first event       entity (user), as
- *                    item     1, the same over all users          entity=item
- *   history          user     n ID, table item, x = (1/k)/sum     n (50), types (any)
- *   context          context  1                                   field = hour | weekday | type | device
- *   item_id          item     1 ID, table item
- *   attribute        item     n ID (price: 1)                     field = category | brand | price | tags, n
- *   title_words      item     n ID, table word, x = 1/words       n (8)
- *   ratio            item     1, (a + s*p)/(b + s)                over, of, prior p, strength s, half_life, as
- *   item_age         item     1, since created_ts or first seen   as
- *   history_count    cross    1, times the item is in the history types (any), as
- *   history_recency  cross    1, place of the item in the history field = position | age, types (any), as
- *   category_share   cross    1, history share of its categories  n (50), types (any), as
+ *   decayed_count    user     1, decayed count of the types       entity (user), type (any),
+ * half_life (first), as item     1, the same over all users          entity=item recency user 1,
+ * time since the newest event      type (any), as first_seen       user     1, time since the first
+ * event       entity (user), as item     1, the same over all users          entity=item history
+ * user     n ID, table item, x = (1/k)/sum     n (50), types (any) context          context  1
+ * field = hour | weekday | type | device item_id          item     1 ID, table item attribute item
+ * n ID (price: 1)                     field = category | brand | price | tags, n title_words item
+ * n ID, table word, x = 1/words       n (8) ratio            item     1, (a + s*p)/(b + s) over,
+ * of, prior p, strength s, half_life, as item_age         item     1, since created_ts or first
+ * seen   as history_count    cross    1, times the item is in the history types (any), as
+ *   history_recency  cross    1, place of the item in the history field = position | age, types
+ * (any), as category_share   cross    1, history share of its categories  n (50), types (any), as
  *   seen             cross    1 BUCKET: 1 no, 2 yes
  *   retrieval_score  cross    1 NUMERIC: the index's score
- *   source_rank      cross    1, rank in a candidate source       source = index | popular | history, as
+ *   source_rank      cross    1, rank in a candidate source       source = index | popular |
+ * history, as
  *
  * `type`/`types`/`over`/`of` take event types joined by "|", or a group: any, positive, shown.
- * as=bucket gives a logarithmic bucket (0 unknown), as=number a NUMERIC cell (log1p of counts and of
- * seconds; ranks as 1/rank; shares, rates and scores as they are).
+ * as=bucket gives a logarithmic bucket (0 unknown), as=number a NUMERIC cell (log1p of counts and
+ * of seconds; ranks as 1/rank; shares, rates and scores as they are).
  *
  * Layer: features; includes daemon/base/ only.
  */
@@ -77,7 +75,13 @@ enum fr_kind {
 };
 
 /** Where a candidate comes from; the label in lineage and metrics is fr_cand_source_name(). */
-enum fr_cand_source { FR_SOURCE_INDEX, FR_SOURCE_POPULAR, FR_SOURCE_HISTORY, FR_SOURCE_REQUEST, FR_SOURCE_COUNT };
+enum fr_cand_source {
+    FR_SOURCE_INDEX,
+    FR_SOURCE_POPULAR,
+    FR_SOURCE_HISTORY,
+    FR_SOURCE_REQUEST,
+    FR_SOURCE_COUNT
+};
 
 enum fr_context_field { FR_CONTEXT_HOUR, FR_CONTEXT_WEEKDAY, FR_CONTEXT_TYPE, FR_CONTEXT_DEVICE };
 enum fr_attribute { FR_ATTR_CATEGORY, FR_ATTR_BRAND, FR_ATTR_PRICE, FR_ATTR_TAGS };
@@ -85,14 +89,14 @@ enum fr_history_field { FR_HISTORY_POSITION, FR_HISTORY_AGE };
 
 /** What the config says about one event type. */
 struct fr_type_input {
-    struct fr_str name;    /* [A-Za-z0-9_.-]{1,32} */
-    double positive;       /* weight as a positive label; 0 = no positive */
-    bool has_min_value;    /* positive only if the event's value >= min_value */
+    struct fr_str name; /* [A-Za-z0-9_.-]{1,32} */
+    double positive;    /* weight as a positive label; 0 = no positive */
+    bool has_min_value; /* positive only if the event's value >= min_value */
     double min_value;
-    bool history;          /* enters the user's history */
-    bool seen;             /* enters the seen set (with `history` the usual case) */
-    bool trigger;          /* is in recommend.on */
-    bool shown;            /* an impression: the denominator of click rates */
+    bool history; /* enters the user's history */
+    bool seen;    /* enters the seen set (with `history` the usual case) */
+    bool trigger; /* is in recommend.on */
+    bool shown;   /* an impression: the denominator of click rates */
 };
 
 /** Everything the config says about features. Owner: the caller; borrowed for fr_spec_compile(). */
@@ -119,16 +123,16 @@ struct fr_spec_input {
 struct fr_feature {
     enum fr_kind kind;
     enum fr_entity entity;
-    int field;          /* index into fields.f: features and fields are 1:1, same order */
-    uint32_t types;     /* bit per event type */
-    uint32_t of;        /* ratio: denominator's types */
-    int half_life;      /* 0 or 1 */
-    bool number;        /* as=number */
-    uint32_t n;         /* history depth or slots */
-    int what;           /* fr_context_field, fr_attribute, fr_history_field or fr_source */
-    double prior;       /* ratio */
-    double strength;    /* ratio */
-    int column;         /* item statistics column, or -1 */
+    int field;       /* index into fields.f: features and fields are 1:1, same order */
+    uint32_t types;  /* bit per event type */
+    uint32_t of;     /* ratio: denominator's types */
+    int half_life;   /* 0 or 1 */
+    bool number;     /* as=number */
+    uint32_t n;      /* history depth or slots */
+    int what;        /* fr_context_field, fr_attribute, fr_history_field or fr_source */
+    double prior;    /* ratio */
+    double strength; /* ratio */
+    int column;      /* item statistics column, or -1 */
 };
 
 struct fr_type {

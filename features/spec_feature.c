@@ -23,9 +23,18 @@ enum arg {
     ARG_COUNT
 };
 
-static const char *const arg_names[ARG_COUNT] = {"entity", "type",  "types", "over",  "of",
-                                                 "half_life", "as", "n",     "field", "prior",
-                                                 "strength", "source"};
+static const char *const arg_names[ARG_COUNT] = {"entity",
+                                                 "type",
+                                                 "types",
+                                                 "over",
+                                                 "of",
+                                                 "half_life",
+                                                 "as",
+                                                 "n",
+                                                 "field",
+                                                 "prior",
+                                                 "strength",
+                                                 "source"};
 
 #define A(x) (1u << ARG_##x)
 #define TYPE_ARGS (A(TYPE) | A(TYPES))
@@ -42,8 +51,8 @@ struct kind_row {
 static const struct kind_row kinds[FR_KIND_COUNT] = {
     [FR_KIND_USER_ID] = {"user_id", FR_ENTITY_USER, 0, 0, 1, 0},
     [FR_KIND_EVENT_COUNT] = {"event_count", FR_ENTITY_USER, A(AS), 0, 1, 0},
-    [FR_KIND_DECAYED_COUNT] = {"decayed_count", FR_ENTITY_USER,
-                               A(ENTITY) | TYPE_ARGS | A(HALF_LIFE) | A(AS), 0, 1, 0},
+    [FR_KIND_DECAYED_COUNT] =
+        {"decayed_count", FR_ENTITY_USER, A(ENTITY) | TYPE_ARGS | A(HALF_LIFE) | A(AS), 0, 1, 0},
     [FR_KIND_RECENCY] = {"recency", FR_ENTITY_USER, TYPE_ARGS | A(AS), 0, 1, 0},
     [FR_KIND_FIRST_SEEN] = {"first_seen", FR_ENTITY_USER, A(ENTITY) | A(AS), 0, 1, 0},
     [FR_KIND_HISTORY] = {"history", FR_ENTITY_USER, TYPE_ARGS | A(N), 0, 50, FR_MAX_HISTORY},
@@ -51,15 +60,18 @@ static const struct kind_row kinds[FR_KIND_COUNT] = {
     [FR_KIND_ITEM_ID] = {"item_id", FR_ENTITY_ITEM, 0, 0, 1, 0},
     [FR_KIND_ATTRIBUTE] = {"attribute", FR_ENTITY_ITEM, A(FIELD) | A(N) | A(AS), A(FIELD), 4, 32},
     [FR_KIND_TITLE_WORDS] = {"title_words", FR_ENTITY_ITEM, A(N), 0, 8, 32},
-    [FR_KIND_RATIO] = {"ratio", FR_ENTITY_ITEM,
+    [FR_KIND_RATIO] = {"ratio",
+                       FR_ENTITY_ITEM,
                        A(OVER) | A(OF) | A(PRIOR) | A(STRENGTH) | A(HALF_LIFE) | A(AS),
-                       A(OVER) | A(OF), 1, 0},
+                       A(OVER) | A(OF),
+                       1,
+                       0},
     [FR_KIND_ITEM_AGE] = {"item_age", FR_ENTITY_ITEM, A(AS), 0, 1, 0},
     [FR_KIND_HISTORY_COUNT] = {"history_count", FR_ENTITY_CROSS, TYPE_ARGS | A(AS), 0, 1, 0},
-    [FR_KIND_HISTORY_RECENCY] = {"history_recency", FR_ENTITY_CROSS, TYPE_ARGS | A(FIELD) | A(AS), 0,
-                                 1, 0},
-    [FR_KIND_CATEGORY_SHARE] = {"category_share", FR_ENTITY_CROSS, TYPE_ARGS | A(N) | A(AS), 0, 50,
-                                FR_MAX_HISTORY},
+    [FR_KIND_HISTORY_RECENCY] =
+        {"history_recency", FR_ENTITY_CROSS, TYPE_ARGS | A(FIELD) | A(AS), 0, 1, 0},
+    [FR_KIND_CATEGORY_SHARE] =
+        {"category_share", FR_ENTITY_CROSS, TYPE_ARGS | A(N) | A(AS), 0, 50, FR_MAX_HISTORY},
     [FR_KIND_SEEN] = {"seen", FR_ENTITY_CROSS, 0, 0, 1, 0},
     [FR_KIND_RETRIEVAL_SCORE] = {"retrieval_score", FR_ENTITY_CROSS, 0, 0, 1, 0},
     [FR_KIND_SOURCE_RANK] = {"source_rank", FR_ENTITY_CROSS, A(SOURCE) | A(AS), A(SOURCE), 1, 0},
@@ -89,20 +101,30 @@ struct place {
     struct fr_fault *fault;
 };
 
-static enum fr_err
-unknown_name(const struct place *p, const char *what, struct fr_str got, const char *const *names, int n)
+static enum fr_err unknown_name(
+    const struct place *p, const char *what, struct fr_str got, const char *const *names, int n)
 {
     int near = fr_str_nearest(got, names, n);
     if (near >= 0)
-        return fr_fault(p->fault, FR_EINVAL,
-                        "features line %d, column %d: unknown %s \"%.*s\" (nearest: %s)", p->line,
-                        p->col, what, FR_STR_ARG(got), names[near]);
+        return fr_fault(p->fault,
+                        FR_EINVAL,
+                        "features line %d, column %d: unknown %s \"%.*s\" (nearest: %s)",
+                        p->line,
+                        p->col,
+                        what,
+                        FR_STR_ARG(got),
+                        names[near]);
     struct fr_buf all = {0};
     for (int i = 0; i < n; i++)
         fr_buf_printf(&all, "%s%s", i == 0 ? "" : ", ", names[i]);
-    enum fr_err e = fr_fault(p->fault, FR_EINVAL,
+    enum fr_err e = fr_fault(p->fault,
+                             FR_EINVAL,
                              "features line %d, column %d: unknown %s \"%.*s\" (one of: %.*s)",
-                             p->line, p->col, what, FR_STR_ARG(got), (int)all.n,
+                             p->line,
+                             p->col,
+                             what,
+                             FR_STR_ARG(got),
+                             (int)all.n,
                              all.n == 0 ? "" : all.p);
     fr_buf_done(&all);
     return e;
@@ -185,7 +207,8 @@ parse_types(const struct fr_spec *spec, const struct place *p, struct fr_str v, 
             return unknown_name(&at, "event type", word, names, n);
         }
         for (int t = 0; t < spec->n_types; t++)
-            if (i == t || i == spec->n_types || (i == spec->n_types + 1 && spec->type[t].positive > 0) ||
+            if (i == t || i == spec->n_types ||
+                (i == spec->n_types + 1 && spec->type[t].positive > 0) ||
                 (i == spec->n_types + 2 && spec->type[t].shown))
                 mask |= 1u << t;
         from = to + 1;
@@ -199,9 +222,14 @@ static enum fr_err parse_number(
 {
     double x;
     if (fr_str_to_f64(v, &x) != FR_OK || x < lo || x > hi)
-        return fr_fault(p->fault, FR_ERANGE,
-                        "features line %d, column %d: %s must be a number from %g to %g", p->line,
-                        p->col, what, lo, hi);
+        return fr_fault(p->fault,
+                        FR_ERANGE,
+                        "features line %d, column %d: %s must be a number from %g to %g",
+                        p->line,
+                        p->col,
+                        what,
+                        lo,
+                        hi);
     *out = x;
     return FR_OK;
 }
@@ -216,19 +244,26 @@ static enum fr_err parse_half_life(const struct fr_spec *spec,
         entity == FR_ENTITY_ITEM ? spec->item_half_life_ms : spec->user_half_life_ms;
     int64_t ms;
     if (fr_duration_parse(v, &ms) != FR_OK)
-        return fr_fault(p->fault, FR_ESYNTAX,
+        return fr_fault(p->fault,
+                        FR_ESYNTAX,
                         "features line %d, column %d: \"%.*s\" is no duration (a number and one of "
                         "ms, s, m, h, d)",
-                        p->line, p->col, FR_STR_ARG(v));
+                        p->line,
+                        p->col,
+                        FR_STR_ARG(v));
     for (int k = 0; k < FR_HALF_LIVES; k++)
         if (known[k] == ms) {
             *out = k;
             return FR_OK;
         }
-    return fr_fault(p->fault, FR_EINVAL,
+    return fr_fault(p->fault,
+                    FR_EINVAL,
                     "features line %d, column %d: half_life must be one of the configured %s "
                     "half-lives, %lld ms and %lld ms",
-                    p->line, p->col, fr_entity_name(entity), (long long)known[0],
+                    p->line,
+                    p->col,
+                    fr_entity_name(entity),
+                    (long long)known[0],
                     (long long)known[1]);
 }
 
@@ -372,7 +407,8 @@ static enum fr_err add_field(struct fr_spec *spec, const char *name, struct fr_f
         return fr_field_add(&spec->fields, name, ft->entity, FR_FIELD_ID, table, 0, slots);
     if (number)
         return fr_field_add(&spec->fields, name, ft->entity, FR_FIELD_NUMERIC, "", 0, 1);
-    return fr_field_add(&spec->fields, name, ft->entity, FR_FIELD_BUCKET, "", vocab_of(spec, ft), 1);
+    return fr_field_add(
+        &spec->fields, name, ft->entity, FR_FIELD_BUCKET, "", vocab_of(spec, ft), 1);
 }
 
 /* ---- one line ---- */
@@ -408,8 +444,12 @@ static enum fr_err find_arg(const struct kind_row *row,
             ids[n++] = (enum arg)k;
         }
     if (n == 0)
-        return fr_fault(f, FR_EINVAL, "features line %d, column %d: %s takes no arguments", no,
-                        a->name_col, row->name);
+        return fr_fault(f,
+                        FR_EINVAL,
+                        "features line %d, column %d: %s takes no arguments",
+                        no,
+                        a->name_col,
+                        row->name);
     enum fr_err e = one_of(&p, "argument", a->name, names, n, &i);
     if (e == FR_OK)
         *out = ids[i];
@@ -437,12 +477,17 @@ static enum fr_err read_args(const struct fr_spec *spec,
         given |= 1u << id[i];
     }
     if ((given & TYPE_ARGS) == TYPE_ARGS)
-        return fr_fault(f, FR_EDUPLICATE, "features line %d, column %d: both type and types", no,
-                        l->kind_col);
+        return fr_fault(
+            f, FR_EDUPLICATE, "features line %d, column %d: both type and types", no, l->kind_col);
     for (int k = 0; k < ARG_COUNT; k++)
         if ((row->required & ~given) & (1u << k))
-            return fr_fault(f, FR_EINVAL, "features line %d, column %d: %s needs the argument \"%s\"",
-                            no, l->kind_col, row->name, arg_names[k]);
+            return fr_fault(f,
+                            FR_EINVAL,
+                            "features line %d, column %d: %s needs the argument \"%s\"",
+                            no,
+                            l->kind_col,
+                            row->name,
+                            arg_names[k]);
     for (int i = 0; i < l->n_args; i++) {
         struct place p = {no, l->arg[i].value_col, f};
         e = set_arg(spec, &p, row, id[i], l->arg[i].value, ft);
@@ -463,8 +508,12 @@ fr_spec_add_feature(struct fr_spec *spec, struct fr_str text, int no, struct fr_
     if (spec->n_feat == FR_MAX_FIELDS)
         return fr_fault(f, FR_EFULL, "features line %d: more than %d features", no, FR_MAX_FIELDS);
     if (l.name.n >= sizeof name)
-        return fr_fault(f, FR_ERANGE, "features line %d, column %d: name longer than %d bytes", no,
-                        l.name_col, FR_FIELD_NAME - 1);
+        return fr_fault(f,
+                        FR_ERANGE,
+                        "features line %d, column %d: name longer than %d bytes",
+                        no,
+                        l.name_col,
+                        FR_FIELD_NAME - 1);
     memcpy(name, l.name.p, l.name.n);
     name[l.name.n] = '\0';
 
@@ -479,18 +528,27 @@ fr_spec_add_feature(struct fr_spec *spec, struct fr_str text, int no, struct fr_
     e = read_args(spec, &l, no, &ft, f);
     if (e != FR_OK)
         return e;
-    if (ft.n > spec->history_length && (ft.kind == FR_KIND_HISTORY || ft.kind == FR_KIND_CATEGORY_SHARE))
+    if (ft.n > spec->history_length &&
+        (ft.kind == FR_KIND_HISTORY || ft.kind == FR_KIND_CATEGORY_SHARE))
         ft.n = spec->history_length;
     if (ft.kind == FR_KIND_SEEN && spec->seen_cap == 0)
-        return fr_fault(f, FR_EINVAL,
-                        "features line %d, column %d: seen() needs a seen set (its cap is 0)", no,
+        return fr_fault(f,
+                        FR_EINVAL,
+                        "features line %d, column %d: seen() needs a seen set (its cap is 0)",
+                        no,
                         l.kind_col);
     ft.field = spec->fields.n;
     e = add_field(spec, name, &ft);
     if (e != FR_OK)
-        return fr_fault(f, e, "features line %d, column %d: %s \"%s\"", no, l.name_col,
-                        e == FR_EDUPLICATE ? "a second feature named" : "cannot add the feature", name);
-    if (ft.entity == FR_ENTITY_ITEM && (ft.kind == FR_KIND_DECAYED_COUNT || ft.kind == FR_KIND_RATIO)) {
+        return fr_fault(f,
+                        e,
+                        "features line %d, column %d: %s \"%s\"",
+                        no,
+                        l.name_col,
+                        e == FR_EDUPLICATE ? "a second feature named" : "cannot add the feature",
+                        name);
+    if (ft.entity == FR_ENTITY_ITEM &&
+        (ft.kind == FR_KIND_DECAYED_COUNT || ft.kind == FR_KIND_RATIO)) {
         ft.column = spec->n_columns;
         spec->column_feat[spec->n_columns++] = spec->n_feat;
     }

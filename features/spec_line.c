@@ -42,17 +42,22 @@ static bool take(struct cursor *c, char want)
     return true;
 }
 
-static enum fr_err expected(const struct cursor *c, int line_no, const char *what, struct fr_fault *f)
+static enum fr_err
+expected(const struct cursor *c, int line_no, const char *what, struct fr_fault *f)
 {
-    return fr_fault(f, FR_ESYNTAX, "features line %d, column %d: expected %s", line_no,
-                    (int)c->at + 1, what);
+    return fr_fault(
+        f, FR_ESYNTAX, "features line %d, column %d: expected %s", line_no, (int)c->at + 1, what);
 }
 
 static enum fr_err take_arg(struct cursor *c, int line_no, struct fr_line *l, struct fr_fault *f)
 {
     if (l->n_args == FR_LINE_MAX_ARGS)
-        return fr_fault(f, FR_EFULL, "features line %d, column %d: more than %d arguments", line_no,
-                        (int)c->at + 1, FR_LINE_MAX_ARGS);
+        return fr_fault(f,
+                        FR_EFULL,
+                        "features line %d, column %d: more than %d arguments",
+                        line_no,
+                        (int)c->at + 1,
+                        FR_LINE_MAX_ARGS);
     struct fr_line_arg *a = &l->arg[l->n_args];
     a->name_col = (int)c->at + 1;
     a->name = take_word(c);
@@ -60,8 +65,12 @@ static enum fr_err take_arg(struct cursor *c, int line_no, struct fr_line *l, st
         return expected(c, line_no, "an argument name", f);
     for (int i = 0; i < l->n_args; i++)
         if (fr_str_eq(l->arg[i].name, a->name))
-            return fr_fault(f, FR_EDUPLICATE, "features line %d, column %d: argument \"%.*s\" twice",
-                            line_no, a->name_col, FR_STR_ARG(a->name));
+            return fr_fault(f,
+                            FR_EDUPLICATE,
+                            "features line %d, column %d: argument \"%.*s\" twice",
+                            line_no,
+                            a->name_col,
+                            FR_STR_ARG(a->name));
     if (!take(c, '='))
         return expected(c, line_no, "\"=\" after the argument name", f);
     size_t from = c->at;
@@ -80,7 +89,8 @@ static enum fr_err take_arg(struct cursor *c, int line_no, struct fr_line *l, st
     return FR_OK;
 }
 
-enum fr_err fr_line_parse(struct fr_str text, int line_no, struct fr_line *out, struct fr_fault *fault)
+enum fr_err
+fr_line_parse(struct fr_str text, int line_no, struct fr_line *out, struct fr_fault *fault)
 {
     struct cursor c = {text, 0};
     struct fr_line l = {0};

@@ -33,7 +33,8 @@ struct fr_line {
 
 /**
  * @param line_no  1-based, for messages.
- * @errors FR_ESYNTAX FR_EFULL (too many arguments), FR_EDUPLICATE (an argument twice); text in `fault`
+ * @errors FR_ESYNTAX FR_EFULL (too many arguments), FR_EDUPLICATE (an argument twice); text in
+ * `fault`
  */
 FR_MUST_CHECK enum fr_err
 fr_line_parse(struct fr_str text, int line_no, struct fr_line *out, struct fr_fault *fault);

@@ -36,7 +36,8 @@ static void dedup_push(const struct fr_spec *spec, struct fr_user *u, uint64_t k
 {
     if (spec->dedup_window == 0)
         return;
-    if (u->dedup_n >= spec->dedup_window) { /* a window made smaller by a new config drops more than one */
+    if (u->dedup_n >=
+        spec->dedup_window) { /* a window made smaller by a new config drops more than one */
         uint32_t drop = u->dedup_n - spec->dedup_window + 1;
         memmove(u->dedup, u->dedup + drop, (u->dedup_n - drop) * sizeof u->dedup[0]);
         u->dedup_n -= drop;
@@ -63,8 +64,8 @@ static void history_insert(const struct fr_spec *spec,
 static void count_event(const struct fr_spec *spec, struct fr_user *u, const struct fr_event *ev)
 {
     if (u->n == 0 || ev->ts > u->last_ts)
-        fr_decay_rebase(&u->c[0][0], spec->n_types, u->landmark, spec->user_half_life_ms, ev->ts,
-                        u->n == 0);
+        fr_decay_rebase(
+            &u->c[0][0], spec->n_types, u->landmark, spec->user_half_life_ms, ev->ts, u->n == 0);
     for (int k = 0; k < FR_HALF_LIVES; k++)
         u->c[ev->type][k] += fr_decay_up(ev->ts, u->landmark[k], spec->user_half_life_ms[k]);
     if (u->n == 0 || ev->ts < u->first_ts)
@@ -78,7 +79,8 @@ static void count_event(const struct fr_spec *spec, struct fr_user *u, const str
 
 static bool past_ttl(const struct fr_spec *spec, const struct fr_user *u, int64_t now_ms)
 {
-    return spec->ttl_ms != 0 && u->n != 0 && now_ms > u->last_ts && now_ms - u->last_ts > spec->ttl_ms;
+    return spec->ttl_ms != 0 && u->n != 0 && now_ms > u->last_ts &&
+           now_ms - u->last_ts > spec->ttl_ms;
 }
 
 /* Everything but offsets, trigger and the seen set. */
@@ -171,11 +173,8 @@ bool fr_user_trigger(const struct fr_spec *spec,
     return true;
 }
 
-double fr_user_count(const struct fr_spec *spec,
-                     const struct fr_user *u,
-                     uint32_t types,
-                     int half_life,
-                     int64_t t)
+double fr_user_count(
+    const struct fr_spec *spec, const struct fr_user *u, uint32_t types, int half_life, int64_t t)
 {
     double sum = 0;
     if (u->n == 0)

@@ -1,13 +1,13 @@
 /*
  * features/user.h - the state of one user and what an event does to it.
  *
- * A batch decodes each of its users once (user_codec.h), applies the events in offset order, cuts rows
- * at the triggers (row.h), and encodes once. The struct lives in the batch's arena; nothing here calls
- * malloc, reads a clock or knows Redis.
+ * A batch decodes each of its users once (user_codec.h), applies the events in offset order, cuts
+ * rows at the triggers (row.h), and encodes once. The struct lives in the batch's arena; nothing
+ * here calls malloc, reads a clock or knows Redis.
  *
- * Decay (Cormode et al. 2009, forward decay): an event at time t adds 2^((t - L)/hl); the value at t'
- * is c * 2^(-(t' - L)/hl). L is the largest multiple of hl not after the newest event, so moving L
- * forward by k half-lives multiplies by exactly 2^-k. Each half-life has its own L, common to all
+ * Decay (Cormode et al. 2009, forward decay): an event at time t adds 2^((t - L)/hl); the value at
+ * t' is c * 2^(-(t' - L)/hl). L is the largest multiple of hl not after the newest event, so moving
+ * L forward by k half-lives multiplies by exactly 2^-k. Each half-life has its own L, common to all
  * event types of the user.
  *
  * Layer: features; includes daemon/base/ and features/ only.
@@ -89,23 +89,21 @@ FR_MUST_CHECK enum fr_err fr_user_apply(const struct fr_spec *spec,
 
 /**
  * After FR_APPLIED: is this event a trigger? If so it is noted in the record. Depends on the stream
- * only: the type is in recommend.on, and min_interval_ms of event time has passed since the last one.
+ * only: the type is in recommend.on, and min_interval_ms of event time has passed since the last
+ * one.
  */
 bool fr_user_trigger(const struct fr_spec *spec,
                      struct fr_user *u,
                      const struct fr_event *ev,
                      int64_t offset);
 
-/** Forget what is older than the TTL as of now_ms (event time): the state becomes empty, offsets and
- *  trigger stay. Readers call it before they look; fr_user_apply() does it itself. */
+/** Forget what is older than the TTL as of now_ms (event time): the state becomes empty, offsets
+ * and trigger stay. Readers call it before they look; fr_user_apply() does it itself. */
 bool fr_user_expire(const struct fr_spec *spec, struct fr_user *u, int64_t now_ms);
 
 /** Decayed count over the types of a mask, as of t; t earlier than last_ts is taken as last_ts. */
-double fr_user_count(const struct fr_spec *spec,
-                     const struct fr_user *u,
-                     uint32_t types,
-                     int half_life,
-                     int64_t t);
+double fr_user_count(
+    const struct fr_spec *spec, const struct fr_user *u, uint32_t types, int half_life, int64_t t);
 
 /** Newest event time over the types of a mask, 0 = never. */
 int64_t fr_user_newest(const struct fr_spec *spec, const struct fr_user *u, uint32_t types);

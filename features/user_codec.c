@@ -10,13 +10,13 @@
 
 /* Keys in the order we write them. */
 enum key { K_V, K_F, K_L, K_N, K_TY, K_HL, K_LM, K_C, K_R, K_H, K_D, K_G, K_GT, K_O, K_COUNT };
-static const char *const key_names[K_COUNT] = {"v", "f", "l", "n", "ty", "hl", "L",
-                                               "c", "r", "h", "d", "g",  "gt", "o"};
+static const char *const key_names[K_COUNT] = {
+    "v", "f", "l", "n", "ty", "hl", "L", "c", "r", "h", "d", "g", "gt", "o"};
 
 /* ---- decode ---- */
 
-/* A record as read, before types are matched by name: arrays stay as positions in the input, because
- * keys may come in any order. */
+/* A record as read, before types are matched by name: arrays stay as positions in the input,
+ * because keys may come in any order. */
 struct raw {
     unsigned have;
     int64_t v, f, l, n, gt;
@@ -213,8 +213,11 @@ static enum fr_err read_map(struct dec *d, struct fr_str record)
         if (e != FR_OK)
             return e;
         if (k == K_V && d->raw.v != FR_USER_RECORD_VERSION)
-            return fr_fault(d->fault, FR_EVERSION, "user record: version %lld, known is %d",
-                            (long long)d->raw.v, FR_USER_RECORD_VERSION);
+            return fr_fault(d->fault,
+                            FR_EVERSION,
+                            "user record: version %lld, known is %d",
+                            (long long)d->raw.v,
+                            FR_USER_RECORD_VERSION);
     }
     if (!fr_mp_at_end(&d->r))
         return bad(d, "", d->r.at, "trailing bytes");
@@ -460,7 +463,8 @@ void fr_user_encode(const struct fr_spec *spec, const struct fr_user *u, struct 
 
 /* ---- JSON ---- */
 
-static void json_counts(const struct fr_spec *spec, const struct fr_user *u, int64_t now, struct fr_jsonw *w)
+static void
+json_counts(const struct fr_spec *spec, const struct fr_user *u, int64_t now, struct fr_jsonw *w)
 {
     fr_jsonw_key(w, "counts");
     fr_jsonw_object(w);

@@ -1,9 +1,9 @@
 /*
  * features/user_codec.h - the stored user record (a public format: other services read it too).
  *
- * One MessagePack map. Keys are one- or two-byte strings, in this order when we write; a reader takes
- * any order and skips keys it does not know. Only the subset of daemon/base/msgpack.h occurs: nil,
- * integers within 2^53, float64, str, array, map.
+ * One MessagePack map. Keys are one- or two-byte strings, in this order when we write; a reader
+ * takes any order and skips keys it does not know. Only the subset of daemon/base/msgpack.h occurs:
+ * nil, integers within 2^53, float64, str, array, map.
  *
  *   key   type            meaning
  *   "v"   int             version, 1
@@ -23,10 +23,10 @@
  *   "gt"  int             its event time, ms; 0 without one
  *   "o"   int | nil       largest offset applied
  *
- * Types in which the user never had an event are left out of "ty". An integral float64 may come back
- * from Redis' Lua as an integer: numbers are read from both. A record whose types or half-lives differ
- * from the config is still read: types go by name (unknown ones are dropped), a changed half-life
- * starts its counters at zero.
+ * Types in which the user never had an event are left out of "ty". An integral float64 may come
+ * back from Redis' Lua as an integer: numbers are read from both. A record whose types or
+ * half-lives differ from the config is still read: types go by name (unknown ones are dropped), a
+ * changed half-life starts its counters at zero.
  *
  *   8E                                   map of 14
  *   A1 76  01                            "v": 1
@@ -61,10 +61,12 @@ FR_MUST_CHECK enum fr_err fr_user_decode(const struct fr_spec *spec,
                                          struct fr_user **out_user,
                                          struct fr_fault *fault);
 
-/** Append the record to `out`; the caller checks fr_buf_err(). The same state gives the same bytes. */
+/** Append the record to `out`; the caller checks fr_buf_err(). The same state gives the same bytes.
+ */
 void fr_user_encode(const struct fr_spec *spec, const struct fr_user *u, struct fr_buf *out);
 
-/** Append the state as one JSON object for people and HTTP, decay applied as of now_ms (TTL too). */
+/** Append the state as one JSON object for people and HTTP, decay applied as of now_ms (TTL too).
+ */
 void fr_user_to_json(const struct fr_spec *spec,
                      const struct fr_user *u,
                      struct fr_str user_id,
