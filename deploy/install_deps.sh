@@ -86,11 +86,21 @@ if [ ! -e "$policy" ]; then
 fi
 
 echo "install_deps: installing $missing" >&2
-wait_lock="-o DPkg::Lock::Timeout=300"
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get $wait_lock -qq update >&2
+log=$(mktemp "${TMPDIR:-/tmp}/freshet-apt-XXXXXX")
+apt() {
+  $as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 \
+    -o Dpkg::Use-Pty=0 -qq -y "$@" >"$log" 2>&1 && return 0
+  tail -20 "$log" >&2
+  if grep -qE "Failed to fetch|Unable to fetch|Could not resolve|Temporary failure" "$log"; then
+    echo "install_deps: download failed" >&2
+  fi
+  rm -f "$log"
+  exit 1
+}
+apt update
 # shellcheck disable=SC2086
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get $wait_lock -qq -y \
-  --no-install-recommends install $missing >&2
+apt --no-install-recommends install $missing
+rm -f "$log"
 case " $missing " in
   *" redis-server "*)
     if [ -d /run/systemd/system ]; then
