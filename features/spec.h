@@ -129,7 +129,7 @@ struct fr_feature {
     int half_life;   /* 0 or 1 */
     bool number;     /* as=number */
     uint32_t n;      /* history depth or slots */
-    int what;        /* fr_context_field, fr_attribute, fr_history_field or fr_source */
+    int what;        /* fr_context_field, fr_attribute, fr_history_field or fr_cand_source */
     double prior;    /* ratio */
     double strength; /* ratio */
     int column;      /* item statistics column, or -1 */
