@@ -98,6 +98,34 @@ def files():
                 yield rel
 
 
+def self_test():
+    """Every rule finds a planted violation, and nothing in clean text."""
+    planted = [
+        ("models/a.c", "int f(char *s)\n{\n    return sprintf(s, \"\");\n}\n", "sprintf()"),
+        ("models/a.c", "void *g(void)\n{\n    return malloc(3);\n}\n", "malloc()"),
+        ("ann/a.c", "long g(void)\n{\n    return time(0);\n}\n", "time()"),
+        ("tests/x.c", "/* TO" "DO */\n", "unfinished"),
+        ("tests/x.sh", "cd /wo" "rk/x\n", "somebody's machine"),
+        ("tests/x.c", "int a; \n", "end of the line"),
+        ("tests/x.c", "\tint a;\n", "a tab"),
+        ("tests/x.c", "int a;", "no newline"),
+        ("tests/x.c", "\n" * (MAX_LINES + 1), "at most"),
+        ("CMakeLists.txt", "add_compile_options(-Of" "ast)\n", "compiler flag"),
+        ("models/nowhere.c", "int a;\n", "no header"),
+        ("models/README.md", "## Purpose\n## Files in reading order\n", "headings"),
+    ]
+    for rel, text, want in planted:
+        bad.clear()
+        check_file(rel, text)
+        if not any(want in b for b in bad):
+            sys.exit(f"the lint itself is broken: {want!r} not found in {rel}, only {bad}")
+    bad.clear()
+    check_file("tests/x.c", "/* sprintf( */\nchar *s = \"free(x) malloc(\";\nint n = snprintf(a, 1, s);\n")
+    if bad:
+        sys.exit(f"the lint itself is broken: clean text gives {bad}")
+
+
+self_test()
 checked = 0
 for rel in files():
     with open(os.path.join(root, rel), encoding="utf-8", newline="") as f:
