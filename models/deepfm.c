@@ -217,6 +217,17 @@ static enum fr_err bind(struct fr_model *m,
     return FR_OK;
 }
 
+enum fr_err fr_deepfm_config_check(const struct fr_deepfm_config *cfg, struct fr_fault *fault)
+{
+    if (cfg->dim < 1 || cfg->dim > 512 || cfg->n_hidden < 0 ||
+        cfg->n_hidden > FR_MLP_MAX_LAYERS - 1)
+        return fr_fault(fault, FR_EINVAL, "deepfm: dim or number of layers out of range");
+    for (int i = 0; i < cfg->n_hidden; i++)
+        if (cfg->hidden[i] < 1 || cfg->hidden[i] > FR_NN_MAX_WIDTH)
+            return fr_fault(fault, FR_EINVAL, "deepfm: hidden[%d] out of range", i);
+    return FR_OK;
+}
+
 enum fr_err fr_deepfm_new(struct fr_encoder **take_enc,
                           const struct fr_deepfm_config *cfg,
                           const struct fr_tensor *t,
@@ -225,14 +236,10 @@ enum fr_err fr_deepfm_new(struct fr_encoder **take_enc,
                           struct fr_fault *fault)
 {
     struct fr_model *m = NULL;
-    enum fr_err e;
+    enum fr_err e = fr_deepfm_config_check(cfg, fault);
 
-    if (cfg->dim < 1 || cfg->dim > 512 || cfg->n_hidden < 0 ||
-        cfg->n_hidden > FR_MLP_MAX_LAYERS - 1)
-        return fr_fault(fault, FR_EINVAL, "deepfm: dim or number of layers out of range");
-    for (int i = 0; i < cfg->n_hidden; i++)
-        if (cfg->hidden[i] < 1 || cfg->hidden[i] > FR_NN_MAX_WIDTH)
-            return fr_fault(fault, FR_EINVAL, "deepfm: hidden[%d] out of range", i);
+    if (e != FR_OK)
+        return e;
     if ((e = fr_model_frame(FR_MODEL_DEEPFM, *take_enc, t, n, &m, fault)) != FR_OK)
         return e;
     m->impl = fr_calloc(1, sizeof(struct impl));

@@ -27,6 +27,10 @@ struct fr_deepfm_config {
     int hidden[FR_MLP_MAX_LAYERS - 1]; /* widths, each 1..FR_NN_MAX_WIDTH */
 };
 
+/** @errors FR_EINVAL, the fault names the member. */
+FR_MUST_CHECK enum fr_err fr_deepfm_config_check(const struct fr_deepfm_config *cfg,
+                                                 struct fr_fault *fault);
+
 /**
  * Build the inference form.
  * @param take_enc  the encoder; owned by the model on FR_OK (then NULL).

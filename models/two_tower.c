@@ -123,8 +123,9 @@ static enum fr_err embed(const struct fr_model *m,
 
 /* ---- construction ---- */
 
-static enum fr_err
-check(const struct fr_encoder *enc, const struct fr_two_tower_config *cfg, struct fr_fault *fault)
+enum fr_err fr_two_tower_config_check(const struct fr_encoder *enc,
+                                      const struct fr_two_tower_config *cfg,
+                                      struct fr_fault *fault)
 {
     if (cfg->emb_dim < 1 || cfg->emb_dim > 512 || cfg->dim < 1 || cfg->dim > 512)
         return fr_fault(fault, FR_EINVAL, "two_tower: emb_dim and dim must be in 1..512");
@@ -216,7 +217,7 @@ enum fr_err fr_two_tower_new(struct fr_encoder **take_enc,
                              struct fr_fault *fault)
 {
     struct fr_model *m = NULL;
-    enum fr_err e = check(*take_enc, cfg, fault);
+    enum fr_err e = fr_two_tower_config_check(*take_enc, cfg, fault);
 
     if (e != FR_OK || (e = fr_model_frame(FR_MODEL_TWO_TOWER, *take_enc, t, n, &m, fault)) != FR_OK)
         return e;

@@ -36,6 +36,11 @@ struct fr_two_tower_config {
  */
 bool fr_two_tower_is_skip(const struct fr_two_tower_config *cfg, const struct fr_enc_field *ef);
 
+/** Do the settings and the encoder's fields make a model? @errors FR_EINVAL, the fault says why. */
+FR_MUST_CHECK enum fr_err fr_two_tower_config_check(const struct fr_encoder *enc,
+                                                    const struct fr_two_tower_config *cfg,
+                                                    struct fr_fault *fault);
+
 /**
  * Build the inference form.
  * @param take_enc  owned by the model on FR_OK (then NULL). Has user/context and item fields.

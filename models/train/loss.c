@@ -1,0 +1,33 @@
+/*
+ * models/train/loss.c - the maximum is taken out before exp, so no logit overflows.
+ */
+#include "models/train/loss.h"
+
+#include <math.h>
+
+#include "models/nn.h"
+
+double fr_loss_bce(float z, float y, float *dz)
+{
+    *dz = fr_nn_sigmoid(z) - y;
+    return fr_nn_softplus((double)z) - (double)y * (double)z;
+}
+
+double fr_loss_softmax(const float *z, size_t n, size_t label, float *dz)
+{
+    float max = z[label];
+    double zl = (double)z[label], sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        max = z[i] > max ? z[i] : max;
+    for (size_t i = 0; i < n; i++) {
+        float e = expf(z[i] - max);
+        dz[i] = e;
+        sum += (double)e;
+    }
+    float inv = (float)(1.0 / sum);
+    for (size_t i = 0; i < n; i++)
+        dz[i] *= inv;
+    dz[label] -= 1.0f;
+    return log(sum) + (double)max - zl;
+}

@@ -1,0 +1,344 @@
+/*
+ * models/train/params.c - parameter storage, gradient accumulation, Adam.
+ */
+#include "models/train/params.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "daemon/base/alloc.h"
+
+static enum fr_err set_name(char out[FR_TENSOR_NAME], const char *name)
+{
+    size_t n = strlen(name);
+    if (n == 0 || n >= FR_TENSOR_NAME)
+        return FR_EINVAL;
+    memcpy(out, name, n + 1);
+    return FR_OK;
+}
+
+enum fr_err
+fr_params_add_dense(struct fr_params *p, const char *name, int rows, int cols, int *out_i)
+{
+    struct fr_dense d = {.rows = rows, .cols = cols};
+
+    if (p->n_dense == FR_PARAMS_MAX_DENSE)
+        return FR_EFULL;
+    if (rows < 1 || cols < 0 || set_name(d.name, name) != FR_OK)
+        return FR_EINVAL;
+    d.n = (size_t)rows * (size_t)(cols == 0 ? 1 : cols);
+    d.at = p->dense_total;
+    d.w = fr_calloc_aligned(d.n, sizeof(float));
+    d.m = fr_calloc_aligned(d.n, sizeof(float));
+    d.v = fr_calloc_aligned(d.n, sizeof(float));
+    if (d.w == NULL || d.m == NULL || d.v == NULL) {
+        fr_free(d.w);
+        fr_free(d.m);
+        fr_free(d.v);
+        return FR_ENOMEM;
+    }
+    p->dense_total += (d.n + 15) & ~(size_t)15;
+    *out_i = p->n_dense;
+    p->dense[p->n_dense++] = d;
+    return FR_OK;
+}
+
+enum fr_err fr_params_add_table(struct fr_params *p, const char *name, int dim, int *out_i)
+{
+    struct fr_table t = {.dim = dim};
+
+    if (p->n_tables == FR_PARAMS_MAX_TABLES)
+        return FR_EFULL;
+    if (dim < 1 || set_name(t.name, name) != FR_OK)
+        return FR_EINVAL;
+    *out_i = p->n_tables;
+    p->table[p->n_tables++] = t;
+    return FR_OK;
+}
+
+/* A bigger copy of an aligned array, the rest zero. */
+static float *enlarge(const float *old, size_t n, size_t cap)
+{
+    float *q = fr_calloc_aligned(cap, sizeof(float));
+    if (q != NULL && n > 0)
+        memcpy(q, old, n * sizeof(float));
+    return q;
+}
+
+static enum fr_err table_reserve(struct fr_table *t, uint32_t rows)
+{
+    uint32_t cap = t->cap < 64 ? 64 : t->cap;
+    size_t dim = (size_t)t->dim, n = (size_t)t->rows * dim;
+
+    if (rows <= t->cap)
+        return FR_OK;
+    while (cap < rows)
+        cap = cap > UINT32_MAX / 2 ? rows : cap * 2;
+    float *w = enlarge(t->w, n, cap * dim);
+    float *m = enlarge(t->m, n, cap * dim);
+    float *v = enlarge(t->v, n, cap * dim);
+    if (w == NULL || m == NULL || v == NULL) {
+        fr_free(w);
+        fr_free(m);
+        fr_free(v);
+        return FR_ENOMEM;
+    }
+    fr_free(t->w);
+    fr_free(t->m);
+    fr_free(t->v);
+    t->w = w;
+    t->m = m;
+    t->v = v;
+    t->cap = cap;
+    return FR_OK;
+}
+
+enum fr_err
+fr_params_grow(struct fr_params *p, int table, uint32_t rows, float std, struct fr_rng *rng)
+{
+    struct fr_table *t = &p->table[table];
+    enum fr_err e = table_reserve(t, rows);
+
+    if (e != FR_OK)
+        return e;
+    for (size_t i = (size_t)t->rows * (size_t)t->dim; i < (size_t)rows * (size_t)t->dim; i++)
+        t->w[i] = std > 0 ? (float)((double)std * fr_rng_normal(rng)) : 0.0f;
+    if (rows > t->rows)
+        t->rows = rows;
+    return FR_OK;
+}
+
+void fr_params_init_normal(struct fr_params *p, int dense, float std, struct fr_rng *rng)
+{
+    struct fr_dense *d = &p->dense[dense];
+    for (size_t i = 0; i < d->n; i++)
+        d->w[i] = (float)((double)std * fr_rng_normal(rng));
+}
+
+void fr_params_done(struct fr_params *p)
+{
+    for (int i = 0; i < p->n_dense; i++) {
+        fr_free(p->dense[i].w);
+        fr_free(p->dense[i].m);
+        fr_free(p->dense[i].v);
+    }
+    for (int i = 0; i < p->n_tables; i++) {
+        fr_free(p->table[i].w);
+        fr_free(p->table[i].m);
+        fr_free(p->table[i].v);
+    }
+    *p = (struct fr_params){0};
+}
+
+int fr_params_tensors(const struct fr_params *p, struct fr_tensor *out)
+{
+    int n = 0;
+    for (int i = 0; i < p->n_dense; i++) {
+        const struct fr_dense *d = &p->dense[i];
+        struct fr_tensor t = {.dtype = FR_DTYPE_F32, .ndim = d->cols == 0 ? 1 : 2, .data = d->w};
+        memcpy(t.name, d->name, sizeof(t.name));
+        t.dim[0] = (uint64_t)d->rows;
+        t.dim[1] = (uint64_t)d->cols;
+        out[n++] = t;
+    }
+    for (int i = 0; i < p->n_tables; i++) {
+        const struct fr_table *s = &p->table[i];
+        struct fr_tensor t = {.dtype = FR_DTYPE_F32, .ndim = 2, .data = s->w};
+        memcpy(t.name, s->name, sizeof(t.name));
+        t.dim[0] = s->rows;
+        t.dim[1] = (uint64_t)s->dim;
+        out[n++] = t;
+    }
+    return n;
+}
+
+/* ---- gradients ---- */
+
+static void forget_rows(struct fr_row_grads *r)
+{
+    for (uint32_t k = 0; k < r->n; k++)
+        r->index[r->rows[k]] = 0;
+    r->n = 0;
+}
+
+enum fr_err fr_grads_begin(struct fr_grads *g, const struct fr_params *p)
+{
+    if (g->dense == NULL) {
+        g->dense = fr_calloc_aligned(p->dense_total > 0 ? p->dense_total : 1, sizeof(float));
+        if (g->dense == NULL)
+            return FR_ENOMEM;
+    }
+    memset(g->dense, 0, p->dense_total * sizeof(float));
+    for (int i = 0; i < p->n_tables; i++) {
+        struct fr_row_grads *r = &g->table[i];
+        forget_rows(r);
+        if (r->cap_rows >= p->table[i].cap)
+            continue;
+        uint32_t *q = fr_calloc(p->table[i].cap, sizeof(*q));
+        if (q == NULL)
+            return FR_ENOMEM;
+        fr_free(r->index);
+        r->index = q;
+        r->cap_rows = p->table[i].cap;
+    }
+    return FR_OK;
+}
+
+enum fr_err fr_grads_reserve(struct fr_grads *g, const struct fr_params *p, int table, size_t n)
+{
+    struct fr_row_grads *r = &g->table[table];
+    size_t dim = (size_t)p->table[table].dim;
+    size_t want = r->n + n < p->table[table].rows ? r->n + n : p->table[table].rows;
+
+    if (want <= r->cap)
+        return FR_OK;
+    if (want < 2 * (size_t)r->cap)
+        want = 2 * (size_t)r->cap;
+    uint32_t *rows = fr_realloc_array(r->rows, want, sizeof(*rows));
+    if (rows == NULL)
+        return FR_ENOMEM;
+    r->rows = rows;
+    float *q = enlarge(r->g, r->n * dim, want * dim);
+    if (q == NULL)
+        return FR_ENOMEM;
+    fr_free(r->g);
+    r->g = q;
+    r->cap = (uint32_t)want;
+    return FR_OK;
+}
+
+float *fr_grads_row(struct fr_grads *g, const struct fr_params *p, int table, int32_t row)
+{
+    struct fr_row_grads *r = &g->table[table];
+    size_t dim = (size_t)p->table[table].dim;
+    uint32_t k = r->index[row];
+
+    if (k == 0) {
+        r->rows[r->n] = (uint32_t)row;
+        r->index[row] = k = ++r->n;
+        memset(r->g + (size_t)(k - 1) * dim, 0, dim * sizeof(float));
+    }
+    return r->g + (size_t)(k - 1) * dim;
+}
+
+const float *
+fr_grads_find(const struct fr_grads *g, const struct fr_params *p, int table, int32_t row)
+{
+    const struct fr_row_grads *r = &g->table[table];
+    uint32_t k = (uint32_t)row < r->cap_rows ? r->index[row] : 0;
+    return k == 0 ? NULL : r->g + (size_t)(k - 1) * (size_t)p->table[table].dim;
+}
+
+enum fr_err
+fr_grads_add(struct fr_grads *into, const struct fr_grads *from, const struct fr_params *p)
+{
+    fr_axpy(1.0f, from->dense, into->dense, p->dense_total);
+    for (int i = 0; i < p->n_tables; i++) {
+        const struct fr_row_grads *r = &from->table[i];
+        size_t dim = (size_t)p->table[i].dim;
+        enum fr_err e = fr_grads_reserve(into, p, i, r->n);
+        if (e != FR_OK)
+            return e;
+        for (uint32_t k = 0; k < r->n; k++)
+            fr_axpy(
+                1.0f, r->g + (size_t)k * dim, fr_grads_row(into, p, i, (int32_t)r->rows[k]), dim);
+    }
+    return FR_OK;
+}
+
+bool fr_grads_finite(const struct fr_grads *g, const struct fr_params *p)
+{
+    if (!fr_all_finite(g->dense, p->dense_total))
+        return false;
+    for (int i = 0; i < p->n_tables; i++)
+        if (!fr_all_finite(g->table[i].g, (size_t)g->table[i].n * (size_t)p->table[i].dim))
+            return false;
+    return true;
+}
+
+void fr_grads_done(struct fr_grads *g)
+{
+    fr_free(g->dense);
+    for (int i = 0; i < FR_PARAMS_MAX_TABLES; i++) {
+        fr_free(g->table[i].index);
+        fr_free(g->table[i].rows);
+        fr_free(g->table[i].g);
+    }
+    *g = (struct fr_grads){0};
+}
+
+/* ---- Adam ---- */
+
+/* Constants of one step. */
+struct adam {
+    float b1, b2, eps;
+    float c1;      /* 1 / (1 - b1^t) */
+    float inv_sc2; /* 1 / sqrt(1 - b2^t) */
+};
+
+static void adam_update(const struct adam *a,
+                        float lr,
+                        float l2,
+                        size_t n,
+                        const float *restrict g,
+                        float *restrict w,
+                        float *restrict m,
+                        float *restrict v)
+{
+    const float b1 = a->b1, b2 = a->b2, eps = a->eps, inv = a->inv_sc2, step = lr * a->c1;
+    const float o1 = 1.0f - b1, o2 = 1.0f - b2;
+
+    for (size_t i = 0; i < n; i++) {
+        float gi = g[i] + l2 * w[i];
+        float mi = b1 * m[i] + o1 * gi;
+        float vi = b2 * v[i] + o2 * (gi * gi);
+        m[i] = mi;
+        v[i] = vi;
+        w[i] -= step * mi / (sqrtf(vi) * inv + eps);
+    }
+}
+
+static void clip(struct fr_grads *g, const struct fr_params *p, float max_norm)
+{
+    double s = 0;
+    for (size_t i = 0; i < p->dense_total; i++)
+        s += (double)g->dense[i] * (double)g->dense[i];
+    double norm = sqrt(s);
+    if (norm <= (double)max_norm)
+        return;
+    float f = (float)((double)max_norm / (norm + 1e-6));
+    for (size_t i = 0; i < p->dense_total; i++)
+        g->dense[i] *= f;
+}
+
+void fr_params_adam(struct fr_params *p, struct fr_grads *g, const struct fr_train_options *o)
+{
+    double t = (double)++p->t;
+    struct adam a = {.b1 = o->beta1, .b2 = o->beta2, .eps = o->eps};
+    float lr_dense = o->lr_dense > 0 ? o->lr_dense : o->lr;
+
+    a.c1 = (float)(1.0 / (1.0 - pow((double)o->beta1, t)));
+    a.inv_sc2 = (float)(1.0 / sqrt(1.0 - pow((double)o->beta2, t)));
+    if (o->clip_norm > 0)
+        clip(g, p, o->clip_norm);
+    for (int i = 0; i < p->n_dense; i++) {
+        struct fr_dense *d = &p->dense[i];
+        adam_update(&a, lr_dense, o->l2_dense, d->n, g->dense + d->at, d->w, d->m, d->v);
+    }
+    for (int i = 0; i < p->n_tables; i++) {
+        struct fr_table *s = &p->table[i];
+        const struct fr_row_grads *r = &g->table[i];
+        size_t dim = (size_t)s->dim;
+        for (uint32_t k = 0; k < r->n; k++) {
+            size_t at = (size_t)r->rows[k] * dim;
+            adam_update(&a,
+                        o->lr,
+                        o->l2_embedding,
+                        dim,
+                        r->g + (size_t)k * dim,
+                        s->w + at,
+                        s->m + at,
+                        s->v + at);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+/*
+ * models/train/params.h - trained parameters, their gradients, and Adam (dense, and lazy for rows).
+ *
+ * Dense parameters (layers) are updated every step. Tables are sparse: a step has gradients for the
+ * rows it touched only, in a compact buffer, and only those rows (and their moments) move: "lazy
+ * Adam".
+ *
+ *   table w, m, v (rows, dim)      gradient of a step: index[row] -> k, rows[k], g (k, dim)
+ *
+ * Each worker thread has its own fr_grads; they are added in worker order, so a result depends on
+ * the number of threads but not on their timing. Math: m <- b1 m + (1-b1) g; v <- b2 v + (1-b2)
+ * g^2; w -= lr * (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps) Source: Kingma & Ba 2015; t counts
+ * steps, not touches (as PyTorch's SparseAdam). Layer: models/ and daemon/base/.
+ */
+#ifndef FR_MODELS_TRAIN_PARAMS_H
+#define FR_MODELS_TRAIN_PARAMS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/base/err.h"
+#include "daemon/base/rng.h"
+#include "models/tensor.h"
+#include "models/train/train.h"
+
+#define FR_PARAMS_MAX_DENSE 128
+#define FR_PARAMS_MAX_TABLES (2 * FR_MAX_FIELDS)
+
+/** One dense parameter: (rows, cols), or a vector when cols is 0. */
+struct fr_dense {
+    char name[FR_TENSOR_NAME];
+    int rows, cols;
+    size_t n;
+    size_t at; /* offset in the dense gradient */
+    float *w, *m, *v;
+};
+
+/** One table, growable. */
+struct fr_table {
+    char name[FR_TENSOR_NAME];
+    int dim;
+    uint32_t rows, cap;
+    float *w, *m, *v;
+};
+
+/** All parameters of a model. Owner: the trainer. Thread: one; workers read `w` during a step. */
+struct fr_params {
+    struct fr_dense dense[FR_PARAMS_MAX_DENSE];
+    int n_dense;
+    size_t dense_total; /* floats of all dense parameters */
+    struct fr_table table[FR_PARAMS_MAX_TABLES];
+    int n_tables;
+    uint64_t t; /* steps taken */
+};
+
+/** Sparse gradient of one table. */
+struct fr_row_grads {
+    uint32_t *index; /* (cap_rows) 1 + position in rows, 0 = untouched */
+    uint32_t cap_rows;
+    uint32_t *rows;
+    float *g; /* (cap, dim) */
+    uint32_t n, cap;
+};
+
+/** Gradients of one step (or one worker's part). Owner: the trainer. Thread: its worker. */
+struct fr_grads {
+    float *dense; /* (dense_total) */
+    struct fr_row_grads table[FR_PARAMS_MAX_TABLES];
+};
+
+/** Add a dense parameter, zeroed. @return its index in out_i. @errors FR_EFULL FR_EINVAL FR_ENOMEM
+ */
+FR_MUST_CHECK enum fr_err
+fr_params_add_dense(struct fr_params *p, const char *name, int rows, int cols, int *out_i);
+/** Add an empty table. */
+FR_MUST_CHECK enum fr_err
+fr_params_add_table(struct fr_params *p, const char *name, int dim, int *out_i);
+/** Grow a table to `rows`; new rows are N(0, std) (zeros when std is 0). @errors FR_ENOMEM */
+FR_MUST_CHECK enum fr_err
+fr_params_grow(struct fr_params *p, int table, uint32_t rows, float std, struct fr_rng *rng);
+/** N(0, std) into a dense parameter. */
+void fr_params_init_normal(struct fr_params *p, int dense, float std, struct fr_rng *rng);
+void fr_params_done(struct fr_params *p);
+
+/** All parameters as borrowed tensors; `out` has room for n_dense + n_tables. @return the number */
+int fr_params_tensors(const struct fr_params *p, struct fr_tensor *out);
+
+/** Prepare for a step: zero the dense gradient, forget the rows, follow the tables' growth.
+ *  @errors FR_ENOMEM */
+FR_MUST_CHECK enum fr_err fr_grads_begin(struct fr_grads *g, const struct fr_params *p);
+/** Room for `n` more touched rows of a table, before workers start. @errors FR_ENOMEM */
+FR_MUST_CHECK enum fr_err
+fr_grads_reserve(struct fr_grads *g, const struct fr_params *p, int table, size_t n);
+/** Gradient row of a table row, zeroed at first touch. Reserved before. */
+float *fr_grads_row(struct fr_grads *g, const struct fr_params *p, int table, int32_t row);
+/** Gradient row if touched, else NULL. */
+const float *
+fr_grads_find(const struct fr_grads *g, const struct fr_params *p, int table, int32_t row);
+/** Dense gradient of a parameter. */
+static inline float *fr_grads_dense(struct fr_grads *g, const struct fr_params *p, int dense)
+{
+    return g->dense + p->dense[dense].at;
+}
+/** into += from. @errors FR_ENOMEM */
+FR_MUST_CHECK enum fr_err
+fr_grads_add(struct fr_grads *into, const struct fr_grads *from, const struct fr_params *p);
+/** True if every gradient is finite. */
+bool fr_grads_finite(const struct fr_grads *g, const struct fr_params *p);
+void fr_grads_done(struct fr_grads *g);
+
+/** One Adam step over dense parameters and touched rows, with L2 and clipping as `o` says. */
+void fr_params_adam(struct fr_params *p, struct fr_grads *g, const struct fr_train_options *o);
+
+#endif

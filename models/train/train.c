@@ -1,0 +1,260 @@
+/*
+ * models/train/train.c - the part of a trainer that is the same for all models.
+ */
+#include "models/train/train.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/base/alloc.h"
+#include "models/train/train_priv.h"
+
+void fr_train_options_default(struct fr_train_options *o)
+{
+    *o = (struct fr_train_options){
+        .seed = 1,
+        .threads = 1,
+        .lr = 1e-3f,
+        .beta1 = 0.9f,
+        .beta2 = 0.999f,
+        .eps = 1e-8f,
+        .init_std = 0.01f,
+        .admit = 2,
+        .max_rows = 10000000,
+    };
+}
+
+static bool in_range(float x, float min, float max)
+{
+    return x >= min && x <= max; /* false for NaN */
+}
+
+static enum fr_err check_options(const struct fr_train_options *o, struct fr_fault *fault)
+{
+    if (o->threads < 1 || o->threads > FR_TRAIN_MAX_THREADS)
+        return fr_fault(fault, FR_EINVAL, "threads must be in 1..%d", FR_TRAIN_MAX_THREADS);
+    if (!in_range(o->lr, 0, 10) || !in_range(o->lr_dense, 0, 10))
+        return fr_fault(fault, FR_EINVAL, "lr and lr_dense must be in 0..10");
+    if (!in_range(o->beta1, 0, 0.99999f) || !in_range(o->beta2, 0, 0.9999999f))
+        return fr_fault(fault, FR_EINVAL, "beta1 and beta2 must be in [0, 1)");
+    if (!in_range(o->eps, 1e-20f, 1))
+        return fr_fault(fault, FR_EINVAL, "eps must be in [1e-20, 1]");
+    if (!in_range(o->l2_embedding, 0, 100) || !in_range(o->l2_dense, 0, 100))
+        return fr_fault(fault, FR_EINVAL, "l2 must be in 0..100");
+    if (!in_range(o->id_dropout, 0, 0.99f))
+        return fr_fault(fault, FR_EINVAL, "id_dropout must be in [0, .99]");
+    if (!in_range(o->clip_norm, 0, 1e9f) || !in_range(o->init_std, 0, 10))
+        return fr_fault(fault, FR_EINVAL, "clip_norm or init_std out of range");
+    if (o->admit < 1 || o->max_rows < 1 || o->max_rows > INT32_MAX)
+        return fr_fault(fault, FR_EINVAL, "admit and max_rows must be at least 1");
+    return FR_OK;
+}
+
+enum fr_err fr_trainer_init(struct fr_trainer *t,
+                            const struct fr_train_options *opt,
+                            struct fr_encoder **take_enc,
+                            struct fr_fault *fault)
+{
+    enum fr_err e = check_options(opt, fault);
+
+    if (e != FR_OK)
+        return e;
+    t->opt = *opt;
+    fr_rng_seed(&t->rng, opt->seed);
+    if ((e = fr_arena_new((size_t)1 << 20, 0, &t->ar)) != FR_OK)
+        goto no_memory;
+    t->w = fr_calloc((size_t)opt->threads, sizeof(*t->w));
+    if (t->w == NULL)
+        goto no_memory;
+    for (int i = 0; i < opt->threads; i++)
+        if ((e = fr_arena_new((size_t)1 << 20, 0, &t->w[i].ar)) != FR_OK)
+            goto no_memory;
+    t->enc = *take_enc;
+    *take_enc = NULL;
+    return FR_OK;
+no_memory:
+    fr_trainer_done(t);
+    return fr_fault(fault, FR_ENOMEM, "trainer: out of memory");
+}
+
+void fr_trainer_done(struct fr_trainer *t)
+{
+    for (int i = 0; t->w != NULL && i < t->opt.threads; i++) {
+        fr_grads_done(&t->w[i].g);
+        fr_arena_free(t->w[i].ar);
+    }
+    fr_free(t->w);
+    fr_arena_free(t->ar);
+    fr_params_done(&t->params);
+    fr_encoder_free(t->enc);
+    *t = (struct fr_trainer){0};
+}
+
+enum fr_err fr_trainer_add_tables(struct fr_trainer *t,
+                                  const char *prefix,
+                                  int dim,
+                                  int table_of[FR_MAX_FIELDS])
+{
+    char name[FR_TENSOR_NAME];
+
+    for (int i = 0; i < t->enc->n_tables; i++) {
+        int n = snprintf(name, sizeof(name), "%s.%s.weight", prefix, t->enc->table[i].name);
+        if (n < 0 || (size_t)n >= sizeof(name))
+            return FR_EINVAL;
+        enum fr_err e = fr_params_add_table(&t->params, name, dim, &table_of[i]);
+        if (e != FR_OK)
+            return e;
+    }
+    return FR_OK;
+}
+
+enum fr_err fr_trainer_grow(struct fr_trainer *t, const int table_of[FR_MAX_FIELDS], float std)
+{
+    for (int i = 0; i < t->enc->n_tables; i++) {
+        enum fr_err e =
+            fr_params_grow(&t->params, table_of[i], t->enc->table[i].rows, std, &t->rng);
+        if (e != FR_OK)
+            return e;
+    }
+    return FR_OK;
+}
+
+enum fr_err fr_trainer_add_mlp(
+    struct fr_trainer *t, const char *prefix, const int *width, int n_layers, int *w, int *b)
+{
+    char name[FR_TENSOR_NAME];
+
+    for (int l = 0; l < n_layers; l++) {
+        (void)snprintf(name, sizeof(name), "%s.%d.weight", prefix, l);
+        enum fr_err e = fr_params_add_dense(&t->params, name, width[l + 1], width[l], &w[l]);
+        if (e != FR_OK)
+            return e;
+        (void)snprintf(name, sizeof(name), "%s.%d.bias", prefix, l);
+        if ((e = fr_params_add_dense(&t->params, name, width[l + 1], 0, &b[l])) != FR_OK)
+            return e;
+        double gain = l + 1 < n_layers ? 2.0 : 1.0; /* He before a ReLU */
+        fr_params_init_normal(&t->params, w[l], (float)sqrt(gain / (double)width[l]), &t->rng);
+    }
+    return FR_OK;
+}
+
+void fr_trainer_bind_mlp(const struct fr_trainer *t, struct fr_mlp *mlp, const int *w, const int *b)
+{
+    for (int l = 0; l < mlp->n_layers; l++) {
+        mlp->w[l] = t->params.dense[w[l]].w;
+        mlp->bias[l] = t->params.dense[b[l]].w;
+    }
+}
+
+static void drop_ids(struct fr_trainer *t, enum fr_entity e, struct fr_slot *slots)
+{
+    for (int i = t->enc->first_field[e]; i < t->enc->first_field[e + 1]; i++) {
+        const struct fr_enc_field *ef = &t->enc->field[i];
+        if (ef->f.kind != FR_FIELD_ID)
+            continue;
+        for (uint32_t k = 0; k < ef->f.slots; k++) {
+            struct fr_slot *s = &slots[ef->slot0 + k];
+            if (s->x != 0.0f && fr_rng_f64(&t->rng) < (double)t->opt.id_dropout)
+                s->row = 0;
+        }
+    }
+}
+
+enum fr_err fr_trainer_encode(struct fr_trainer *t,
+                              enum fr_entity e,
+                              const struct fr_cell *cells,
+                              bool training,
+                              struct fr_slot *out)
+{
+    enum fr_err err;
+
+    if (fr_encoder_n_fields(t->enc, e) == 0)
+        return FR_OK;
+    if (training && !t->opt.frozen_vocab)
+        err = fr_encoder_encode_grow(t->enc, e, cells, out);
+    else
+        err = fr_encoder_encode(t->enc, e, cells, out);
+    if (err == FR_OK && training && t->opt.id_dropout > 0)
+        drop_ids(t, e, out);
+    return err;
+}
+
+enum fr_err fr_trainer_begin(struct fr_trainer *t)
+{
+    for (int i = 0; i < t->opt.threads; i++) {
+        fr_arena_reset(t->w[i].ar);
+        t->w[i].loss = 0;
+        t->w[i].err = FR_OK;
+        enum fr_err e = fr_grads_begin(&t->w[i].g, &t->params);
+        if (e != FR_OK)
+            return e;
+    }
+    return FR_OK;
+}
+
+enum fr_err fr_trainer_reduce(struct fr_trainer *t, double *out_loss)
+{
+    double loss = t->w[0].loss;
+    for (int i = 1; i < t->opt.threads; i++) {
+        enum fr_err e = fr_grads_add(&t->w[0].g, &t->w[i].g, &t->params);
+        if (e != FR_OK)
+            return e;
+        loss += t->w[i].loss;
+    }
+    *out_loss = loss;
+    return FR_OK;
+}
+
+void fr_trainer_set_lr(struct fr_trainer *t, float lr)
+{
+    if (t->opt.lr > 0)
+        t->opt.lr_dense *= lr / t->opt.lr;
+    t->opt.lr = lr;
+}
+
+/* ---- threads ---- */
+
+struct job {
+    void (*fn)(void *arg, int worker);
+    void *arg;
+    int worker;
+};
+
+static void *run_job(void *p)
+{
+    const struct job *j = p;
+    j->fn(j->arg, j->worker);
+    return NULL;
+}
+
+enum fr_err fr_trainer_run(struct fr_trainer *t, void (*fn)(void *arg, int worker), void *arg)
+{
+    pthread_t id[FR_TRAIN_MAX_THREADS];
+    struct job job[FR_TRAIN_MAX_THREADS];
+    bool started[FR_TRAIN_MAX_THREADS] = {false};
+    enum fr_err e = FR_OK;
+
+    for (int i = 1; i < t->opt.threads; i++) {
+        job[i] = (struct job){fn, arg, i};
+        started[i] = pthread_create(&id[i], NULL, run_job, &job[i]) == 0;
+    }
+    fn(arg, 0);
+    for (int i = 1; i < t->opt.threads; i++) {
+        if (started[i])
+            (void)pthread_join(id[i], NULL);
+        else
+            fn(arg, i); /* no thread to be had: same work, same result, later */
+    }
+    for (int i = 0; i < t->opt.threads && e == FR_OK; i++)
+        e = t->w[i].err;
+    return e;
+}
+
+void fr_trainer_share(const struct fr_trainer *t, int n, int worker, int *from, int *to)
+{
+    int64_t k = t->opt.threads;
+    *from = (int)((int64_t)n * worker / k);
+    *to = (int)((int64_t)n * (worker + 1) / k);
+}
