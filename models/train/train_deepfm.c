@@ -13,7 +13,6 @@
 
 #include "daemon/base/alloc.h"
 #include "models/gemm.h"
-#include "models/model_priv.h"
 #include "models/train/loss.h"
 #include "models/train/train_priv.h"
 
@@ -512,6 +511,9 @@ backward(const struct fr_train_deepfm *tr, const struct chunk *c, struct fr_trai
         float *du = dxu + (size_t)l * ku;
         memset(acc, 0, dim * sizeof(*acc));
         float dz = back_rows(tr, c, l, row, dxc, acc, acc + dim, &w->g);
+        /* A list's softmax gradients sum to 0; what rounding leaves, Adam would blow up to full steps. */
+        if (tr->cfg.loss == FR_LOSS_LISTWISE)
+            dz = 0;
         row += (size_t)in->n;
         back_pairs(c->xu + (size_t)l * ku, tr->n_user, dim, acc, dz, du);
         scatter(tr, FR_ENTITY_USER, in->user, du, dz, &w->g);

@@ -13,7 +13,6 @@
 
 #include "daemon/base/alloc.h"
 #include "models/gemm.h"
-#include "models/model_priv.h"
 #include "models/train/loss.h"
 #include "models/train/train_priv.h"
 

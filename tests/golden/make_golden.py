@@ -1,0 +1,494 @@
+#!/usr/bin/env python3
+"""Golden files of the models: straightforward PyTorch in float64, results stored as float32.
+
+    make_golden.py            write tests/golden/*.frg and MANIFEST
+    make_golden.py --check    make them again in memory and compare with the files (exit 1 on a difference)
+
+File (.frg): 8 bytes "FRGOLD1\\n", u32 length of the JSON, u32 CRC-32 of all after these 16 bytes, JSON
+{"meta": {...}, "tensors": [{"name", "dtype", "dims", "offset"}]}, data (little-endian, 8-aligned).
+It shares no code with models/: encoding, gradients (autograd) and Adam are written out here again.
+"""
+import hashlib, json, os, struct, sys, zlib
+import numpy as np
+import torch
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+DT = {"F32": np.float32, "I32": np.int32, "U64": np.uint64}
+f64 = torch.float64
+
+
+class Frg:
+    def __init__(self, **meta):
+        self.meta, self.tensors = meta, []
+
+    def add(self, name, value, dtype="F32"):
+        if isinstance(value, torch.Tensor):
+            value = value.detach().numpy()
+        a = np.ascontiguousarray(np.atleast_1d(np.asarray(value)).astype(DT[dtype]))
+        assert a.size > 0, name
+        self.tensors.append((name, dtype, a))
+
+    def bytes(self):
+        directory, data = [], b""
+        for name, dtype, a in self.tensors:
+            directory.append({"name": name, "dtype": dtype, "dims": list(a.shape), "offset": len(data)})
+            raw = a.tobytes()
+            data += raw + b"\0" * (-len(raw) % 8)
+        text = json.dumps({"meta": self.meta, "tensors": directory}, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        body = text + data
+        return b"FRGOLD1\n" + struct.pack("<II", len(text), zlib.crc32(body)) + body
+
+
+def parse(raw):
+    n, crc = struct.unpack("<II", raw[8:16])
+    assert raw[:8] == b"FRGOLD1\n" and zlib.crc32(raw[16:]) == crc
+    head = json.loads(raw[16:16 + n])
+    out = {}
+    for t in head["tensors"]:
+        dt = np.dtype(DT[t["dtype"]])
+        count = int(np.prod(t["dims"]))
+        at = 16 + n + t["offset"]
+        out[t["name"]] = np.frombuffer(raw, dt, count, at).reshape(t["dims"])
+    return head["meta"], out
+
+
+def meta(**kw):
+    return dict(torch=torch.__version__, numpy=np.__version__, seed=20240, **kw)
+
+
+# ---------------------------------------------------------------- layers
+
+def layers():
+    rs = np.random.RandomState(20240)
+    g = Frg(**meta(what="layers", atol=1e-5, rtol=1e-4))
+    for b in (1, 3, 7):
+        x = torch.tensor(rs.randn(b, 5), dtype=f64, requires_grad=True)
+        w = torch.tensor(rs.randn(13, 5), dtype=f64, requires_grad=True)
+        c = torch.tensor(rs.randn(13), dtype=f64, requires_grad=True)
+        dy = torch.tensor(rs.randn(b, 13), dtype=f64)
+        y = torch.nn.functional.linear(x, w, c)
+        y.backward(dy)
+        for n, v in (("x", x), ("w", w), ("b", c), ("dy", dy), ("y", y), ("dx", x.grad), ("dw", w.grad), ("db", c.grad)):
+            g.add(f"linear{b}.{n}", v)
+        z = torch.tensor(rs.randn(b, 13), dtype=f64, requires_grad=True)
+        with torch.no_grad():
+            z[0, 0] = 0.0
+        r = torch.relu(z)
+        r.backward(dy)
+        for n, v in (("x", z), ("y", r), ("dy", dy), ("dx", z.grad)):
+            g.add(f"relu{b}.{n}", v)
+        q = torch.tensor(rs.randn(b, 13), dtype=f64, requires_grad=True)
+        n2 = torch.nn.functional.normalize(q, dim=1, eps=1e-12)
+        n2.backward(dy)
+        for n, v in (("x", q), ("y", n2), ("dy", dy), ("dx", q.grad)):
+            g.add(f"l2norm{b}.{n}", v)
+    z = torch.tensor([0.0, 1.5, -1.5, 17.0, -17.0, 90.0, -90.0, 1e-6], dtype=f64, requires_grad=True)
+    y = torch.tensor([1.0, 0, 1, 0, 1, 1, 0, 0], dtype=f64)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(z, y, reduction="none")
+    loss.sum().backward()
+    for n, v in (("z", z), ("y", y), ("loss", loss), ("dz", z.grad), ("sigmoid", torch.sigmoid(z))):
+        g.add(f"bce.{n}", v)
+    for i, (row, label) in enumerate((([0.3], 0), ([90.0, -90.0, 89.5], 2), ([1.0, 1.0, 1.0, 1.0, 1.0], 3),
+                                      (list(rs.randn(13) * 4), 7))):
+        z = torch.tensor(row, dtype=f64, requires_grad=True)
+        loss = torch.nn.functional.cross_entropy(z[None], torch.tensor([label]))
+        loss.backward()
+        for n, v in (("z", z), ("loss", loss), ("dz", z.grad)):
+            g.add(f"softmax{i}.{n}", v)
+        g.add(f"softmax{i}.label", [label], "I32")
+    return g
+
+
+# ---------------------------------------------------------------- fields and cells
+
+# name, entity, kind, table, vocab, slots: the same declaration stands in test_models.c
+FIELDS = [
+    ("u_id", "user", "id", "user", 0, 1),
+    ("hist", "user", "id", "item", 0, 4),
+    ("u_num", "user", "numeric", "", 0, 1),
+    ("hour", "context", "bucket", "", 5, 1),
+    ("i_id", "item", "id", "item", 0, 1),
+    ("cats", "item", "id", "cat", 0, 3),
+    ("i_num", "item", "numeric", "", 0, 1),
+    ("x_num", "cross", "numeric", "", 0, 1),
+    ("x_bkt", "cross", "bucket", "", 4, 1),
+]
+ENTITIES = ("user", "context", "item", "cross")
+
+
+def make_cells(rs, entity):
+    """One row of an entity group: [(id, x)]."""
+    out = []
+    for name, ent, kind, table, vocab, slots in FIELDS:
+        if ent != entity:
+            continue
+        if name == "hist":
+            k = rs.randint(0, 5)  # 0 = a user with no history
+            out += [(2000 + rs.randint(0, 12), 1.0 / (i + 1)) for i in range(k)] + [(0, 0.0)] * (slots - k)
+        elif name == "cats":
+            k = rs.randint(0, 4)
+            out += [(3000 + rs.randint(0, 5), 1.0 / k) for _ in range(k)] + [(0, 0.0)] * (slots - k)
+        elif kind == "id":
+            base, n = {"user": (1000, 8), "item": (2000, 12)}[table]
+            out.append((base + rs.randint(0, n), 1.0))
+        elif kind == "bucket":
+            out.append((rs.randint(0, vocab + 2), 1.0))  # past the end = unknown
+        else:
+            out.append((0, float(np.float32(rs.randn() * 3 + 1))))
+    return [(i, float(np.float32(x))) for i, x in out]
+
+
+class Encoder:
+    """Vocabularies with admission at the second sight, normalisers by population moments."""
+
+    def __init__(self, admit):
+        self.admit, self.vocab, self.count, self.values = admit, {}, {}, {}
+
+    def table(self, f):
+        return f[3] if f[2] == "id" else f"{f[2]}_{f[0]}"
+
+    def fields(self, entity, names):
+        at = 0
+        for f in FIELDS:
+            if f[1] != entity:
+                continue
+            if f[0] in names:
+                yield f, at
+            at += f[5]
+
+    def observe(self, entity, cells, names):
+        for f, at in self.fields(entity, names):
+            t = self.table(f)
+            for i, x in cells[at:at + f[5]]:
+                if f[2] == "numeric":
+                    self.values.setdefault(f[0], []).append(x)
+                elif f[2] == "id" and i != 0 and i not in self.vocab.setdefault(t, {}):
+                    self.count[t, i] = self.count.get((t, i), 0) + 1
+                    if self.count[t, i] >= self.admit:
+                        self.vocab[t][i] = len(self.vocab[t]) + 1
+
+    def rows(self, f):
+        if f[2] == "id":
+            return len(self.vocab.get(self.table(f), {})) + 1
+        return f[4] if f[2] == "bucket" else 2
+
+    def encode(self, entity, cells, names):
+        out = []
+        for f, at in self.fields(entity, names):
+            slots = []
+            for i, x in cells[at:at + f[5]]:
+                if f[2] == "numeric":
+                    v = np.array(self.values[f[0]])
+                    slots.append((1, float(np.clip((x - v.mean()) / v.std(), -8, 8))))
+                elif f[2] == "bucket":
+                    slots.append((i if i < f[4] else 0, x))
+                elif i != 0:
+                    slots.append((self.vocab[self.table(f)].get(i, 0), x))
+            out.append((f, slots))
+        return out
+
+
+def add_cells(g, name, rows):
+    g.add(name + ".id", np.array([[c[0] for c in r] for r in rows], dtype=np.uint64), "U64")
+    g.add(name + ".x", np.array([[c[1] for c in r] for r in rows]))
+
+
+class Adam:
+    """Dense Adam, and for tables only the rows of `touched`; eps outside the square root's correction."""
+
+    def __init__(self, params, lr, eps, l2_emb, l2_dense):
+        self.p, self.lr, self.eps, self.l2e, self.l2d, self.t = params, lr, eps, l2_emb, l2_dense, 0
+        self.m = {k: torch.zeros_like(v) for k, v in params.items()}
+        self.v = {k: torch.zeros_like(v) for k, v in params.items()}
+
+    def step(self, touched):
+        self.t += 1
+        with torch.no_grad():
+            for k, w in self.p.items():
+                table = k.split(".")[1] if k.startswith(("embedding.", "linear.")) else None
+                rows = sorted(touched.get(table, ())) if table is not None else slice(None)
+                if table is not None and not rows:
+                    continue
+                g = (w.grad if w.grad is not None else torch.zeros_like(w))[rows]
+                g = g + (self.l2e if table is not None else self.l2d) * w[rows]
+                self.m[k][rows] = .9 * self.m[k][rows] + .1 * g
+                self.v[k][rows] = .999 * self.v[k][rows] + .001 * g * g
+                mh = self.m[k][rows] / (1 - .9 ** self.t)
+                vh = self.v[k][rows] / (1 - .999 ** self.t)
+                w[rows] -= self.lr * mh / (vh.sqrt() + self.eps)
+                w.grad = None
+
+
+def touch(touched, enc, encoded):
+    for f, slots in encoded:
+        for row, x in slots:
+            if x != 0:
+                touched.setdefault(enc.table(f), set()).add(row)
+
+
+# ---------------------------------------------------------------- DeepFM
+
+def deepfm_forward(p, enc, user, ctx, item, cross, dim, layers):
+    es, lin = [], p["bias"][0]
+    for encoded in (user, ctx, item, cross):
+        for f, slots in encoded:
+            t = enc.table(f)
+            e = torch.zeros(dim, dtype=f64)
+            for row, x in slots:
+                e = e + x * p[f"embedding.{t}.weight"][row]
+                lin = lin + x * p[f"linear.{t}.weight"][row, 0]
+            es.append(e)
+    E = torch.stack(es)
+    pair = .5 * (E.sum(0).pow(2).sum() - E.pow(2).sum())
+    h = E.reshape(-1)
+    for l in range(layers):
+        h = torch.nn.functional.linear(h, p[f"mlp.{l}.weight"], p[f"mlp.{l}.bias"])
+        if l + 1 < layers:
+            h = torch.relu(h)
+    return lin + pair + (h[0] if layers else 0)
+
+
+def deepfm_params(rs, enc, names, dim, hidden, scale):
+    p = {"bias": torch.tensor(rs.randn(1) * scale)}
+    n = sum(1 for f in FIELDS if f[0] in names)
+    widths = [n * dim] + hidden + [1] if hidden else []
+    for l in range(len(widths) - 1):
+        p[f"mlp.{l}.weight"] = torch.tensor(rs.randn(widths[l + 1], widths[l]) / np.sqrt(widths[l]))
+        p[f"mlp.{l}.bias"] = torch.tensor(rs.randn(widths[l + 1]) * .1)
+    for f in FIELDS:
+        t = enc.table(f)
+        if f[0] in names and f"embedding.{t}.weight" not in p:
+            p[f"embedding.{t}.weight"] = torch.tensor(rs.randn(enc.rows(f), dim) * scale)
+            p[f"linear.{t}.weight"] = torch.tensor(rs.randn(enc.rows(f), 1) * scale)
+    # what C computes with is the float32 value
+    return {k: v.to(torch.float32).to(f64).requires_grad_() for k, v in p.items()}
+
+
+def make_lists(rs, sizes):
+    lists = []
+    for n in sizes:
+        items = [make_cells(rs, "item") for _ in range(n)]
+        cross = [make_cells(rs, "cross") for _ in range(n)]
+        if n >= 7:
+            items[3] = items[1]                    # a repeated item
+            items[5], cross[5] = items[4], cross[4]  # identical rows
+        lists.append(dict(user=make_cells(rs, "user"), context=make_cells(rs, "context"), items=items, cross=cross,
+                          label=int(rs.randint(0, n))))
+    return lists
+
+
+def deepfm(name, names, dim, hidden, sizes, loss_kind, steps):
+    rs = np.random.RandomState(20240 + len(name))
+    lists, enc = make_lists(rs, sizes), Encoder(2)
+    for li in lists:
+        for ent in ("user", "context"):
+            enc.observe(ent, li[ent], names)
+        for i, x in zip(li["items"], li["cross"]):
+            enc.observe("item", i, names)
+            enc.observe("cross", x, names)
+    for f in FIELDS:
+        enc.vocab.setdefault(f[3], {})
+    p = deepfm_params(rs, enc, names, dim, hidden, .3)
+    g = Frg(**meta(what=name, atol=2e-5, rtol=1e-4, fields=names, dim=dim, hidden=hidden, loss=loss_kind, steps=steps))
+    for k, v in p.items():
+        g.add("param." + k, v)
+    for i, li in enumerate(lists):
+        add_cells(g, f"list{i}.user", [li["user"]])
+        add_cells(g, f"list{i}.context", [li["context"]])
+        add_cells(g, f"list{i}.items", li["items"])
+        add_cells(g, f"list{i}.cross", li["cross"])
+        g.add(f"list{i}.label", [li["label"]], "I32")
+    encoded = [[[enc.encode("user", li["user"], names), enc.encode("context", li["context"], names),
+                 enc.encode("item", i, names), enc.encode("cross", x, names)] for i, x in zip(li["items"], li["cross"])]
+               for li in lists]
+    touched = {}
+    for rows in encoded:
+        for r in rows:
+            for part in r:
+                touch(touched, enc, part)
+    total = sum(sizes)
+
+    def loss():
+        sums, logits = 0, []
+        for li, rows in zip(lists, encoded):
+            z = torch.stack([deepfm_forward(p, enc, *r, dim, len(hidden) + 1 if hidden else 0) for r in rows])
+            logits.append(z)
+            if loss_kind == "listwise":
+                sums = sums + torch.nn.functional.cross_entropy(z[None], torch.tensor([li["label"]])) / len(lists)
+            else:
+                y = torch.zeros(len(rows), dtype=f64)
+                y[li["label"]] = 1
+                sums = sums + torch.nn.functional.binary_cross_entropy_with_logits(z, y, reduction="sum") / total
+        return sums, torch.cat(logits)
+
+    curve, adam = [], Adam(p, .01, 1e-4, 1e-3, 1e-3)
+    for s in range(steps):
+        value, logits = loss()
+        value.backward()
+        if s == 0:
+            g.add("logits", logits)
+            for k, v in p.items():
+                g.add("grad." + k, v.grad if v.grad is not None else torch.zeros_like(v))
+        curve.append(value.item())
+        adam.step(touched)
+    g.add("curve", curve)
+    for k, v in p.items():
+        g.add("final." + k, v)
+    return g
+
+
+# ---------------------------------------------------------------- Two-Tower
+
+def tower(p, enc, encoded, prefix, edim, layers, skip, gates):
+    es, extra = [], 0
+    for f, slots in encoded:
+        t, e = enc.table(f), torch.zeros(edim, dtype=f64)
+        gate = p.get(f"gate.{f[0]}.weight") if gates else None
+        for k, (row, x) in enumerate(slots):
+            v = p[f"embedding.{t}.weight"][row]
+            e = e + x * (v * gate[k] if gate is not None else v)
+        if skip and t == "item":
+            extra = extra + e
+        es.append(e)
+    h = torch.cat(es)
+    for l in range(layers):
+        h = torch.nn.functional.linear(h, p[f"{prefix}.{l}.weight"], p[f"{prefix}.{l}.bias"])
+        if l + 1 < layers:
+            h = torch.relu(h)
+    return torch.nn.functional.normalize(h + extra, dim=0, eps=1e-12)
+
+
+def two_tower(name, names, edim, dim, hidden, tau, skip, gates, batch, steps):
+    rs = np.random.RandomState(20240 + len(name))
+    enc, n_items, alpha = Encoder(2), 11, .3
+    users = [make_cells(rs, "user") for _ in range(batch)]
+    ctxs = [make_cells(rs, "context") for _ in range(batch)]
+    items = [make_cells(rs, "item") for _ in range(n_items)]
+    # a different choice of positives at each step, so that the gaps differ; repeats within a step
+    pos = rs.randint(0, n_items, size=(steps, batch))
+    if batch > 2:
+        pos[:, 2] = pos[:, 0]
+    for u, c, j in zip(users, ctxs, pos[0]):
+        enc.observe("user", u, names)
+        enc.observe("context", c, names)
+        enc.observe("item", items[j], names)
+    for f in FIELDS:
+        enc.vocab.setdefault(f[3], {})
+    layers = len(hidden) + 1
+    p = {}
+    for prefix, ents in (("user_mlp", ("user", "context")), ("item_mlp", ("item",))):
+        n = sum(1 for f in FIELDS if f[0] in names and f[1] in ents)
+        widths = [n * edim] + hidden + [dim]
+        for l in range(layers):
+            p[f"{prefix}.{l}.weight"] = torch.tensor(rs.randn(widths[l + 1], widths[l]) / np.sqrt(widths[l]))
+            p[f"{prefix}.{l}.bias"] = torch.tensor(rs.randn(widths[l + 1]) * .1)
+    for f in FIELDS:
+        if f[0] not in names:
+            continue
+        t = enc.table(f)
+        if f"embedding.{t}.weight" not in p:
+            p[f"embedding.{t}.weight"] = torch.tensor(rs.randn(enc.rows(f), edim) * .3)
+        if gates and t == "item" and f[5] > 1:
+            p[f"gate.{f[0]}.weight"] = torch.tensor(rs.rand(f[5], edim) + .5)
+    p = {k: v.to(torch.float32).to(f64).requires_grad_() for k, v in p.items()}
+    g = Frg(**meta(what=name, atol=2e-5, rtol=1e-4, fields=names, emb_dim=edim, dim=dim, hidden=hidden, tau=tau, skip=skip,
+                   gates=gates, steps=steps, alpha=alpha))
+    for k, v in p.items():
+        g.add("param." + k, v)
+    add_cells(g, "users", users)
+    add_cells(g, "contexts", ctxs)
+    add_cells(g, "items", items)
+    g.add("pos", pos, "I32")
+    eu = [enc.encode("user", u, names) + enc.encode("context", c, names) for u, c in zip(users, ctxs)]
+    ei = [enc.encode("item", i, names) for i in items]
+    U = torch.stack([tower(p, enc, x, "user_mlp", edim, layers, skip, gates) for x in eu])
+    V = torch.stack([tower(p, enc, x, "item_mlp", edim, layers, skip, gates) for x in ei])
+    g.add("user_vectors", U)
+    g.add("item_vectors", V)
+    gap, last, times = [float(n_items)] * n_items, [0] * n_items, [0] * n_items
+    curve, adam = [], Adam(p, .01, 1e-4, 1e-3, 1e-3)
+    for s in range(steps):
+        cand = list(dict.fromkeys(pos[s].tolist()))
+        for j in cand:
+            if last[j]:
+                times[j] += 1
+                a = max(alpha, 1 / times[j])
+                gap[j] = (1 - a) * gap[j] + a * (s + 1 - last[j])
+            last[j] = s + 1
+        logq = torch.tensor([np.log(min(1.0, 1 / max(1.0, gap[j]))) for j in cand], dtype=f64)
+        U = torch.stack([tower(p, enc, x, "user_mlp", edim, layers, skip, gates) for x in eu])
+        V = torch.stack([tower(p, enc, ei[j], "item_mlp", edim, layers, skip, gates) for j in cand])
+        z = U @ V.T / tau - logq
+        value = torch.nn.functional.cross_entropy(z, torch.tensor([cand.index(j) for j in pos[s]]))
+        value.backward()
+        if s == 0:
+            for k, v in p.items():
+                g.add("grad." + k, v.grad if v.grad is not None else torch.zeros_like(v))
+        curve.append(value.item())
+        touched = {}
+        for x in eu:
+            touch(touched, enc, x)
+        for j in cand:
+            touch(touched, enc, ei[j])
+        adam.step(touched)
+    g.add("curve", curve)
+    for k, v in p.items():
+        g.add("final." + k, v)
+    return g
+
+
+ALL = [f[0] for f in FIELDS]
+TOWER = ["u_id", "hist", "u_num", "hour", "i_id", "cats"]
+
+
+def files():
+    yield "layer_ops.frg", layers()
+    yield "deepfm_tiny.frg", deepfm("deepfm_tiny", ALL, 5, [13, 7], [1, 3, 7], "listwise", 1)
+    yield "deepfm_one_field.frg", deepfm("deepfm_one_field", ["i_id"], 3, [5], [3, 7], "bce", 1)
+    yield "deepfm_no_mlp.frg", deepfm("deepfm_no_mlp", ["hist", "i_id", "x_num"], 13, [], [7, 1], "bce", 1)
+    yield "two_tower_tiny.frg", two_tower("two_tower_tiny", TOWER, 5, 5, [7], .2, True, True, 7, 1)
+    yield "two_tower_plain.frg", two_tower("two_tower_plain", ["hist", "i_id"], 5, 3, [], .1, False, False, 1, 1)
+    yield "train_deepfm.frg", deepfm("train_deepfm", ALL, 5, [13, 7], [3, 7, 1, 7], "listwise", 10)
+    yield "train_deepfm_bce.frg", deepfm("train_deepfm_bce", ALL, 5, [7], [3, 7], "bce", 10)
+    yield "train_two_tower.frg", two_tower("train_two_tower", TOWER, 5, 5, [7], .2, True, True, 7, 10)
+
+
+def same(a, b):
+    (_, x), (_, y) = parse(a), parse(b)
+    if list(x) != list(y):
+        return "different tensors"
+    for k in x:
+        if x[k].shape != y[k].shape or x[k].dtype != y[k].dtype:
+            return f"{k}: shape or type"
+        if x[k].dtype == np.float32 and not np.allclose(x[k], y[k], rtol=1e-6, atol=1e-7):
+            return f"{k}: values"
+        if x[k].dtype != np.float32 and not (x[k] == y[k]).all():
+            return f"{k}: values"
+    return None
+
+
+def main():
+    torch.manual_seed(0)
+    manifest, bad = [], 0
+    for name, g in files():
+        raw, path = g.bytes(), os.path.join(HERE, name)
+        if "--check" in sys.argv[1:]:
+            with open(path, "rb") as f:
+                why = same(f.read(), raw)
+            bad += why is not None
+            print(f"{name}: {'same' if why is None else why}")
+            continue
+        with open(path, "wb") as f:
+            f.write(raw)
+        manifest.append(f"{hashlib.sha256(raw).hexdigest()}  {name}  {len(raw)} bytes")
+        print(manifest[-1])
+    if manifest:
+        with open(os.path.join(HERE, "MANIFEST"), "w") as f:
+            f.write("# sha256, file, size; made by: python3 tests/golden/make_golden.py\n")
+            f.write(f"# torch {torch.__version__}, numpy {np.__version__}\n" + "\n".join(manifest) + "\n")
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()
