@@ -41,7 +41,7 @@ static struct fr_item_stats *new_stats(void)
 
 static uint64_t item_hash(int i)
 {
-    char id[16];
+    char id[32];
     snprintf(id, sizeof id, "i%d", i);
     return fr_id_hash(spec->key, fr_str_z(id));
 }
@@ -68,7 +68,7 @@ static void make_stream(uint64_t seed)
 
 static void apply(struct fr_item_stats *st, const struct one *o, int n)
 {
-    char id[16];
+    char id[32];
     snprintf(id, sizeof id, "i%d", o->item);
     struct fr_event ev = feat_event(spec, ar, type_names[o->type], "u", id, o->ts, (uint64_t)n);
     ck_assert_int_eq(fr_item_stats_apply(st, &ev), FR_OK);
@@ -159,7 +159,7 @@ START_TEST(apply__impressions_list__each_item_once)
     struct fr_impression list[5];
     struct fr_event ev = feat_event(spec, ar, "impressions", "u", NULL, T0, 1);
     for (int i = 0; i < 5; i++) {
-        char id[16];
+        char id[32];
         snprintf(id, sizeof id, "i%d", i);
         ck_assert_int_eq(fr_arena_dup(ar, fr_str_z(id), &list[i].item_id), FR_OK);
         list[i].item = item_hash(i);
@@ -186,7 +186,7 @@ START_TEST(apply__every_allocation_fails__nothing_counted)
         struct fr_impression list[9];
         struct fr_event ev = feat_event(spec, ar, "impressions", "u", NULL, T0, (uint64_t)round);
         for (int i = 0; i < 9; i++) {
-            char id[16];
+            char id[32];
             snprintf(id, sizeof id, "r%d-%d", round, i);
             ck_assert_int_eq(fr_arena_dup(ar, fr_str_z(id), &list[i].item_id), FR_OK);
             list[i].item = fr_id_hash(spec->key, list[i].item_id);

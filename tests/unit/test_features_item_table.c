@@ -59,7 +59,7 @@ START_TEST(put_and_delete__random__equals_the_naive_table)
     memset(version, 0, sizeof version);
     for (int step = 1; step <= 6000; step++) {
         int i = (int)fr_rng_below(&r, N);
-        char id[16], title[32];
+        char id[32], title[32];
         struct fr_arena_mark m = fr_arena_mark(ar);
         snprintf(id, sizeof id, "i%d", i);
         snprintf(title, sizeof title, "title %d", step);
@@ -85,7 +85,7 @@ START_TEST(put_and_delete__random__equals_the_naive_table)
     }
     ck_assert_uint_le(fr_item_table_end(t), N);
     for (int i = 0; i < N; i++) {
-        char id[16], title[32];
+        char id[32], title[32];
         snprintf(id, sizeof id, "i%d", i);
         uint32_t idx = fr_item_table_find(t, hash(id));
         if (version[i] == 0) {
@@ -112,7 +112,7 @@ START_TEST(put__two_instances_same_records__same_indexes)
     ck_assert_int_eq(fr_item_table_new(spec, 0, &b), FR_OK);
     fr_rng_seed(&r, 5);
     for (int step = 0; step < 2000; step++) {
-        char id[16];
+        char id[32];
         uint32_t x, y;
         snprintf(id, sizeof id, "i%d", (int)fr_rng_below(&r, 100));
         struct fr_item_record rec = feat_item(spec, ar, id, NULL, NULL);
@@ -230,7 +230,7 @@ START_TEST(put__every_allocation_fails__table_unchanged)
 {
     int failures = 0;
     for (int i = 0; i < 600; i++) {
-        char id[16];
+        char id[32];
         enum fr_err e = FR_ENOMEM;
         snprintf(id, sizeof id, "i%d", i);
         struct fr_item_record r = feat_item(spec, ar, id, "a", "t");

@@ -133,7 +133,7 @@ END_TEST
 START_TEST(cut__history__newest_first_with_normalised_weights)
 {
     for (int i = 0; i < 60; i++) {
-        char id[8];
+        char id[32];
         snprintf(id, sizeof id, "i%d", i);
         event(i % 10 == 0 ? "purchase" : "click", id, T0 + i * SECOND);
     }
@@ -144,7 +144,7 @@ START_TEST(cut__history__newest_first_with_normalised_weights)
         harmonic += 1.0 / k;
     ck_assert_uint_eq(c->n_history, 50);
     for (int k = 0; k < 50; k++) {
-        char id[8];
+        char id[32];
         snprintf(id, sizeof id, "i%d", 60 - k);
         ck_assert_uint_eq(h[k].id, k == 0 ? hash("last") : hash(id));
         check_near(h[k].x, (float)(1.0 / (k + 1) / harmonic), 1e-7f);
@@ -194,7 +194,7 @@ static uint64_t row_hash(const struct fr_cut *c)
     ck_assert_uint_le(spec->fields.n_cells[FR_ENTITY_CROSS], 64);
     ck_assert_int_eq(fr_cross_init(spec, c, table, ar, &cx), FR_OK);
     for (int i = 0; i < 40; i++) {
-        char id[8];
+        char id[32];
         snprintf(id, sizeof id, "i%d", i);
         struct fr_candidate cand = {.idx = fr_item_table_find(table, hash(id)), .item = hash(id)};
         fr_row_cross(cx, &cand, cross);
@@ -208,7 +208,7 @@ static void fill_table(void)
 {
     static const char *const cats[] = {"a", "b|c", "c", "a|d", NULL};
     for (int i = 0; i < 40; i++) {
-        char id[8];
+        char id[32];
         snprintf(id, sizeof id, "i%d", i);
         struct fr_item_record r = feat_item(spec, ar, id, cats[i % 5], NULL);
         ck_assert_int_eq(fr_item_table_put(table, &r, NULL), FR_OK);
@@ -225,7 +225,7 @@ START_TEST(cut__later_events_late_events_and_expiry__keeps_its_bits)
     fr_rng_seed(&r, 41);
     fill_table();
     for (int i = 0; i < N; i++) {
-        char id[8];
+        char id[32];
         snprintf(id, sizeof id, "i%d", (int)fr_rng_below(&r, 40));
         int64_t ts = T0 + (int64_t)fr_rng_below(&r, 100) * 60 * SECOND + (i > 200 ? 100 * DAY : 0);
         cut[i] = event(types[fr_rng_below(&r, 4)], id, ts);
@@ -250,7 +250,7 @@ START_TEST(cut__state_saved_and_loaded_between_events__same_bits)
     fr_rng_seed(&r, 42);
     fill_table();
     for (int i = 0; i < 200; i++) {
-        char id[8];
+        char id[32];
         snprintf(id, sizeof id, "i%d", (int)fr_rng_below(&r, 40));
         const char *type = types[fr_rng_below(&r, 4)];
         int64_t ts = T0 + (int64_t)fr_rng_below(&r, 100) * 3600 * SECOND;
@@ -348,7 +348,7 @@ START_TEST(cross__random_history__equals_the_naive_loops)
     fr_rng_seed(&r, 43);
     fill_table();
     for (int i = 0; i < 150; i++) {
-        char id[8];
+        char id[32];
         snprintf(id, sizeof id, "i%d", (int)fr_rng_below(&r, 45)); /* 40..44 are in no catalogue */
         struct fr_cut *c = event(types[fr_rng_below(&r, 3)], id, T0 + i * 30 * SECOND);
         struct fr_cross *cx;
@@ -356,14 +356,14 @@ START_TEST(cross__random_history__equals_the_naive_loops)
             continue;
         ck_assert_int_eq(fr_cross_init(spec, c, table, ar, &cx), FR_OK);
         for (int k = 0; k < 45; k++) {
-            char cid[8];
+            char cid[32];
             int times = 0, buys = 0, place = 0, clicks = 0, click_place = 0;
             int n3 = 0, in3 = 0, n_buy = 0, in_buy = 0, in_all = 0;
             int64_t newest = -1;
             snprintf(cid, sizeof cid, "i%d", k);
             bool has_cat = k < 40 && k % 5 != 4;
             for (uint32_t h = 0; h < u->h_n; h++) {
-                char hid[8];
+                char hid[32];
                 snprintf(hid, sizeof hid, "%.*s", FR_STR_ARG(u->h[h].id));
                 bool same = strcmp(hid, cid) == 0;
                 bool cat = shares_category(hid, cid);

@@ -17,7 +17,7 @@ static const struct fr_hash_key key = {1, 2};
 /* ---- the naive twin ---- */
 
 struct naive {
-    char id[4096][16];
+    char id[4096][32];
     int n, cap;
     uint64_t evicted;
 };
@@ -70,7 +70,7 @@ START_TEST(add__random_items_saved_every_batch__equals_the_naive_list)
                              FR_OK);
             bool grew = false;
             for (int i = 0; i < (int)fr_rng_below(&r, 12); i++) {
-                char id[16];
+                char id[32];
                 bool added;
                 snprintf(id, sizeof id, "i%d", (int)fr_rng_below(&r, 60));
                 ck_assert_int_eq(fr_seen_add(&s, ar, fr_str_z(id), &added), FR_OK);
@@ -102,13 +102,13 @@ START_TEST(copy__later_adds_and_clear__copy_keeps_what_it_had)
     bool added;
     fr_seen_init(&s, 5);
     for (int i = 0; i < 5; i++) {
-        char id[8];
+        char id[32];
         snprintf(id, sizeof id, "a%d", i);
         ck_assert_int_eq(fr_seen_add(&s, ar, fr_str_z(id), &added), FR_OK);
     }
     struct fr_seen cut = s;
     for (int i = 0; i < 20; i++) {
-        char id[8];
+        char id[32];
         snprintf(id, sizeof id, "b%d", i);
         ck_assert_int_eq(fr_seen_add(&s, ar, fr_str_z(id), &added), FR_OK);
     }
@@ -118,7 +118,7 @@ START_TEST(copy__later_adds_and_clear__copy_keeps_what_it_had)
     ck_assert_int_eq(fr_seen_add(&s, ar, FR_STR_LIT("c"), &added), FR_OK);
     ck_assert_uint_eq(fr_seen_size(&cut), 5);
     for (int i = 0; i < 5; i++) {
-        char id[8];
+        char id[32];
         snprintf(id, sizeof id, "a%d", i);
         ck_assert(fr_seen_has(&cut, fr_str_z(id)));
     }
@@ -148,7 +148,7 @@ START_TEST(decode__cap_lowered__newest_kept_and_the_rest_counted)
     bool added;
     fr_seen_init(&s, 10);
     for (int i = 0; i < 10; i++) {
-        char id[8];
+        char id[32];
         snprintf(id, sizeof id, "a%d", i);
         ck_assert_int_eq(fr_seen_add(&s, ar, fr_str_z(id), &added), FR_OK);
     }

@@ -71,7 +71,7 @@ START_TEST(apply__random_out_of_order_events__equals_the_naive_twin)
 
     fr_rng_seed(&r, 21);
     for (int i = 0; i < 300; i++) {
-        char item[16];
+        char item[32];
         struct seen_event e = {(int)fr_rng_below(&r, 4),
                                (int)fr_rng_below(&r, 40),
                                T0 + (int64_t)fr_rng_below(&r, 50) * 600000,

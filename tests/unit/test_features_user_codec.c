@@ -41,7 +41,7 @@ static struct fr_user *make_user(uint64_t seed, int events)
     fr_rng_seed(&r, seed);
     ck_assert_int_eq(fr_user_new(spec, ar, &u), FR_OK);
     for (int i = 0; i < events; i++) {
-        char item[16];
+        char item[32];
         struct fr_applied done;
         snprintf(item, sizeof item, "item-%d", (int)fr_rng_below(&r, 50));
         struct fr_event ev = feat_event(spec,
