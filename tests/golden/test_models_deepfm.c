@@ -1,0 +1,176 @@
+/*
+ * DeepFM against PyTorch: logits, gradients of every parameter, and ten steps of training, for the
+ * inference path and the trainer's, which must also agree with each other.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <check.h>
+
+#include "tests/support/model_fixture.h"
+
+#define MAX_LISTS 4
+
+static const char *const files[] = {"deepfm_tiny.frg",
+                                    "deepfm_one_field.frg",
+                                    "deepfm_no_mlp.frg",
+                                    "train_deepfm.frg",
+                                    "train_deepfm_bce.frg"};
+
+/* A golden file and a trainer that holds its weights. */
+struct state {
+    struct golden g;
+    struct fr_field_set fs;
+    struct fr_train_deepfm *tr;
+    struct fr_rank_list lists[MAX_LISTS];
+    int n_lists;
+    size_t n_rows;
+};
+
+static void read_lists(struct state *s)
+{
+    char key[64];
+    for (int i = 0; i < MAX_LISTS; i++) {
+        size_t n = 0;
+        (void)snprintf(key, sizeof(key), "list%d.items.id", i);
+        if (golden_find(&s->g, key) == NULL)
+            break;
+        struct fr_rank_list *l = &s->lists[s->n_lists++];
+        (void)snprintf(key, sizeof(key), "list%d.user", i);
+        l->c.user = mf_cells(&s->g, key, NULL);
+        (void)snprintf(key, sizeof(key), "list%d.context", i);
+        l->c.context = mf_cells(&s->g, key, NULL);
+        (void)snprintf(key, sizeof(key), "list%d.cross", i);
+        l->c.cross = mf_cells(&s->g, key, NULL);
+        (void)snprintf(key, sizeof(key), "list%d.items", i);
+        struct fr_cell *items = mf_cells(&s->g, key, &n);
+        const struct fr_cell **ptr = fr_arena_array(s->g.ar, n, sizeof(*ptr));
+        for (size_t k = 0; k < n; k++)
+            ptr[k] = items + k * MF_ITEM_CELLS;
+        l->c.items = ptr;
+        l->c.n = (int)n;
+        (void)snprintf(key, sizeof(key), "list%d.label", i);
+        l->label = *(const int32_t *)golden_get(&s->g, key)->data;
+        l->weight = 1.0f;
+        s->n_rows += n;
+    }
+}
+
+static void open_state(struct state *s, const char *file, int threads)
+{
+    struct fr_deepfm_train_config cfg;
+    const char *names[FR_MAX_FIELDS];
+
+    memset(s, 0, sizeof(*s));
+    golden_open(&s->g, file);
+    mf_field_set(&s->fs);
+    read_lists(s);
+    fr_deepfm_train_config_default(&cfg);
+    cfg.fields = names;
+    cfg.n_fields = mf_meta_names(&s->g, names, FR_MAX_FIELDS);
+    cfg.model.dim = (int)golden_meta_int(&s->g, "dim");
+    const struct fr_json *hidden = fr_json_get(s->g.meta, "hidden");
+    cfg.model.n_hidden = 0;
+    for (const struct fr_json *v = hidden->child; v != NULL; v = v->next)
+        cfg.model.hidden[cfg.model.n_hidden++] = (int)v->i;
+    cfg.loss =
+        fr_str_eqz(fr_json_get(s->g.meta, "loss")->str, "bce") ? FR_LOSS_BCE : FR_LOSS_LISTWISE;
+    cfg.opt.admit = 2;
+    cfg.opt.frozen_vocab = true;
+    cfg.opt.lr = 0.01f;
+    cfg.opt.eps = 1e-4f;
+    cfg.opt.l2_embedding = cfg.opt.l2_dense = 1e-3f;
+    cfg.opt.threads = threads;
+    ck_assert_int_eq(fr_train_deepfm_new(&cfg, &s->fs, &s->tr, NULL), FR_OK);
+    ck_assert_int_eq(fr_train_deepfm_observe(s->tr, s->lists, s->n_lists), FR_OK);
+    mf_set_params(&s->tr->t.params, &s->g);
+}
+
+static void close_state(struct state *s)
+{
+    fr_train_deepfm_free(s->tr);
+    golden_close(&s->g);
+}
+
+START_TEST(score__inference_live_and_deterministic__as_pytorch)
+{
+    struct state s;
+    struct fr_model *m = NULL;
+    struct fr_arena *ar = NULL;
+    float z[64];
+
+    open_state(&s, files[_i], 1);
+    ck_assert_int_eq(fr_arena_new(1 << 16, 0, &ar), FR_OK);
+    ck_assert_int_eq(fr_train_deepfm_model(s.tr, &m, NULL), FR_OK);
+    for (unsigned flags = 0; flags <= FR_SCORE_DETERMINISTIC; flags++) {
+        size_t at = 0;
+        for (int l = 0; l < s.n_lists; l++) {
+            ck_assert_int_eq(fr_model_score_case(m, &s.lists[l].c, flags, ar, z + at), FR_OK);
+            at += (size_t)s.lists[l].c.n;
+        }
+        golden_check(&s.g, "logits", z, s.n_rows, 2e-5, 1e-4);
+    }
+    fr_model_free(m);
+    fr_arena_free(ar);
+    close_state(&s);
+}
+END_TEST
+
+START_TEST(gradient__every_parameter__as_autograd)
+{
+    for (int threads = 1; threads <= 3; threads++) {
+        struct state s;
+        float z[64];
+        double loss = 0;
+
+        open_state(&s, files[_i], threads);
+        ck_assert_int_eq(fr_train_deepfm_eval(s.tr, s.lists, s.n_lists, &loss, z), FR_OK);
+        golden_check(&s.g, "logits", z, s.n_rows, 2e-5, 1e-4);
+        const float *curve = golden_get(&s.g, "curve")->data;
+        ck_assert_double_eq_tol(loss, (double)curve[0], 1e-4 * (1 + fabs((double)curve[0])));
+        ck_assert_int_eq(fr_train_deepfm_gradient(s.tr, s.lists, s.n_lists, &loss), FR_OK);
+        ck_assert_double_eq_tol(loss, (double)curve[0], 1e-4 * (1 + fabs((double)curve[0])));
+        mf_check_grads(&s.tr->t.params, &s.tr->t.w[0].g, &s.g, 1e-5, 1e-4);
+        close_state(&s);
+    }
+}
+END_TEST
+
+START_TEST(train__ten_steps__loss_curve_and_weights_as_pytorch)
+{
+    for (int threads = 1; threads <= 2; threads++) {
+        struct state s;
+        float curve[10];
+
+        open_state(&s, files[_i], threads);
+        long steps = golden_meta_int(&s.g, "steps");
+        for (long i = 0; i < steps; i++) {
+            double loss = 0;
+            ck_assert_int_eq(fr_train_deepfm_step(s.tr, s.lists, s.n_lists, &loss), FR_OK);
+            curve[i] = (float)loss;
+        }
+        golden_check(&s.g, "curve", curve, (size_t)steps, 1e-5, 1e-4);
+        mf_check_params(&s.tr->t.params, &s.g, "final", 1e-4, 1e-3);
+        close_state(&s);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("golden/deepfm");
+    TCase *tc = tcase_create("all");
+    int n = (int)(sizeof(files) / sizeof(files[0]));
+    tcase_set_timeout(tc, 60);
+    tcase_add_loop_test(tc, score__inference_live_and_deterministic__as_pytorch, 0, n);
+    tcase_add_loop_test(tc, gradient__every_parameter__as_autograd, 0, n);
+    tcase_add_loop_test(tc, train__ten_steps__loss_curve_and_weights_as_pytorch, 0, n);
+    suite_add_tcase(s, tc);
+    SRunner *sr = srunner_create(s);
+    srunner_run_all(sr, CK_NORMAL);
+    int failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
