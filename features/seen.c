@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "daemon/base/json.h"
 #include "daemon/base/msgpack.h"
 #include "features/event.h"
 
@@ -16,27 +17,36 @@ void fr_seen_clear(struct fr_seen *s)
     *s = (struct fr_seen){.cap = s->cap, .evicted = evicted, .dirty = true};
 }
 
-/* ---- walking the stored strings, which fr_seen_decode() has checked ---- */
+/* ---- the stored strings: walked often, so without fr_mp_next() ---- */
 
-/* Next string of the msgpack subset at *at; moves on. */
-static struct fr_str next_str(struct fr_str in, size_t *at)
+/* Bytes before the text of the string at p (of `left` bytes) and the text's length; 0 = no string.
+ */
+static inline size_t str_head(const unsigned char *p, size_t left, size_t *out_n)
 {
-    const unsigned char *p = (const unsigned char *)in.p + *at;
-    size_t head, n;
-
-    if (p[0] == 0xd9) {
-        head = 2;
-        n = p[1];
-    } else if (p[0] == 0xda) {
-        head = 3;
-        n = (size_t)p[1] << 8 | p[2];
-    } else if (p[0] == 0xdb) {
-        head = 5;
-        n = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];
-    } else {
-        head = 1;
-        n = p[0] & 31;
+    if (left > 0 && (p[0] & 0xe0) == 0xa0) {
+        *out_n = p[0] & 31;
+        return 1;
     }
+    if (left > 1 && p[0] == 0xd9) {
+        *out_n = p[1];
+        return 2;
+    }
+    if (left > 2 && p[0] == 0xda) {
+        *out_n = (size_t)p[1] << 8 | p[2];
+        return 3;
+    }
+    if (left > 4 && p[0] == 0xdb) {
+        *out_n = (size_t)p[1] << 24 | (size_t)p[2] << 16 | (size_t)p[3] << 8 | p[4];
+        return 5;
+    }
+    return 0;
+}
+
+/* Next string at *at of bytes that fr_seen_decode() has checked; moves on. */
+static inline struct fr_str next_str(struct fr_str in, size_t *at)
+{
+    size_t n = 0;
+    size_t head = str_head((const unsigned char *)in.p + *at, in.n - *at, &n);
     *at += head + n;
     return (struct fr_str){in.p + *at - n, n};
 }
@@ -88,8 +98,8 @@ uint32_t fr_seen_size(const struct fr_seen *s)
 bool fr_seen_has(const struct fr_seen *s, struct fr_str id)
 {
     struct fr_str x;
-    for (struct walk w = walk_set(s); walk_next(&w, &x);)
-        if (fr_str_eq(x, id))
+    for (struct walk w = walk_set(s); walk_next(&w, &x);) /* ids tend to differ at the end */
+        if (x.n == id.n && x.n > 0 && x.p[x.n - 1] == id.p[id.n - 1] && memcmp(x.p, id.p, x.n) == 0)
             return true;
     return false;
 }
@@ -149,9 +159,13 @@ static enum fr_err read_list(struct fr_mp_reader *r, struct fr_seen *s, struct f
     uint32_t n = v.n;
     size_t from = r->at;
     for (uint32_t i = 0; i < n; i++) {
-        size_t at = r->at;
-        if (fr_mp_next(r, &v) != FR_OK || v.type != FR_MP_STR || v.s.n == 0 || v.s.n > FR_ID_MAX)
-            return bad(f, "s", at, "no item id");
+        const char *p = r->in.p + r->at;
+        size_t left = r->in.n - r->at, len = 0;
+        size_t head = str_head((const unsigned char *)p, left, &len);
+        if (head == 0 || len == 0 || len > FR_ID_MAX || len > left - head ||
+            !fr_utf8_valid((struct fr_str){p + head, len}))
+            return bad(f, "s", r->at, "no item id");
+        r->at += head + len;
     }
     s->base = (struct fr_str){r->in.p + from, r->at - from};
     s->base_n = n;
@@ -212,6 +226,32 @@ fr_seen_decode(struct fr_seen *s, uint32_t cap, struct fr_str record, struct fr_
         return bad(fault, !(have & 1) ? "v" : !(have & 2) ? "x" : "s", record.n, "missing");
     if (d.base_n > FR_MAX_SEEN_STORED)
         return bad(fault, "s", record.n, "too long");
+    *s = d;
+    return FR_OK;
+}
+
+enum fr_err
+fr_seen_adopt(struct fr_seen *s, uint32_t cap, struct fr_str record, struct fr_fault *fault)
+{
+    static const char head[] = "\x83\xa1v\x01\xa1x";
+    struct fr_seen d = {.cap = cap};
+    struct fr_mp_reader r;
+    struct fr_mp_value x, key, list;
+
+    if (record.n == 0) {
+        *s = d;
+        return FR_OK;
+    }
+    fr_mp_reader_init(&r, record);
+    r.at = sizeof head - 1;
+    if (record.n < sizeof head || memcmp(record.p, head, sizeof head - 1) != 0 ||
+        fr_mp_next(&r, &x) != FR_OK || x.type != FR_MP_INT || x.i < 0 ||
+        fr_mp_next(&r, &key) != FR_OK || key.type != FR_MP_STR || !fr_str_eqz(key.s, "s") ||
+        fr_mp_next(&r, &list) != FR_OK || list.type != FR_MP_ARRAY)
+        return bad(fault, "", r.at, "not as this process writes it");
+    d.evicted = (uint64_t)x.i;
+    d.base = (struct fr_str){record.p + r.at, record.n - r.at};
+    d.base_n = list.n;
     *s = d;
     return FR_OK;
 }

@@ -61,6 +61,14 @@ void fr_seen_clear(struct fr_seen *s);
 FR_MUST_CHECK enum fr_err
 fr_seen_decode(struct fr_seen *s, uint32_t cap, struct fr_str record, struct fr_fault *fault);
 
+/**
+ * As fr_seen_decode(), for bytes that fr_seen_encode() wrote and that never left this process (a
+ * lane's cache): the list is not checked, so this costs the same for any length.
+ * @errors FR_ECORRUPT when the bytes cannot be ours
+ */
+FR_MUST_CHECK enum fr_err
+fr_seen_adopt(struct fr_seen *s, uint32_t cap, struct fr_str record, struct fr_fault *fault);
+
 /** Append the record to `out`; the caller checks fr_buf_err(). */
 void fr_seen_encode(const struct fr_seen *s, struct fr_buf *out);
 

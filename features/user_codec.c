@@ -35,6 +35,8 @@ struct dec {
     const struct fr_spec *spec;
     struct fr_mp_reader r;
     struct fr_fault *fault;
+    struct fr_user *u;
+    unsigned filled; /* arrays already in u, bit per key */
     struct raw raw;
 };
 
@@ -135,16 +137,148 @@ static enum fr_err take_pair(struct dec *d, enum key k, int64_t lo, int64_t *out
     return e;
 }
 
-/* Remember where the elements are, go past them. */
-static enum fr_err skip_array(struct dec *d, enum key k, uint32_t max)
+static enum fr_err fill_counters(struct dec *d, struct fr_user *u)
 {
+    struct raw *w = &d->raw;
+    if (w->n_hl != FR_HALF_LIVES || w->n_lm != FR_HALF_LIVES)
+        return bad(d, "hl", w->at[K_HL], "not two half-lives with two landmarks");
+    if (w->count[K_C] != (uint32_t)w->n_types * FR_HALF_LIVES)
+        return bad(d, "c", w->at[K_C], "length is not types times half-lives");
+    d->r.at = w->at[K_C];
+    for (int i = 0; i < w->n_types; i++)
+        for (int k = 0; k < FR_HALF_LIVES; k++) {
+            struct fr_mp_value v;
+            size_t at = d->r.at;
+            enum fr_err e = next(d, K_C, &v);
+            if (e != FR_OK)
+                return e;
+            if ((v.type != FR_MP_F64 && v.type != FR_MP_INT) || !(v.f >= 0 && v.f <= 1e300))
+                return bad(d, "c", at, "no weight >= 0");
+            for (int j = 0; j < FR_HALF_LIVES; j++)
+                if (w->type_of[i] >= 0 && w->hl[k] == d->spec->user_half_life_ms[j])
+                    u->c[w->type_of[i]][j] = v.f;
+        }
+    /* a half-life the record does not know starts at zero, on its own grid */
+    for (int j = 0; j < FR_HALF_LIVES; j++)
+        u->landmark[j] = fr_decay_landmark(w->l, d->spec->user_half_life_ms[j]);
+    for (int k = 0; k < FR_HALF_LIVES; k++) {
+        if (w->lm[k] % w->hl[k] != 0)
+            return bad(d, "L", w->at[K_LM], "a landmark is no multiple of its half-life");
+        for (int j = 0; j < FR_HALF_LIVES; j++)
+            if (w->hl[k] == d->spec->user_half_life_ms[j])
+                u->landmark[j] = w->lm[k];
+    }
+    return FR_OK;
+}
+
+static enum fr_err fill_recency(struct dec *d, struct fr_user *u)
+{
+    struct raw *w = &d->raw;
+    if (w->count[K_R] != (uint32_t)w->n_types)
+        return bad(d, "r", w->at[K_R], "length is not the number of types");
+    d->r.at = w->at[K_R];
+    for (int i = 0; i < w->n_types; i++) {
+        int64_t ts = 0;
+        enum fr_err e = take_int(d, K_R, 0, &ts);
+        if (e != FR_OK)
+            return e;
+        if (w->type_of[i] >= 0)
+            u->type_ts[w->type_of[i]] = ts;
+    }
+    return FR_OK;
+}
+
+static enum fr_err fill_history(struct dec *d, struct fr_user *u)
+{
+    struct raw *w = &d->raw;
+    int64_t newer = FR_TS_MAX;
+    if (w->count[K_H] % 3 != 0)
+        return bad(d, "h", w->at[K_H], "length is no multiple of 3");
+    d->r.at = w->at[K_H];
+    for (uint32_t i = 0; i < w->count[K_H] / 3; i++) {
+        struct fr_mp_value v;
+        int64_t type = 0, ts = 0;
+        size_t at = d->r.at;
+        enum fr_err e = next(d, K_H, &v);
+        if (e != FR_OK)
+            return e;
+        if (v.type != FR_MP_STR || v.s.n == 0 || v.s.n > FR_ID_MAX)
+            return bad(d, "h", at, "no item id");
+        at = d->r.at;
+        e = take_int(d, K_H, 0, &type);
+        if (e == FR_OK)
+            e = take_int(d, K_H, 0, &ts);
+        if (e != FR_OK)
+            return e;
+        if (type >= w->n_types)
+            return bad(d, "h", at, "type index out of range");
+        if (ts > newer)
+            return bad(d, "h", at, "not newest first");
+        newer = ts;
+        if (w->type_of[type] >= 0 && u->h_n < d->spec->history_length)
+            u->h[u->h_n++] = (struct fr_history){v.s, ts, w->type_of[type], 0};
+    }
+    return FR_OK;
+}
+
+static enum fr_err fill_dedup(struct dec *d, struct fr_user *u)
+{
+    d->r.at = d->raw.at[K_D];
+    for (uint32_t i = 0; i < d->raw.count[K_D]; i++) {
+        int64_t key = 0;
+        enum fr_err e = take_int(d, K_D, 1, &key);
+        if (e != FR_OK)
+            return e;
+        u->dedup[u->dedup_n++] = (uint64_t)key;
+    }
+    return FR_OK;
+}
+
+/* The arrays whose meaning depends on other keys: filled where they stand when those keys came
+ * before (as we write them), else remembered and filled at the end. */
+static const struct {
+    enum key key;
+    unsigned needs;
+    uint32_t max;
+    enum fr_err (*fill)(struct dec *d, struct fr_user *u);
+} arrays[] = {
+    {K_C,
+     1u << K_L | 1u << K_TY | 1u << K_HL | 1u << K_LM,
+     MAX_STORED_TYPES *FR_HALF_LIVES,
+     fill_counters},
+    {K_R, 1u << K_TY, MAX_STORED_TYPES, fill_recency},
+    {K_H, 1u << K_TY, 3 * FR_MAX_HISTORY, fill_history},
+    {K_D, 0, FR_MAX_DEDUP, fill_dedup},
+};
+#define N_ARRAYS (sizeof arrays / sizeof arrays[0])
+
+static enum fr_err take_filled(struct dec *d, enum key k)
+{
+    size_t i = 0;
     uint32_t n;
-    enum fr_err e = take_array(d, k, max, &n);
-    for (uint32_t i = 0; e == FR_OK && i < n; i++) {
+    while (i < N_ARRAYS - 1 && arrays[i].key != k)
+        i++;
+    enum fr_err e = take_array(d, k, arrays[i].max, &n);
+    if (e != FR_OK)
+        return e;
+    if ((d->raw.have & arrays[i].needs) == arrays[i].needs) {
+        d->filled |= 1u << k;
+        return arrays[i].fill(d, d->u);
+    }
+    for (uint32_t j = 0; j < n; j++) {
         size_t at = d->r.at;
         if (fr_mp_skip(&d->r) != FR_OK)
             return bad(d, key_names[k], at, "malformed element");
     }
+    return FR_OK;
+}
+
+static enum fr_err fill_rest(struct dec *d)
+{
+    enum fr_err e = FR_OK;
+    for (size_t i = 0; e == FR_OK && i < N_ARRAYS; i++)
+        if (!(d->filled & (1u << arrays[i].key)))
+            e = arrays[i].fill(d, d->u);
     return e;
 }
 
@@ -167,13 +301,10 @@ static enum fr_err take_value(struct dec *d, enum key k)
     case K_LM:
         return take_pair(d, k, -FR_TS_MAX, w->lm, &w->n_lm);
     case K_C:
-        return skip_array(d, k, MAX_STORED_TYPES * FR_HALF_LIVES);
     case K_R:
-        return skip_array(d, k, MAX_STORED_TYPES);
     case K_H:
-        return skip_array(d, k, 3 * FR_MAX_HISTORY);
     case K_D:
-        return skip_array(d, k, FR_MAX_DEDUP);
+        return take_filled(d, k);
     case K_G:
         return take_int_or_nil(d, k, &w->g);
     case K_GT:
@@ -227,103 +358,6 @@ static enum fr_err read_map(struct dec *d, struct fr_str record)
     return FR_OK;
 }
 
-static enum fr_err fill_counters(struct dec *d, struct fr_user *u)
-{
-    struct raw *w = &d->raw;
-    if (w->n_hl != FR_HALF_LIVES || w->n_lm != FR_HALF_LIVES)
-        return bad(d, "hl", w->at[K_HL], "not two half-lives with two landmarks");
-    if (w->count[K_C] != (uint32_t)w->n_types * FR_HALF_LIVES)
-        return bad(d, "c", w->at[K_C], "length is not types times half-lives");
-    d->r.at = w->at[K_C];
-    for (int i = 0; i < w->n_types; i++)
-        for (int k = 0; k < FR_HALF_LIVES; k++) {
-            struct fr_mp_value v;
-            size_t at = d->r.at;
-            enum fr_err e = next(d, K_C, &v);
-            if (e != FR_OK)
-                return e;
-            if ((v.type != FR_MP_F64 && v.type != FR_MP_INT) || !(v.f >= 0 && v.f <= 1e300))
-                return bad(d, "c", at, "no weight >= 0");
-            for (int j = 0; j < FR_HALF_LIVES; j++)
-                if (w->type_of[i] >= 0 && w->hl[k] == d->spec->user_half_life_ms[j])
-                    u->c[w->type_of[i]][j] = v.f;
-        }
-    /* a half-life the record does not know starts at zero, on its own grid */
-    for (int j = 0; j < FR_HALF_LIVES; j++)
-        u->landmark[j] = fr_decay_landmark(w->l, d->spec->user_half_life_ms[j]);
-    for (int k = 0; k < FR_HALF_LIVES; k++) {
-        if (w->lm[k] % w->hl[k] != 0)
-            return bad(d, "L", w->at[K_LM], "a landmark is no multiple of its half-life");
-        for (int j = 0; j < FR_HALF_LIVES; j++)
-            if (w->hl[k] == d->spec->user_half_life_ms[j])
-                u->landmark[j] = w->lm[k];
-    }
-    return FR_OK;
-}
-
-static enum fr_err fill_recency(struct dec *d, struct fr_user *u)
-{
-    struct raw *w = &d->raw;
-    if (w->count[K_R] != (uint32_t)w->n_types)
-        return bad(d, "r", w->at[K_R], "length is not the number of types");
-    d->r.at = w->at[K_R];
-    for (int i = 0; i < w->n_types; i++) {
-        int64_t ts;
-        enum fr_err e = take_int(d, K_R, 0, &ts);
-        if (e != FR_OK)
-            return e;
-        if (w->type_of[i] >= 0)
-            u->type_ts[w->type_of[i]] = ts;
-    }
-    return FR_OK;
-}
-
-static enum fr_err fill_history(struct dec *d, struct fr_user *u)
-{
-    struct raw *w = &d->raw;
-    int64_t newer = FR_TS_MAX;
-    if (w->count[K_H] % 3 != 0)
-        return bad(d, "h", w->at[K_H], "length is no multiple of 3");
-    d->r.at = w->at[K_H];
-    for (uint32_t i = 0; i < w->count[K_H] / 3; i++) {
-        struct fr_mp_value v;
-        int64_t type, ts;
-        size_t at = d->r.at;
-        enum fr_err e = next(d, K_H, &v);
-        if (e != FR_OK)
-            return e;
-        if (v.type != FR_MP_STR || v.s.n == 0 || v.s.n > FR_ID_MAX)
-            return bad(d, "h", at, "no item id");
-        at = d->r.at;
-        e = take_int(d, K_H, 0, &type);
-        if (e == FR_OK)
-            e = take_int(d, K_H, 0, &ts);
-        if (e != FR_OK)
-            return e;
-        if (type >= w->n_types)
-            return bad(d, "h", at, "type index out of range");
-        if (ts > newer)
-            return bad(d, "h", at, "not newest first");
-        newer = ts;
-        if (w->type_of[type] >= 0 && u->h_n < d->spec->history_length)
-            u->h[u->h_n++] = (struct fr_history){v.s, ts, w->type_of[type], 0};
-    }
-    return FR_OK;
-}
-
-static enum fr_err fill_dedup(struct dec *d, struct fr_user *u)
-{
-    d->r.at = d->raw.at[K_D];
-    for (uint32_t i = 0; i < d->raw.count[K_D]; i++) {
-        int64_t key;
-        enum fr_err e = take_int(d, K_D, 1, &key);
-        if (e != FR_OK)
-            return e;
-        u->dedup[u->dedup_n++] = (uint64_t)key;
-    }
-    return FR_OK;
-}
-
 enum fr_err fr_user_decode(const struct fr_spec *spec,
                            struct fr_arena *ar,
                            struct fr_str record,
@@ -339,19 +373,14 @@ enum fr_err fr_user_decode(const struct fr_spec *spec,
         *out_user = u;
         return FR_OK;
     }
+    d.u = u;
     if (record.n > FR_USER_RECORD_MAX)
         return bad(&d, "", FR_USER_RECORD_MAX, "record too long");
     enum fr_err e = read_map(&d, record);
     if (e == FR_OK && d.raw.l < d.raw.f)
         e = bad(&d, "l", 0, "newest event before the first");
     if (e == FR_OK)
-        e = fill_counters(&d, u);
-    if (e == FR_OK)
-        e = fill_recency(&d, u);
-    if (e == FR_OK)
-        e = fill_history(&d, u);
-    if (e == FR_OK)
-        e = fill_dedup(&d, u);
+        e = fill_rest(&d);
     if (e != FR_OK)
         return e;
     u->first_ts = d.raw.f;

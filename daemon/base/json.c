@@ -76,6 +76,18 @@ bool fr_utf8_valid(struct fr_str s)
     size_t i = 0;
 
     while (i < s.n) {
+        uint64_t eight;
+        if (s.n - i >= sizeof eight) { /* ids and most text: eight ASCII bytes at a time */
+            memcpy(&eight, s.p + i, sizeof eight);
+            if ((eight & UINT64_C(0x8080808080808080)) == 0) {
+                i += sizeof eight;
+                continue;
+            }
+        }
+        if ((unsigned char)s.p[i] < 0x80) {
+            i++;
+            continue;
+        }
         size_t len = utf8_len((const unsigned char *)s.p + i, s.n - i);
         if (len == 0)
             return false;

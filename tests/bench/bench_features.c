@@ -75,7 +75,7 @@ static double batch(struct lane *l, bool cut, size_t *record_bytes, int *distinc
         struct stored *s = &l->store[who[i]];
         if (u == NULL) {
             must(fr_user_decode(l->spec, l->ar, fr_buf_str(&s->user), &u, NULL) == FR_OK);
-            must(fr_seen_decode(&u->seen, l->spec->seen_cap, fr_buf_str(&s->seen), NULL) == FR_OK);
+            must(fr_seen_adopt(&u->seen, l->spec->seen_cap, fr_buf_str(&s->seen), NULL) == FR_OK);
             of[who[i]] = u;
             who[n] = who[i];
             state[n++] = u;
@@ -138,9 +138,12 @@ static void bench_state(struct lane *l, int rounds, bool cut)
     must(ns != NULL);
     for (int i = 0; i < rounds; i++)
         ns[i] = batch(l, cut, &bytes, &distinct);
-    double last = median(ns + rounds / 2, rounds - rounds / 2); /* users are warm in the second half */
-    printf("%-28s %8.0f ns/event %8.0f k events/s   record %zu B, %d distinct users a batch of %d\n",
-           cut ? "state + cut of every trigger" : "state", last, 1e6 / last, bytes, distinct, BATCH);
+    double *warm = ns + rounds / 2; /* users are warm in the second half */
+    double mid = median(warm, rounds - rounds / 2);
+    printf("%-28s %6.0f ns/event (best batch %.0f), %.0f k events/s; record %zu B, %d distinct users "
+           "a batch of %d\n",
+           cut ? "state + cut of every trigger" : "state", mid, warm[0], 1e6 / mid, bytes, distinct,
+           BATCH);
     fr_free(ns);
 }
 

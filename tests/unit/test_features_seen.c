@@ -87,6 +87,9 @@ START_TEST(add__random_items_saved_every_batch__equals_the_naive_list)
             ck_assert_int_eq(fr_seen_decode(&back, (uint32_t)cap, fr_buf_str(out), NULL), FR_OK);
             ck_assert_uint_eq(back.evicted, v.evicted);
             check_same(&back, &v, ar);
+            ck_assert_int_eq(fr_seen_adopt(&back, (uint32_t)cap, fr_buf_str(out), NULL), FR_OK);
+            ck_assert_uint_eq(back.evicted, v.evicted);
+            check_same(&back, &v, ar);
             fr_arena_free(ar);
         }
     }
@@ -198,6 +201,11 @@ START_TEST(decode__hostile_bytes__refused_and_untouched)
     ck_assert_int_eq(fr_seen_decode(&s, 5, rec, &f), bad_records[_i].err);
     ck_assert_uint_eq(s.base_n, 77);
     ck_assert_uint_ne(strlen(f.msg), 0);
+    /* adopting trusts the list only: no record that is not of our form is taken */
+    for (size_t n = 1; n < rec.n && n < 9; n++) {
+        ck_assert_int_eq(fr_seen_adopt(&s, 5, (struct fr_str){rec.p, n}, &f), FR_ECORRUPT);
+        ck_assert_uint_eq(s.base_n, 77);
+    }
 }
 END_TEST
 

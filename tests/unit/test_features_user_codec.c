@@ -107,6 +107,35 @@ START_TEST(decode__of_encode__the_same_user_and_the_same_bytes)
 }
 END_TEST
 
+/* The pairs of our own record in reverse order: another writer may use any order. */
+START_TEST(decode__keys_in_another_order__the_same_user)
+{
+    struct fr_user *u = make_user(4, 80);
+    struct fr_mp_reader r;
+    struct fr_mp_value v;
+    size_t from[20], n = 0;
+    struct fr_buf turned = {0};
+
+    fr_user_encode(spec, u, &rec);
+    fr_mp_reader_init(&r, fr_buf_str(&rec));
+    ck_assert_int_eq(fr_mp_next(&r, &v), FR_OK);
+    uint32_t pairs = v.n;
+    for (; n < pairs; n++) {
+        from[n] = r.at;
+        ck_assert_int_eq(fr_mp_skip(&r), FR_OK);
+        ck_assert_int_eq(fr_mp_skip(&r), FR_OK);
+    }
+    from[n] = r.at;
+    fr_mp_put_map(&turned, pairs);
+    while (n-- > 0)
+        fr_buf_put(&turned, rec.p + from[n], from[n + 1] - from[n]);
+    ck_assert_uint_eq(turned.n, rec.n);
+    check_equal(u, decode(fr_buf_str(&turned)));
+    /* the strings of the history point into `turned` */
+    fr_buf_done(&turned);
+}
+END_TEST
+
 START_TEST(decode__no_bytes__empty_user)
 {
     struct fr_user *u = decode((struct fr_str){NULL, 0});
@@ -469,6 +498,7 @@ int main(void)
     TCase *tc = tcase_create("all");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, decode__of_encode__the_same_user_and_the_same_bytes);
+    tcase_add_test(tc, decode__keys_in_another_order__the_same_user);
     tcase_add_test(tc, decode__no_bytes__empty_user);
     tcase_add_test(tc, encode__one_click__documented_bytes);
     tcase_add_test(tc, encode__fifty_item_history__at_most_two_kilobytes);
