@@ -19,6 +19,7 @@
 
 #include "daemon/base/arena.h"
 #include "daemon/base/err.h"
+#include "ann/index.h"
 
 struct fr_live_index;
 
@@ -36,11 +37,6 @@ struct fr_ann_op {
     enum fr_ann_op_kind kind;
     uint64_t label;
     const float *vector; /* (dim), unit length; PUT only; copied */
-};
-
-struct fr_ann_hit {
-    uint64_t label;
-    float score;
 };
 
 struct fr_live_index_stats {
