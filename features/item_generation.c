@@ -73,11 +73,17 @@ static double masked(const struct fr_spec *spec, const double *c, uint32_t types
 static void fill_values(const struct sum *s, struct fr_item_generation *g)
 {
     const struct fr_spec *spec = s->spec;
+    int64_t landmark[FR_HALF_LIVES] = {INT64_MIN,
+                                       INT64_MIN}; /* of `down`: neighbours often share it */
+    double down[FR_HALF_LIVES] = {0, 0};
     for (uint32_t i = 0; i < s->n; i++) {
         const double *c = s->c + (size_t)i * (size_t)spec->n_types * FR_HALF_LIVES;
-        double down[FR_HALF_LIVES];
-        for (int k = 0; k < FR_HALF_LIVES; k++)
-            down[k] = fr_decay_down(g->tick_ts, s->row[i].landmark[k], spec->item_half_life_ms[k]);
+        for (int k = 0; k < FR_HALF_LIVES; k++) {
+            if (s->row[i].landmark[k] == landmark[k])
+                continue;
+            landmark[k] = s->row[i].landmark[k];
+            down[k] = fr_decay_down(g->tick_ts, landmark[k], spec->item_half_life_ms[k]);
+        }
         g->item[i] = s->row[i].item;
         g->first_ts[i] = s->row[i].first_ts;
         for (int col = 0; col < spec->n_columns; col++) {

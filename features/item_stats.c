@@ -6,6 +6,8 @@
 #include "features/decay.h"
 #include "features/item_codec.h"
 
+#define EVENTS_PER_SNAPSHOT 16 /* a snapshot waits for items / this many events */
+
 struct fr_item_stats {
     const struct fr_spec *spec;
     struct fr_map by_item;
@@ -17,6 +19,8 @@ struct fr_item_stats {
     bool *is_dirty;
     uint32_t n, cap, n_dirty;
     int64_t watermark;
+    uint32_t since; /* events counted since the last snapshot, saturating */
+    bool published; /* there was a snapshot */
 };
 
 static size_t width(const struct fr_item_stats *st)
@@ -73,6 +77,8 @@ bool fr_item_stats_due(const struct fr_item_stats *st, int64_t ts, int64_t *out_
     int64_t tick = fr_decay_landmark(ts, st->spec->item_tick_ms);
     if (st->watermark == INT64_MIN ||
         tick <= fr_decay_landmark(st->watermark, st->spec->item_tick_ms))
+        return false;
+    if (st->published && st->since < st->n / EVENTS_PER_SNAPSHOT)
         return false;
     *out_tick = tick;
     return true;
@@ -187,6 +193,8 @@ enum fr_err fr_item_stats_apply(struct fr_item_stats *st, const struct fr_event 
         count(st, at[i], ev->type, ev->ts);
     if (n > 0 && ev->ts > st->watermark)
         st->watermark = ev->ts;
+    if (n > 0 && st->since < UINT32_MAX)
+        st->since++;
     return FR_OK;
 }
 
@@ -260,9 +268,8 @@ enum fr_err fr_item_stats_load(struct fr_item_stats *st,
 
 /* ---- snapshots ---- */
 
-enum fr_err fr_item_stats_snapshot(const struct fr_item_stats *st,
-                                   int64_t tick_ts,
-                                   struct fr_item_snapshot **out)
+enum fr_err
+fr_item_stats_snapshot(struct fr_item_stats *st, int64_t tick_ts, struct fr_item_snapshot **out)
 {
     struct fr_item_snapshot *s = fr_calloc(1, sizeof *s);
     if (s == NULL)
@@ -280,6 +287,8 @@ enum fr_err fr_item_stats_snapshot(const struct fr_item_stats *st,
         memcpy(s->row, st->row, st->n * sizeof *s->row);
         memcpy(s->c, st->c, st->n * width(st) * sizeof *s->c);
     }
+    st->since = 0;
+    st->published = true;
     *out = s;
     return FR_OK;
 }

@@ -59,7 +59,9 @@ uint32_t fr_item_stats_size(const struct fr_item_stats *st);
 int64_t fr_item_stats_watermark(const struct fr_item_stats *st);
 
 /**
- * Does an event at `ts` cross a tick? If so a snapshot must be taken before it is applied.
+ * Must a snapshot be taken before an event at `ts` is applied? Yes when it crosses a tick and since
+ * the last snapshot at least n_items / 16 events were counted (or there was none yet): so snapshots
+ * cost a bounded time an event, and a decayed order that nothing touched does not change anyway.
  * @param out_tick  the newest multiple of item_tick_ms that is <= ts.
  */
 bool fr_item_stats_due(const struct fr_item_stats *st, int64_t ts, int64_t *out_tick);
@@ -89,9 +91,8 @@ FR_MUST_CHECK enum fr_err fr_item_stats_load(struct fr_item_stats *st,
                                              struct fr_fault *fault);
 
 /** Copy for the generation builder. @errors FR_ENOMEM */
-FR_MUST_CHECK enum fr_err fr_item_stats_snapshot(const struct fr_item_stats *st,
-                                                 int64_t tick_ts,
-                                                 struct fr_item_snapshot **out);
+FR_MUST_CHECK enum fr_err
+fr_item_stats_snapshot(struct fr_item_stats *st, int64_t tick_ts, struct fr_item_snapshot **out);
 void fr_item_snapshot_free(struct fr_item_snapshot *s);
 
 #endif

@@ -117,7 +117,12 @@ enum fr_err fr_row_cut(const struct fr_spec *spec,
 {
     const uint32_t *n_cells = spec->fields.n_cells;
     struct fr_cut *cut = fr_arena_zarray(ar, 1, sizeof *cut);
+    struct fr_user none;
 
+    if (fr_user_expired(spec, u, ctx->ts)) {
+        memset(&none, 0, sizeof none);
+        u = &none;
+    }
     if (ctx->ts < 0 || ctx->type >= spec->n_types)
         return FR_EINVAL;
     if (cut == NULL)

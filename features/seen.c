@@ -95,6 +95,11 @@ uint32_t fr_seen_size(const struct fr_seen *s)
     return s->base_n + s->added_n - first_of(s);
 }
 
+uint64_t fr_seen_evicted(const struct fr_seen *s)
+{
+    return (s->evicted + first_of(s)) & FR_KEY53_MASK; /* fits the record's integers */
+}
+
 bool fr_seen_has(const struct fr_seen *s, struct fr_str id)
 {
     struct fr_str x;
@@ -265,7 +270,7 @@ void fr_seen_encode(const struct fr_seen *s, struct fr_buf *out)
     fr_mp_put_str(out, FR_STR_LIT("v"));
     fr_mp_put_int(out, 1);
     fr_mp_put_str(out, FR_STR_LIT("x"));
-    fr_mp_put_int(out, (int64_t)((s->evicted + first_of(s)) & FR_KEY53_MASK));
+    fr_mp_put_int(out, (int64_t)fr_seen_evicted(s));
     fr_mp_put_str(out, FR_STR_LIT("s"));
     fr_mp_put_array(out, fr_seen_size(s));
     if (w.i < s->base_n) {

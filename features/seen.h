@@ -82,6 +82,9 @@ bool fr_seen_has(const struct fr_seen *s, struct fr_str id);
 /** Number of items in the set. */
 uint32_t fr_seen_size(const struct fr_seen *s);
 
+/** Items that have fallen out since the beginning, as the record will say. */
+uint64_t fr_seen_evicted(const struct fr_seen *s);
+
 /** The i-th oldest id of the set; false when i >= size. For readers and tests. O(i). */
 bool fr_seen_at(const struct fr_seen *s, uint32_t i, struct fr_str *out_id);
 

@@ -18,7 +18,8 @@ enum fr_err fr_store_take(struct fr_store *st,
     return st->ops->take(st, partition, token, ar, out);
 }
 
-enum fr_err fr_store_read(struct fr_store *st, struct fr_store_read *reqs, int n, struct fr_arena *ar)
+enum fr_err
+fr_store_read(struct fr_store *st, struct fr_store_read *reqs, int n, struct fr_arena *ar)
 {
     return st->ops->read(st, reqs, n, ar);
 }

@@ -2,8 +2,8 @@
  * features/store.h - the seam to where user state lives: Redis, or memory.
  *
  * Records are opaque bytes here (user_codec.h, seen.h and item_stats.h make them). What the store
- * adds is the protocol of DESIGN 5: a partition has an owner's token, R and V, and every write checks
- * them and lands together with the new R (or V), or not at all.
+ * adds is the protocol of DESIGN 5: a partition has an owner's token, R and V, and every write
+ * checks them and lands together with the new R (or V), or not at all.
  *
  *   <prefix>:{<group>:<partition>}:meta         hash: token, R, V, parts, aux
  *   <prefix>:{<group>:<partition>}:u:<user_id>  user record
@@ -91,20 +91,23 @@ struct fr_store_info {
 typedef enum fr_err (*fr_store_row_fn)(void *ctx, struct fr_str item_id, struct fr_str row);
 
 struct fr_store_ops {
-    enum fr_err (*init_group)(struct fr_store *st, const int64_t *first, int32_t n, struct fr_fault *fault);
+    enum fr_err (*init_group)(struct fr_store *st,
+                              const int64_t *first,
+                              int32_t n,
+                              struct fr_fault *fault);
     enum fr_err (*take)(struct fr_store *st,
                         int32_t partition,
                         uint64_t token,
                         struct fr_arena *ar,
                         struct fr_store_taken *out);
-    enum fr_err (*read)(struct fr_store *st, struct fr_store_read *reqs, int n, struct fr_arena *ar);
+    enum fr_err (*read)(struct fr_store *st,
+                        struct fr_store_read *reqs,
+                        int n,
+                        struct fr_arena *ar);
     enum fr_err (*commit)(struct fr_store *st, struct fr_store_commit *reqs, int n);
     enum fr_err (*commit_items)(struct fr_store *st, const struct fr_store_commit_items *req);
-    enum fr_err (*load_items)(struct fr_store *st,
-                              int32_t partition,
-                              uint64_t token,
-                              fr_store_row_fn row,
-                              void *ctx);
+    enum fr_err (*load_items)(
+        struct fr_store *st, int32_t partition, uint64_t token, fr_store_row_fn row, void *ctx);
     enum fr_err (*check)(struct fr_store *st, int32_t partition, uint64_t token, int64_t r);
     enum fr_err (*get_user)(struct fr_store *st,
                             int32_t partition,
@@ -140,15 +143,12 @@ fr_store_read(struct fr_store *st, struct fr_store_read *reqs, int n, struct fr_
 FR_MUST_CHECK enum fr_err fr_store_commit(struct fr_store *st, struct fr_store_commit *reqs, int n);
 
 /** Save item rows together with V. */
-FR_MUST_CHECK enum fr_err
-fr_store_commit_items(struct fr_store *st, const struct fr_store_commit_items *req);
+FR_MUST_CHECK enum fr_err fr_store_commit_items(struct fr_store *st,
+                                                const struct fr_store_commit_items *req);
 
 /** All item rows of a partition; an error of `row` ends it and is returned. */
-FR_MUST_CHECK enum fr_err fr_store_load_items(struct fr_store *st,
-                                              int32_t partition,
-                                              uint64_t token,
-                                              fr_store_row_fn row,
-                                              void *ctx);
+FR_MUST_CHECK enum fr_err fr_store_load_items(
+    struct fr_store *st, int32_t partition, uint64_t token, fr_store_row_fn row, void *ctx);
 
 /** Is the partition still mine, and is R what I think? */
 FR_MUST_CHECK enum fr_err

@@ -77,7 +77,7 @@ static void count_event(const struct fr_spec *spec, struct fr_user *u, const str
     u->n++;
 }
 
-static bool past_ttl(const struct fr_spec *spec, const struct fr_user *u, int64_t now_ms)
+bool fr_user_expired(const struct fr_spec *spec, const struct fr_user *u, int64_t now_ms)
 {
     return spec->ttl_ms != 0 && u->n != 0 && now_ms > u->last_ts &&
            now_ms - u->last_ts > spec->ttl_ms;
@@ -98,7 +98,7 @@ static void clear_state(struct fr_user *u)
 
 bool fr_user_expire(const struct fr_spec *spec, struct fr_user *u, int64_t now_ms)
 {
-    if (!past_ttl(spec, u, now_ms))
+    if (!fr_user_expired(spec, u, now_ms))
         return false;
     clear_state(u);
     fr_seen_clear(&u->seen);
@@ -122,7 +122,7 @@ enum fr_err fr_user_apply(const struct fr_spec *spec,
         out->late = out->expired = out->seen_added = false;
         return FR_OK;
     }
-    done.expired = past_ttl(spec, u, ev->ts);
+    done.expired = fr_user_expired(spec, u, ev->ts);
     if (!done.expired && in_dedup(u, ev->event_key)) {
         done.result = FR_APPLY_DUPLICATE;
         u->applied = offset;

@@ -97,8 +97,14 @@ bool fr_user_trigger(const struct fr_spec *spec,
                      const struct fr_event *ev,
                      int64_t offset);
 
-/** Forget what is older than the TTL as of now_ms (event time): the state becomes empty, offsets
- * and trigger stay. Readers call it before they look; fr_user_apply() does it itself. */
+/** Is the record past its TTL as of now_ms (event time)? Then readers treat it as empty. */
+bool fr_user_expired(const struct fr_spec *spec, const struct fr_user *u, int64_t now_ms);
+
+/**
+ * Forget a record past its TTL: the state becomes empty, offsets and trigger stay. fr_user_apply()
+ * does it by itself and fr_row_cut() looks without it, so only a garbage collector needs this: a
+ * reader that called it would let the time of a request change the stored state.
+ */
 bool fr_user_expire(const struct fr_spec *spec, struct fr_user *u, int64_t now_ms);
 
 /** Decayed count over the types of a mask, as of t; t earlier than last_ts is taken as last_ts. */

@@ -546,7 +546,7 @@ void fr_user_to_json(const struct fr_spec *spec,
                      int64_t now_ms,
                      struct fr_buf *out)
 {
-    bool expired = spec->ttl_ms != 0 && u->n != 0 && now_ms - u->last_ts > spec->ttl_ms;
+    bool expired = fr_user_expired(spec, u, now_ms);
     bool empty = expired || u->n == 0;
     struct fr_jsonw w;
 

@@ -237,6 +237,33 @@ START_TEST(due__watermark_crosses_a_tick__once)
 }
 END_TEST
 
+/* 320 items: after a snapshot the next tick waits for 20 events. */
+START_TEST(due__few_events_since_the_last_snapshot__tick_passed_over)
+{
+    struct fr_item_stats *st = new_stats();
+    struct fr_item_snapshot *snap;
+    const int64_t tick = spec->item_tick_ms;
+    int64_t t = T0 / tick * tick, at;
+    for (int i = 0; i < 320; i++) {
+        struct one o = {i, 0, 0, t};
+        apply(st, &o, i);
+    }
+    ck_assert(fr_item_stats_due(st, t + tick, &at)); /* none yet */
+    ck_assert_int_eq(fr_item_stats_snapshot(st, at, &snap), FR_OK);
+    fr_item_snapshot_free(snap);
+    for (int i = 0; i < 20; i++) {
+        t += tick;
+        ck_assert(!fr_item_stats_due(st, t, &at));
+        struct one o = {i, 0, 0, t};
+        apply(st, &o, i);
+    }
+    ck_assert(!fr_item_stats_due(st, t + tick - 1, &at)); /* enough events, but no tick */
+    ck_assert(fr_item_stats_due(st, t + tick, &at));
+    ck_assert_int_eq(at, t + tick);
+    fr_item_stats_free(st);
+}
+END_TEST
+
 /* ---- generation ---- */
 
 struct ranked {
@@ -472,6 +499,7 @@ int main(void)
     tcase_add_test(tc, apply__impressions_list__each_item_once);
     tcase_add_test(tc, apply__every_allocation_fails__nothing_counted);
     tcase_add_test(tc, due__watermark_crosses_a_tick__once);
+    tcase_add_test(tc, due__few_events_since_the_last_snapshot__tick_passed_over);
     tcase_add_test(tc, build__one_and_three_partitions__equal_the_naive_sums);
     tcase_add_test(tc, build__list_shorter_than_the_items__the_best_of_all);
     tcase_add_test(tc, build__no_snapshots__empty);

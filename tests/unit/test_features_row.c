@@ -182,6 +182,26 @@ START_TEST(cut__cold_user_and_request__unknown_cells)
 }
 END_TEST
 
+START_TEST(cut__request_past_the_ttl__empty_row_and_state_untouched)
+{
+    event("click", "a", T0);
+    struct fr_user before = *u;
+    struct fr_row_context ctx = {hash("u"), T0 + 90 * DAY, FR_NO_OFFSET, -1, {NULL, 0}};
+    struct fr_cut *c;
+    ck_assert_int_eq(fr_row_cut(spec, u, &ctx, ar, &c), FR_OK);
+    ck_assert_uint_eq(c->n_events, 1);
+    ck_assert_uint_eq(c->n_history, 1);
+    ctx.ts++;
+    ck_assert_int_eq(fr_row_cut(spec, u, &ctx, ar, &c), FR_OK);
+    ck_assert_uint_eq(c->n_events, 0);
+    ck_assert_uint_eq(c->n_history, 0);
+    ck_assert_uint_eq(fr_seen_size(&c->seen), 0);
+    ck_assert_uint_eq(user_cell(c, "user_id")->id, hash("u"));
+    ck_assert_uint_eq(user_cell(c, "user_recency")->id, 0);
+    ck_assert_mem_eq(&before, u, sizeof before);
+}
+END_TEST
+
 /* ---- the leak test: whatever comes after a cut, the cut and all its rows keep their bits ---- */
 
 static uint64_t row_hash(const struct fr_cut *c)
@@ -460,6 +480,7 @@ int main(void)
     tcase_add_test(tc, cut__user_cells__as_declared);
     tcase_add_test(tc, cut__history__newest_first_with_normalised_weights);
     tcase_add_test(tc, cut__cold_user_and_request__unknown_cells);
+    tcase_add_test(tc, cut__request_past_the_ttl__empty_row_and_state_untouched);
     tcase_add_test(tc, cut__later_events_late_events_and_expiry__keeps_its_bits);
     tcase_add_test(tc, cut__state_saved_and_loaded_between_events__same_bits);
     tcase_add_test(tc, item__statistics_and_age__of_the_generation);

@@ -79,6 +79,7 @@ START_TEST(add__random_items_saved_every_batch__equals_the_naive_list)
             }
             ck_assert_int_eq(s.dirty, grew);
             check_same(&s, &v, ar);
+            ck_assert_uint_eq(fr_seen_evicted(&s), v.evicted);
             struct fr_buf *out = &rec[(batch + 1) % 2];
             fr_buf_clear(out);
             fr_seen_encode(&s, out);
