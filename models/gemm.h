@@ -4,9 +4,10 @@
  * Why:   cblas appears in gemm_openblas.c only. Products run on the calling thread alone
  *        (openblas_set_num_threads(1) at first use); parallelism is across callers.
  *        FRESHET_GEMM=naive selects the twin (slow, batch-invariant), for tests and sanitizers.
- * Note:  OpenBLAS results change in the last bits with the number of rows; callers that need
- *        bit-stable scores pad to FR_GEMM_PAD_ROWS (see models/model.h, FR_SCORE_DETERMINISTIC).
- * Layer: may include daemon/base/ only. ann/ may include this header.
+ * Note:  OpenBLAS results change in the last bits with the number of rows (and with a row's place:
+ * Haswell kernels), not with the contents of other rows. Callers that need bit-stable scores keep
+ * the shape fixed: one row, or FR_GEMM_PAD_ROWS (models/model.h, FR_SCORE_DETERMINISTIC). Layer:
+ * may include daemon/base/ only. ann/ may include this header.
  */
 #ifndef FR_MODELS_GEMM_H
 #define FR_MODELS_GEMM_H

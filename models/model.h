@@ -26,8 +26,9 @@
 enum fr_model_kind { FR_MODEL_TWO_TOWER, FR_MODEL_DEEPFM, FR_MODEL_KIND_COUNT };
 enum fr_model_job { FR_JOB_RETRIEVAL, FR_JOB_RANKER };
 
-/* Bit-identical results whatever else is scored in the same call: one user at a time, GEMM shapes
- * padded to a fixed size. For replays and leak tests; live scoring agrees to 1e-5. */
+/* Bit-identical results whatever else is scored: fixed GEMM shapes (a vector is a product of one
+ * row; a list is padded to 256 rows, so a candidate's bits depend on its place in the list, not on
+ * the others). For replays and leak tests; live scoring agrees to 1e-5. */
 #define FR_SCORE_DETERMINISTIC 1u
 
 struct fr_model;

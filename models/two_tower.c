@@ -76,8 +76,8 @@ static void finish_row(const struct fr_model *m, bool user_tower, const float *x
 }
 
 /*
- * Deterministic mode: a user is one product of one row; items are padded to 256 rows. Either way
- * the shapes do not depend on who else is in the call.
+ * Deterministic mode: every row is a product of one row, so neither its company nor its place in
+ * the call can change its bits (with OpenBLAS' Haswell kernels the place alone does).
  */
 static enum fr_err embed(const struct fr_model *m,
                          enum fr_entity e,
@@ -93,25 +93,21 @@ static enum fr_err embed(const struct fr_model *m,
     bool fixed = (flags & FR_SCORE_DETERMINISTIC) != 0;
     const struct fr_mlp *mlp = user_tower ? &d->user : &d->item;
     size_t kx = (size_t)mlp->width[0], dim = (size_t)d->cfg.dim;
-    int cap = n < CHUNK ? n : CHUNK;
+    int cap = fixed ? 1 : n < CHUNK ? n : CHUNK;
 
-    if (fixed)
-        cap = user_tower ? 1 : CHUNK;
     float *x = fr_arena_array(ar, (size_t)cap * kx, sizeof(*x));
     float *y = fr_arena_array(ar, (size_t)cap * dim, sizeof(*y));
     if (x == NULL || y == NULL)
         return FR_ENOMEM;
     for (int at = 0; at < n; at += cap) {
         int rows = n - at < cap ? n - at : cap;
-        int padded = fixed ? cap : rows;
         for (int i = 0; i < rows; i++)
             gather(m,
                    user_tower,
                    slots == NULL ? NULL : slots[at + i],
                    context == NULL ? NULL : context[at + i],
                    x + (size_t)i * kx);
-        memset(x + (size_t)rows * kx, 0, (size_t)(padded - rows) * kx * sizeof(*x));
-        enum fr_err err = fr_mlp_forward(mlp, 0, x, padded, ar, y);
+        enum fr_err err = fr_mlp_forward(mlp, 0, x, rows, ar, y);
         if (err != FR_OK)
             return err;
         for (int i = 0; i < rows; i++)

@@ -4,6 +4,7 @@
 #include "tests/support/model_fixture.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <check.h>
@@ -26,6 +27,15 @@ static const struct {
     {"x_num", FR_ENTITY_CROSS, FR_FIELD_NUMERIC, "", 0, 1},
     {"x_bkt", FR_ENTITY_CROSS, FR_FIELD_BUCKET, "", 4, 1},
 };
+
+int mf_run(Suite *s)
+{
+    SRunner *sr = srunner_create(s);
+    srunner_run_all(sr, CK_NORMAL);
+    int failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
 
 void mf_field_set(struct fr_field_set *fs)
 {

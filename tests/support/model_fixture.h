@@ -5,6 +5,8 @@
 #ifndef FR_TESTS_SUPPORT_MODEL_FIXTURE_H
 #define FR_TESTS_SUPPORT_MODEL_FIXTURE_H
 
+#include <check.h>
+
 #include "daemon/base/field.h"
 #include "daemon/base/rng.h"
 #include "models/model.h"
@@ -16,6 +18,13 @@
 #define MF_ITEM_CELLS 5
 #define MF_CROSS_CELLS 2
 #define MF_MAX_LIST 16
+
+/* Check's own float assertions promote to double under our warnings. */
+#define mf_float_eq(a, b) ck_assert_double_eq((double)(a), (double)(b))
+#define mf_float_tol(a, b, t) ck_assert_double_eq_tol((double)(a), (double)(b), (double)(t))
+
+/** Run a suite; the exit code of the test program. */
+int mf_run(Suite *s);
 
 /** u_id hist(4) u_num | hour | i_id cats(3) i_num | x_num x_bkt */
 void mf_field_set(struct fr_field_set *fs);
