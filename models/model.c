@@ -47,9 +47,18 @@ enum fr_err fr_model_frame(enum fr_model_kind kind,
 
     if (m == NULL)
         goto no_memory;
-    for (int i = 0; i < n; i++)
-        if (t[i].dtype == FR_DTYPE_F32)
+    for (int i = 0; i < n; i++) {
+        if (t[i].dtype == FR_DTYPE_F32) {
             total += padded(fr_tensor_count(&t[i]));
+        } else if (strncmp(t[i].name, "vocab.", 6) != 0) {
+            fr_model_free(m);
+            return fr_fault(fault,
+                            FR_EMISMATCH,
+                            "tensor %s is %s, not F32",
+                            t[i].name,
+                            fr_dtype_name(t[i].dtype));
+        }
+    }
     m->tensor = fr_calloc(n > 0 ? (size_t)n : 1, sizeof(*m->tensor));
     m->block = fr_calloc_aligned(total > 0 ? total : 1, sizeof(float));
     if (m->tensor == NULL || m->block == NULL)
