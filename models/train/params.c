@@ -269,35 +269,6 @@ void fr_grads_done(struct fr_grads *g)
 
 /* ---- Adam ---- */
 
-/* Constants of one step. */
-struct adam {
-    float b1, b2, eps;
-    float c1;      /* 1 / (1 - b1^t) */
-    float inv_sc2; /* 1 / sqrt(1 - b2^t) */
-};
-
-static void adam_update(const struct adam *a,
-                        float lr,
-                        float l2,
-                        size_t n,
-                        const float *restrict g,
-                        float *restrict w,
-                        float *restrict m,
-                        float *restrict v)
-{
-    const float b1 = a->b1, b2 = a->b2, eps = a->eps, inv = a->inv_sc2, step = lr * a->c1;
-    const float o1 = 1.0f - b1, o2 = 1.0f - b2;
-
-    for (size_t i = 0; i < n; i++) {
-        float gi = g[i] + l2 * w[i];
-        float mi = b1 * m[i] + o1 * gi;
-        float vi = b2 * v[i] + o2 * (gi * gi);
-        m[i] = mi;
-        v[i] = vi;
-        w[i] -= step * mi / (sqrtf(vi) * inv + eps);
-    }
-}
-
 static void clip(struct fr_grads *g, const struct fr_params *p, float max_norm)
 {
     double s = 0;
@@ -314,31 +285,28 @@ static void clip(struct fr_grads *g, const struct fr_params *p, float max_norm)
 void fr_params_adam(struct fr_params *p, struct fr_grads *g, const struct fr_train_options *o)
 {
     double t = (double)++p->t;
-    struct adam a = {.b1 = o->beta1, .b2 = o->beta2, .eps = o->eps};
+    struct fr_adam_step a = {.b1 = o->beta1, .b2 = o->beta2, .eps = o->eps};
     float lr_dense = o->lr_dense > 0 ? o->lr_dense : o->lr;
+    float c1 = (float)(1.0 / (1.0 - pow((double)o->beta1, t)));
 
-    a.c1 = (float)(1.0 / (1.0 - pow((double)o->beta1, t)));
     a.inv_sc2 = (float)(1.0 / sqrt(1.0 - pow((double)o->beta2, t)));
     if (o->clip_norm > 0)
         clip(g, p, o->clip_norm);
+    a.step = lr_dense * c1;
+    a.l2 = o->l2_dense;
     for (int i = 0; i < p->n_dense; i++) {
         struct fr_dense *d = &p->dense[i];
-        adam_update(&a, lr_dense, o->l2_dense, d->n, g->dense + d->at, d->w, d->m, d->v);
+        fr_adam_update(&a, d->n, g->dense + d->at, d->w, d->m, d->v);
     }
+    a.step = o->lr * c1;
+    a.l2 = o->l2_embedding;
     for (int i = 0; i < p->n_tables; i++) {
         struct fr_table *s = &p->table[i];
         const struct fr_row_grads *r = &g->table[i];
         size_t dim = (size_t)s->dim;
         for (uint32_t k = 0; k < r->n; k++) {
             size_t at = (size_t)r->rows[k] * dim;
-            adam_update(&a,
-                        o->lr,
-                        o->l2_embedding,
-                        dim,
-                        r->g + (size_t)k * dim,
-                        s->w + at,
-                        s->m + at,
-                        s->v + at);
+            fr_adam_update(&a, dim, r->g + (size_t)k * dim, s->w + at, s->m + at, s->v + at);
         }
     }
 }

@@ -68,6 +68,7 @@ static void open_state(struct state *s, const char *file, int threads)
     cfg.opt.admit = 2;
     cfg.opt.frozen_vocab = true;
     cfg.opt.id_dropout = 0;
+    cfg.negatives = 0;
     cfg.opt.lr = 0.01f;
     cfg.opt.eps = 1e-4f;
     cfg.opt.l2_embedding = cfg.opt.l2_dense = 1e-3f;

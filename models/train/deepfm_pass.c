@@ -1,0 +1,384 @@
+/*
+ * models/train/deepfm_pass.c - forward and backward of DeepFM on lists, by chunks that stay in
+ * cache.
+ *
+ * A chunk is some lists (L) with all their rows (R). First layer: W = [Wu | Wc] by columns;
+ *   H0 (L, H1) = Xu Wu^T + b;  H (R, H1) = relu(H0[list of row] + Xc Wc^T)
+ * so user columns are multiplied once a list, forward and backward:
+ *   dH0[l] = sum of dH over the rows of l;  dWu += dH0^T Xu;  dXu = dH0 Wu
+ */
+#include "models/train/deepfm_pass.h"
+
+#include <string.h>
+
+#include "models/gemm.h"
+#include "models/train/loss.h"
+#include "models/train/train_priv.h"
+
+#define CHUNK_ROWS 512
+
+/* ---- one chunk: lists [from, to) ---- */
+
+struct chunk {
+    const struct fr_encoded_list *list;
+    int n_lists, rows;
+    float *xu, *su, *zu; /* (L, ku) (L, D) (L) linear + w0 */
+    float *qu;           /* (L) squares */
+    float *xc, *s, *z;   /* (R, kc) (R, D) (R) */
+    float *h0, *h;       /* (L, H1) (R, H1) */
+    struct fr_mlp_acts acts;
+    float *dz; /* (R) */
+};
+
+static float
+linear_part(const struct fr_train_deepfm *tr, enum fr_entity e, const struct fr_slot *slots)
+{
+    const struct fr_encoder *enc = tr->t.enc;
+    float s = 0;
+    for (int i = enc->first_field[e]; i < enc->first_field[e + 1]; i++)
+        s += fr_gather_dot(
+            tr->lin[enc->field[i].table], slots + enc->field[i].slot0, enc->field[i].f.slots);
+    return s;
+}
+
+static void pair_sums(const float *x, int n, int dim, float *sum, float *sq)
+{
+    for (int f = 0; f < n; f++, x += dim) {
+        fr_axpy(1.0f, x, sum, (size_t)dim);
+        *sq += fr_dot(x, x, (size_t)dim);
+    }
+}
+
+static enum fr_err
+alloc_chunk(const struct fr_train_deepfm *tr, struct fr_arena *ar, struct chunk *c)
+{
+    size_t dim = (size_t)tr->cfg.model.dim, lists = (size_t)c->n_lists, rows = (size_t)c->rows;
+    size_t h1 = tr->mlp.n_layers > 0 ? (size_t)tr->mlp.width[1] : 0;
+
+    c->xu = fr_arena_array(ar, lists * (size_t)tr->n_user * dim + 1, sizeof(float));
+    c->su = fr_arena_zarray(ar, lists * dim, sizeof(float));
+    c->zu = fr_arena_zarray(ar, lists, sizeof(float));
+    c->qu = fr_arena_zarray(ar, lists, sizeof(float));
+    c->xc = fr_arena_array(ar, rows * (size_t)tr->n_cand * dim + 1, sizeof(float));
+    c->s = fr_arena_array(ar, rows * dim, sizeof(float));
+    c->z = fr_arena_array(ar, rows, sizeof(float));
+    c->dz = fr_arena_array(ar, rows, sizeof(float));
+    c->h0 = fr_arena_array(ar, lists * h1 + 1, sizeof(float));
+    c->h = fr_arena_array(ar, rows * h1 + 1, sizeof(float));
+    bool ok = c->xu != NULL && c->su != NULL && c->zu != NULL && c->qu != NULL && c->xc != NULL &&
+              c->s != NULL && c->z != NULL && c->dz != NULL && c->h0 != NULL && c->h != NULL;
+    return ok ? FR_OK : FR_ENOMEM;
+}
+
+static void gather_list(const struct fr_train_deepfm *tr, struct chunk *c, int l)
+{
+    const struct fr_encoded_list *in = &c->list[l];
+    const struct fr_encoder *enc = tr->t.enc;
+    size_t dim = (size_t)tr->cfg.model.dim;
+    float *x = c->xu + (size_t)l * (size_t)tr->n_user * dim;
+
+    fr_embed_group(enc, &tr->em, FR_ENTITY_USER, in->user, x);
+    fr_embed_group(enc,
+                   &tr->em,
+                   FR_ENTITY_CONTEXT,
+                   in->context,
+                   x + (size_t)fr_encoder_n_fields(enc, FR_ENTITY_USER) * dim);
+    pair_sums(x, tr->n_user, (int)dim, c->su + (size_t)l * dim, &c->qu[l]);
+    c->zu[l] = tr->t.params.dense[tr->bias].w[0] + linear_part(tr, FR_ENTITY_USER, in->user) +
+               linear_part(tr, FR_ENTITY_CONTEXT, in->context);
+}
+
+static void gather_row(const struct fr_train_deepfm *tr, struct chunk *c, int l, int i, size_t row)
+{
+    const struct fr_encoded_list *in = &c->list[l];
+    const struct fr_encoder *enc = tr->t.enc;
+    size_t dim = (size_t)tr->cfg.model.dim;
+    const struct fr_slot *item = in->items + (size_t)i * enc->n_slots[FR_ENTITY_ITEM];
+    const struct fr_slot *cross = in->cross + (size_t)i * enc->n_slots[FR_ENTITY_CROSS];
+    float *x = c->xc + row * (size_t)tr->n_cand * dim, *s = c->s + row * dim;
+    float sq = c->qu[l];
+
+    fr_embed_group(enc, &tr->em, FR_ENTITY_ITEM, item, x);
+    fr_embed_group(enc,
+                   &tr->em,
+                   FR_ENTITY_CROSS,
+                   cross,
+                   x + (size_t)fr_encoder_n_fields(enc, FR_ENTITY_ITEM) * dim);
+    memcpy(s, c->su + (size_t)l * dim, dim * sizeof(*s));
+    pair_sums(x, tr->n_cand, (int)dim, s, &sq);
+    c->z[row] = c->zu[l] + linear_part(tr, FR_ENTITY_ITEM, item) +
+                linear_part(tr, FR_ENTITY_CROSS, cross) + 0.5f * (fr_dot(s, s, dim) - sq);
+}
+
+/* First layer split by columns, the rest as a plain MLP; adds the output to z. */
+static enum fr_err
+mlp_forward(const struct fr_train_deepfm *tr, struct chunk *c, struct fr_arena *ar)
+{
+    int dim = tr->cfg.model.dim, in = tr->mlp.width[0], h1 = tr->mlp.width[1];
+    int ku = tr->n_user * dim, kc = tr->n_cand * dim;
+    size_t row = 0;
+
+    for (int l = 0; l < c->n_lists; l++)
+        memcpy(c->h0 + (size_t)l * (size_t)h1, tr->mlp.bias[0], (size_t)h1 * sizeof(float));
+    if (ku > 0)
+        fr_gemm(false, true, c->n_lists, h1, ku, 1, c->xu, ku, tr->mlp.w[0], in, 1, c->h0, h1);
+    for (int l = 0; l < c->n_lists; l++)
+        for (int i = 0; i < c->list[l].n; i++, row++)
+            memcpy(c->h + row * (size_t)h1,
+                   c->h0 + (size_t)l * (size_t)h1,
+                   (size_t)h1 * sizeof(float));
+    if (kc > 0)
+        fr_gemm(false, true, c->rows, h1, kc, 1, c->xc, kc, tr->mlp.w[0] + ku, in, 1, c->h, h1);
+    fr_nn_relu(c->h, (size_t)c->rows * (size_t)h1);
+    enum fr_err e = fr_mlp_forward_keep(&tr->mlp, 1, c->h, c->rows, ar, &c->acts);
+    if (e == FR_OK)
+        fr_axpy(1.0f, c->acts.x[tr->mlp.n_layers], c->z, (size_t)c->rows);
+    return e;
+}
+
+static float bce_label(const struct fr_encoded_list *in, int i)
+{
+    if (in->labels != NULL)
+        return in->labels[i];
+    return i == in->label ? 1.0f : 0.0f;
+}
+
+/* Loss of the chunk, scaled; dz holds scaled gradients. */
+static double losses(const struct fr_train_deepfm *tr, struct chunk *c)
+{
+    double sum = 0;
+    size_t row = 0;
+
+    for (int l = 0; l < c->n_lists; l++) {
+        const struct fr_encoded_list *in = &c->list[l];
+        double loss = 0;
+        if (tr->cfg.loss == FR_LOSS_LISTWISE)
+            loss = fr_loss_softmax(c->z + row, (size_t)in->n, (size_t)in->label, c->dz + row);
+        else
+            for (int i = 0; i < in->n; i++)
+                loss +=
+                    fr_loss_bce(c->z[row + (size_t)i], bce_label(in, i), &c->dz[row + (size_t)i]);
+        for (int i = 0; i < in->n; i++)
+            c->dz[row++] *= in->scale;
+        sum += loss * (double)in->scale;
+    }
+    return sum;
+}
+
+/* Gradients of the linear weights of a group. */
+static void back_linear_part(const struct fr_train_deepfm *tr,
+                             enum fr_entity e,
+                             const struct fr_slot *slots,
+                             float dz,
+                             struct fr_grads *g)
+{
+    const struct fr_encoder *enc = tr->t.enc;
+    for (int i = enc->first_field[e]; i < enc->first_field[e + 1]; i++) {
+        const struct fr_enc_field *ef = &enc->field[i];
+        const struct fr_slot *s = slots + ef->slot0;
+        for (int k = 0; k < ef->f.slots; k++)
+            if (s[k].x != 0.0f)
+                *fr_grads_row(g, &tr->t.params, tr->l_of[ef->table], s[k].row) += s[k].x * dz;
+    }
+}
+
+/* dx[f] += a - b x[f] for the n fields: the pair term's gradient. */
+static void back_pairs(const float *x, int n, size_t dim, const float *a, float b, float *dx)
+{
+    for (int f = 0; f < n; f++, x += dim, dx += dim)
+        for (size_t k = 0; k < dim; k++)
+            dx[k] += a[k] - b * x[k];
+}
+
+static void scatter(const struct fr_train_deepfm *tr,
+                    enum fr_entity e,
+                    const struct fr_slot *slots,
+                    const float *de,
+                    float dz,
+                    struct fr_grads *g)
+{
+    fr_back_embed_group(tr->t.enc, &tr->em, e, slots, de, &tr->t.params, tr->v_of, g, NULL);
+    back_linear_part(tr, e, slots, dz, g);
+}
+
+/* Rows of list l: item and cross gradients; returns the sum of dz and adds dz_r S_r to acc. */
+static float back_rows(const struct fr_train_deepfm *tr,
+                       const struct chunk *c,
+                       int l,
+                       size_t row,
+                       float *dxc,
+                       float *acc,
+                       float *tmp,
+                       struct fr_grads *g)
+{
+    const struct fr_encoded_list *in = &c->list[l];
+    const struct fr_encoder *enc = tr->t.enc;
+    size_t dim = (size_t)tr->cfg.model.dim, kc = (size_t)tr->n_cand * dim;
+    size_t ki = (size_t)fr_encoder_n_fields(enc, FR_ENTITY_ITEM) * dim;
+    float sum = 0;
+
+    for (int i = 0; i < in->n; i++, row++) {
+        const struct fr_slot *item = in->items + (size_t)i * enc->n_slots[FR_ENTITY_ITEM];
+        const struct fr_slot *cross = in->cross + (size_t)i * enc->n_slots[FR_ENTITY_CROSS];
+        float dz = c->dz[row];
+        memset(tmp, 0, dim * sizeof(*tmp));
+        fr_axpy(dz, c->s + row * dim, tmp, dim);
+        fr_axpy(1.0f, tmp, acc, dim);
+        back_pairs(c->xc + row * kc, tr->n_cand, dim, tmp, dz, dxc + row * kc);
+        scatter(tr, FR_ENTITY_ITEM, item, dxc + row * kc, dz, g);
+        scatter(tr, FR_ENTITY_CROSS, cross, dxc + row * kc + ki, dz, g);
+        sum += dz;
+    }
+    return sum;
+}
+
+/* Backward of the MLP: gradients of layers, dxu (L, ku), dxc (R, kc). */
+static enum fr_err mlp_backward(const struct fr_train_deepfm *tr,
+                                const struct chunk *c,
+                                struct fr_train_worker *w,
+                                float *dxu,
+                                float *dxc)
+{
+    int dim = tr->cfg.model.dim, in = tr->mlp.width[0], h1 = tr->mlp.width[1];
+    int ku = tr->n_user * dim, kc = tr->n_cand * dim;
+    float *dw[FR_MLP_MAX_LAYERS], *db[FR_MLP_MAX_LAYERS];
+    float *dh = fr_arena_array(w->ar, (size_t)c->rows * (size_t)h1, sizeof(*dh));
+    float *dh0 = fr_arena_zarray(w->ar, (size_t)c->n_lists * (size_t)h1, sizeof(*dh0));
+    float *dout = fr_arena_array(w->ar, (size_t)c->rows, sizeof(*dout));
+    size_t row = 0;
+
+    if (dh == NULL || dh0 == NULL || dout == NULL)
+        return FR_ENOMEM;
+    for (int l = 0; l < tr->mlp.n_layers; l++) {
+        dw[l] = fr_grads_dense(&w->g, &tr->t.params, tr->mlp_w[l]);
+        db[l] = fr_grads_dense(&w->g, &tr->t.params, tr->mlp_b[l]);
+    }
+    memcpy(dout, c->dz, (size_t)c->rows * sizeof(*dout));
+    enum fr_err e = fr_mlp_backward(&tr->mlp, 1, &c->acts, c->rows, dout, dw, db, w->ar, dh);
+    if (e != FR_OK)
+        return e;
+    fr_back_relu(c->h, dh, (size_t)c->rows * (size_t)h1);
+    fr_back_linear(c->xc, tr->mlp.w[0] + ku, in, dh, c->rows, kc, h1, dw[0] + ku, NULL, dxc);
+    for (int l = 0; l < c->n_lists; l++)
+        for (int i = 0; i < c->list[l].n; i++, row++)
+            fr_axpy(1.0f, dh + row * (size_t)h1, dh0 + (size_t)l * (size_t)h1, (size_t)h1);
+    fr_back_linear(c->xu, tr->mlp.w[0], in, dh0, c->n_lists, ku, h1, dw[0], db[0], dxu);
+    return FR_OK;
+}
+
+static enum fr_err
+backward(const struct fr_train_deepfm *tr, const struct chunk *c, struct fr_train_worker *w)
+{
+    const struct fr_encoder *enc = tr->t.enc;
+    size_t dim = (size_t)tr->cfg.model.dim;
+    size_t ku = (size_t)tr->n_user * dim, kc = (size_t)tr->n_cand * dim;
+    size_t kuser = (size_t)fr_encoder_n_fields(enc, FR_ENTITY_USER) * dim;
+    float *dxu = fr_arena_zarray(w->ar, (size_t)c->n_lists * ku + 1, sizeof(float));
+    float *dxc = fr_arena_zarray(w->ar, (size_t)c->rows * kc + 1, sizeof(float));
+    float *acc = fr_arena_array(w->ar, 2 * dim, sizeof(float));
+    size_t row = 0;
+
+    if (dxu == NULL || dxc == NULL || acc == NULL)
+        return FR_ENOMEM;
+    if (tr->mlp.n_layers > 0) {
+        enum fr_err e = mlp_backward(tr, c, w, dxu, dxc);
+        if (e != FR_OK)
+            return e;
+    }
+    for (int l = 0; l < c->n_lists; l++) {
+        const struct fr_encoded_list *in = &c->list[l];
+        float *du = dxu + (size_t)l * ku;
+        memset(acc, 0, dim * sizeof(*acc));
+        float dz = back_rows(tr, c, l, row, dxc, acc, acc + dim, &w->g);
+        /* A list's softmax gradients sum to 0; what rounding leaves, Adam would blow up to full
+         * steps. */
+        if (tr->cfg.loss == FR_LOSS_LISTWISE)
+            dz = 0;
+        row += (size_t)in->n;
+        back_pairs(c->xu + (size_t)l * ku, tr->n_user, dim, acc, dz, du);
+        scatter(tr, FR_ENTITY_USER, in->user, du, dz, &w->g);
+        scatter(tr, FR_ENTITY_CONTEXT, in->context, du + kuser, dz, &w->g);
+        *fr_grads_dense(&w->g, &tr->t.params, tr->bias) += dz;
+    }
+    return FR_OK;
+}
+
+static enum fr_err run_chunk(const struct fr_train_deepfm *tr,
+                             const struct fr_encoded_list *list,
+                             int n_lists,
+                             int rows,
+                             struct fr_train_worker *w,
+                             float **out_logit)
+{
+    struct fr_arena_mark mark = fr_arena_mark(w->ar);
+    struct chunk c = {.list = list, .n_lists = n_lists, .rows = rows};
+    size_t row = 0;
+    enum fr_err e = alloc_chunk(tr, w->ar, &c);
+
+    if (e != FR_OK)
+        goto out;
+    for (int l = 0; l < n_lists; l++) {
+        gather_list(tr, &c, l);
+        for (int i = 0; i < list[l].n; i++)
+            gather_row(tr, &c, l, i, row++);
+    }
+    if (tr->mlp.n_layers > 0 && (e = mlp_forward(tr, &c, w->ar)) != FR_OK)
+        goto out;
+    row = 0;
+    for (int l = 0; l < n_lists && out_logit != NULL; l++) {
+        memcpy(out_logit[l], c.z + row, (size_t)list[l].n * sizeof(float));
+        row += (size_t)list[l].n;
+    }
+    w->loss += losses(tr, &c);
+    if (tr->backward)
+        e = backward(tr, &c, w);
+out:
+    fr_arena_release(w->ar, mark);
+    return e;
+}
+
+/* Room for every row a worker's lists can touch. */
+static enum fr_err reserve(struct fr_train_deepfm *tr, int from, int to, struct fr_grads *g)
+{
+    const struct fr_encoder *enc = tr->t.enc;
+    size_t n[FR_MAX_FIELDS] = {0};
+
+    for (int l = from; l < to; l++) {
+        const struct fr_encoded_list *in = &tr->lists[l];
+        fr_back_count_slots(enc, FR_ENTITY_USER, in->user, n);
+        fr_back_count_slots(enc, FR_ENTITY_CONTEXT, in->context, n);
+        for (int i = 0; i < in->n; i++) {
+            fr_back_count_slots(
+                enc, FR_ENTITY_ITEM, in->items + (size_t)i * enc->n_slots[FR_ENTITY_ITEM], n);
+            fr_back_count_slots(
+                enc, FR_ENTITY_CROSS, in->cross + (size_t)i * enc->n_slots[FR_ENTITY_CROSS], n);
+        }
+    }
+    for (int i = 0; i < enc->n_tables; i++) {
+        enum fr_err e = fr_grads_reserve(g, &tr->t.params, tr->v_of[i], n[i]);
+        if (e == FR_OK)
+            e = fr_grads_reserve(g, &tr->t.params, tr->l_of[i], n[i]);
+        if (e != FR_OK)
+            return e;
+    }
+    return FR_OK;
+}
+
+void fr_deepfm_pass(void *arg, int worker)
+{
+    struct fr_train_deepfm *tr = arg;
+    struct fr_train_worker *w = &tr->t.w[worker];
+    int from = 0, to = 0;
+
+    fr_trainer_share(&tr->t, tr->n_lists, worker, &from, &to);
+    if (tr->backward && (w->err = reserve(tr, from, to, &w->g)) != FR_OK)
+        return;
+    while (from < to && w->err == FR_OK) {
+        int n = 0, rows = 0;
+        while (from + n < to && (n == 0 || rows + tr->lists[from + n].n <= CHUNK_ROWS))
+            rows += tr->lists[from + n++].n;
+        w->err = run_chunk(
+            tr, tr->lists + from, n, rows, w, tr->out_logit == NULL ? NULL : tr->out_logit + from);
+        from += n;
+    }
+}
