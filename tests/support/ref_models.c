@@ -1,0 +1,231 @@
+/*
+ * tests/support/ref_models.c - double-precision twins.
+ */
+#include "tests/support/ref_models.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <check.h>
+
+#define MAX_DIM 16
+#define MAX_IN 256
+#define MAX_ROWS 64
+
+void ref_params_copy(struct ref_params *r, const struct fr_params *p)
+{
+    struct fr_tensor t[FR_PARAMS_MAX_DENSE + FR_PARAMS_MAX_TABLES];
+    r->n = fr_params_tensors(p, t);
+    ck_assert_int_le(r->n, REF_MAX_PARAMS);
+    for (int i = 0; i < r->n; i++) {
+        memcpy(r->p[i].name, t[i].name, sizeof(t[i].name));
+        r->p[i].count = fr_tensor_count(&t[i]);
+        r->p[i].cols = t[i].ndim == 2 ? (size_t)t[i].dim[1] : 1;
+        r->p[i].w = calloc(r->p[i].count, sizeof(double));
+        ck_assert_ptr_nonnull(r->p[i].w);
+        for (size_t k = 0; k < r->p[i].count; k++)
+            r->p[i].w[k] = (double)((const float *)t[i].data)[k];
+    }
+}
+
+void ref_params_done(struct ref_params *r)
+{
+    for (int i = 0; i < r->n; i++)
+        free(r->p[i].w);
+    r->n = 0;
+}
+
+/* "<prefix>.<middle>.<suffix>", or NULL. */
+static const double *
+find(const struct ref_params *r, const char *prefix, const char *middle, const char *suffix)
+{
+    char name[200];
+    (void)snprintf(name, sizeof(name), "%.20s.%.90s.%.20s", prefix, middle, suffix);
+    for (int i = 0; i < r->n; i++)
+        if (strcmp(r->p[i].name, name) == 0)
+            return r->p[i].w;
+    return NULL;
+}
+
+/* Field embeddings of a group appended at e (fields x dim); linear part added to *lin if not NULL.
+ */
+static int embed(const struct ref_params *r,
+                 const struct fr_encoder *enc,
+                 enum fr_entity ent,
+                 const struct fr_cell *cells,
+                 int dim,
+                 double *e,
+                 double *lin)
+{
+    struct fr_slot s[MAX_IN];
+    int n = fr_encoder_n_fields(enc, ent);
+
+    if (n == 0)
+        return 0;
+    ck_assert_int_eq(fr_encoder_encode(enc, ent, cells, s), FR_OK);
+    for (int f = 0; f < n; f++) {
+        const struct fr_enc_field *ef = &enc->field[enc->first_field[ent] + f];
+        const char *table = enc->table[ef->table].name;
+        const double *v = find(r, "embedding", table, "weight");
+        const double *gate = find(r, "gate", ef->f.name, "weight");
+        for (int d = 0; d < dim; d++) {
+            e[f * dim + d] = 0;
+            for (int k = 0; k < ef->f.slots; k++) {
+                const struct fr_slot *sl = &s[ef->slot0 + (uint32_t)k];
+                e[f * dim + d] +=
+                    (double)sl->x * v[sl->row * dim + d] * (gate ? gate[k * dim + d] : 1);
+            }
+        }
+        for (int k = 0; k < ef->f.slots && lin != NULL; k++)
+            *lin += (double)s[ef->slot0 + (uint32_t)k].x *
+                    find(r, "linear", table, "weight")[s[ef->slot0 + (uint32_t)k].row];
+    }
+    return n;
+}
+
+static void mlp(const struct ref_params *r,
+                const char *prefix,
+                const double *x,
+                int in,
+                const int *hidden,
+                int n_hidden,
+                int out,
+                double *y)
+{
+    double h[2][MAX_IN];
+    char layer[16];
+    memcpy(h[0], x, (size_t)in * sizeof(double));
+    for (int l = 0; l <= n_hidden; l++) {
+        int o = l < n_hidden ? hidden[l] : out;
+        (void)snprintf(layer, sizeof(layer), "%d", l);
+        const double *w = find(r, prefix, layer, "weight"), *b = find(r, prefix, layer, "bias");
+        for (int j = 0; j < o; j++) {
+            double s = b[j];
+            for (int k = 0; k < in; k++)
+                s += w[j * in + k] * h[l % 2][k];
+            h[1 - l % 2][j] = l < n_hidden && s < 0 ? 0 : s;
+        }
+        in = o;
+    }
+    memcpy(y, h[(n_hidden + 1) % 2], (size_t)out * sizeof(double));
+}
+
+static double deepfm_logit(const struct ref_params *r,
+                           const struct fr_encoder *enc,
+                           const struct fr_deepfm_config *m,
+                           const struct fr_model_case *c,
+                           int i)
+{
+    double e[MAX_IN], z = 0, out = 0;
+    int dim = m->dim, n = 0;
+    for (int k = 0; k < r->n; k++)
+        if (strcmp(r->p[k].name, "bias") == 0)
+            z = r->p[k].w[0];
+    n += embed(r, enc, FR_ENTITY_USER, c->user, dim, e, &z);
+    n += embed(r, enc, FR_ENTITY_CONTEXT, c->context, dim, e + n * dim, &z);
+    n += embed(r, enc, FR_ENTITY_ITEM, c->items[i], dim, e + n * dim, &z);
+    n += embed(r,
+               enc,
+               FR_ENTITY_CROSS,
+               c->cross + (size_t)i * enc->n_cells[FR_ENTITY_CROSS],
+               dim,
+               e + n * dim,
+               &z);
+    /* pairs one by one: not the O(n) identity the product uses */
+    for (int f = 0; f < n; f++)
+        for (int g = f + 1; g < n; g++)
+            for (int d = 0; d < dim; d++)
+                z += e[f * dim + d] * e[g * dim + d];
+    if (m->n_hidden > 0)
+        mlp(r, "mlp", e, n * dim, m->hidden, m->n_hidden, 1, &out);
+    return z + out;
+}
+
+static double softmax_loss(const double *z, int n, int label)
+{
+    double max = z[0], sum = 0;
+    for (int i = 1; i < n; i++)
+        max = z[i] > max ? z[i] : max;
+    for (int i = 0; i < n; i++)
+        sum += exp(z[i] - max);
+    return log(sum) + max - z[label];
+}
+
+double ref_deepfm_loss(const struct ref_params *r,
+                       const struct fr_encoder *enc,
+                       const struct fr_deepfm_train_config *cfg,
+                       const struct fr_rank_list *lists,
+                       int n)
+{
+    double sum = 0, rows = 0;
+    for (int l = 0; l < n; l++) {
+        double z[MAX_ROWS] = {0}, loss = 0;
+        for (int i = 0; i < lists[l].c.n; i++) {
+            z[i] = deepfm_logit(r, enc, &cfg->model, &lists[l].c, i);
+            double y = i == lists[l].label ? 1 : 0;
+            loss += log1p(exp(-fabs(z[i]))) + (z[i] > 0 ? z[i] : 0) - y * z[i];
+        }
+        if (cfg->loss == FR_LOSS_LISTWISE)
+            loss = softmax_loss(z, lists[l].c.n, lists[l].label);
+        sum += (double)lists[l].weight * loss;
+        rows += lists[l].c.n;
+    }
+    return sum / (cfg->loss == FR_LOSS_LISTWISE ? n : rows);
+}
+
+/* Unit vector of one row of a tower. */
+static void tower(const struct ref_params *r,
+                  const struct fr_encoder *enc,
+                  const struct fr_two_tower_config *m,
+                  bool user,
+                  const struct fr_cell *a,
+                  const struct fr_cell *context,
+                  double *y)
+{
+    double e[MAX_IN], norm = 0;
+    int n = embed(r, enc, user ? FR_ENTITY_USER : FR_ENTITY_ITEM, a, m->emb_dim, e, NULL);
+    int first = enc->first_field[user ? FR_ENTITY_USER : FR_ENTITY_ITEM];
+    if (user)
+        n += embed(r, enc, FR_ENTITY_CONTEXT, context, m->emb_dim, e + n * m->emb_dim, NULL);
+    mlp(r, user ? "user_mlp" : "item_mlp", e, n * m->emb_dim, m->hidden, m->n_hidden, m->dim, y);
+    for (int f = 0; f < n && m->skip; f++)
+        if (strcmp(enc->field[first + f].f.table, m->skip_table) == 0)
+            for (int d = 0; d < m->dim; d++)
+                y[d] += e[f * m->emb_dim + d];
+    for (int d = 0; d < m->dim; d++)
+        norm += y[d] * y[d];
+    for (int d = 0; d < m->dim; d++)
+        y[d] /= sqrt(norm);
+}
+
+double ref_two_tower_loss(const struct ref_params *r,
+                          const struct fr_encoder *enc,
+                          const struct fr_two_tower_train_config *cfg,
+                          const struct fr_two_tower_batch *b,
+                          const uint32_t *cand,
+                          const float *log_q,
+                          int n_cand)
+{
+    double v[MAX_ROWS][MAX_DIM], sum = 0;
+    size_t ni = enc->n_cells[FR_ENTITY_ITEM];
+    ck_assert_int_le(n_cand, MAX_ROWS);
+    for (int c = 0; c < n_cand; c++)
+        tower(r, enc, &cfg->model, false, b->items.cells + cand[c] * ni, NULL, v[c]);
+    for (int i = 0; i < b->n; i++) {
+        double u[MAX_DIM], z[MAX_ROWS];
+        int label = -1;
+        tower(r, enc, &cfg->model, true, b->user[i], b->context[i], u);
+        for (int c = 0; c < n_cand; c++) {
+            z[c] = -(double)log_q[c];
+            for (int d = 0; d < cfg->model.dim; d++)
+                z[c] += u[d] * v[c][d] / (double)cfg->model.tau;
+            if (cand[c] == b->item[i])
+                label = c;
+        }
+        ck_assert_int_ge(label, 0);
+        sum += (b->weight == NULL ? 1.0 : (double)b->weight[i]) * softmax_loss(z, n_cand, label);
+    }
+    return sum / b->n;
+}

@@ -1,0 +1,202 @@
+/*
+ * Gradients of every parameter of both models against central differences in double, over the
+ * losses, shapes and switches; weights, unknown ids, empty histories and repeated items among the
+ * data.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/model_fixture.h"
+#include "tests/support/ref_models.h"
+
+#define STEP 1e-5
+
+static struct fr_field_set fs;
+static struct fr_rng rng;
+
+static void setup(void)
+{
+    mf_field_set(&fs);
+    fr_rng_seed(&rng, 5);
+}
+
+/* Analytic gradient of element k of parameter i (in the order of fr_params_tensors). */
+static double analytic(const struct fr_params *p, struct fr_grads *g, int i, size_t k)
+{
+    if (i < p->n_dense)
+        return (double)fr_grads_dense(g, p, i)[k];
+    size_t dim = (size_t)p->table[i - p->n_dense].dim;
+    const float *row = fr_grads_find(g, p, i - p->n_dense, (int32_t)(k / dim));
+    return row == NULL ? 0 : (double)row[k % dim];
+}
+
+static void same(const char *name, size_t k, double got, double want)
+{
+    ck_assert_msg(fabs(got - want) <= 2e-5 + 2e-4 * fabs(want),
+                  "%s[%zu]: gradient %.7g, finite difference %.7g",
+                  name,
+                  k,
+                  got,
+                  want);
+}
+
+static const struct {
+    int dim, n_hidden, hidden[2];
+    enum fr_loss_kind loss;
+    const char *fields[4];
+} deepfm[] = {
+    {3, 2, {5, 4}, FR_LOSS_LISTWISE, {0}},
+    {3, 2, {5, 4}, FR_LOSS_BCE, {0}},
+    {5, 1, {7}, FR_LOSS_LISTWISE, {"hist", "i_id"}},
+    {2, 0, {0}, FR_LOSS_BCE, {"hist", "i_id", "x_num"}},
+    {4, 1, {3}, FR_LOSS_BCE, {"i_id"}},
+};
+
+START_TEST(deepfm__all_parameters__as_finite_differences)
+{
+    static struct mf_list l[4];
+    struct fr_rank_list lists[4];
+    struct fr_deepfm_train_config cfg;
+    struct fr_train_deepfm *tr = NULL;
+    struct ref_params r;
+    double loss = 0;
+    int checked = 0;
+
+    fr_deepfm_train_config_default(&cfg);
+    cfg.opt.init_std = 0.5f;
+    cfg.opt.threads = 1 + _i % 3;
+    cfg.model.dim = deepfm[_i].dim;
+    cfg.model.n_hidden = deepfm[_i].n_hidden;
+    memcpy(cfg.model.hidden, deepfm[_i].hidden, sizeof(deepfm[_i].hidden));
+    cfg.loss = deepfm[_i].loss;
+    while (cfg.n_fields < 4 && deepfm[_i].fields[cfg.n_fields] != NULL)
+        cfg.n_fields++;
+    cfg.fields = cfg.n_fields == 0 ? NULL : deepfm[_i].fields;
+    for (int i = 0; i < 4; i++) {
+        mf_random_list(&rng, 1 + 3 * i, &l[i]);
+        lists[i] = l[i].list;
+        lists[i].weight = 1.0f + 0.5f * (float)i;
+    }
+    ck_assert_int_eq(fr_train_deepfm_new(&cfg, &fs, &tr, NULL), FR_OK);
+    /* a step, so that the linear weights are not all zero */
+    ck_assert_int_eq(fr_train_deepfm_step(tr, lists, 4, NULL), FR_OK);
+    tr->t.opt.frozen_vocab = true;
+    ck_assert_int_eq(fr_train_deepfm_gradient(tr, lists, 4, &loss), FR_OK);
+    ref_params_copy(&r, &tr->t.params);
+    double want = ref_deepfm_loss(&r, tr->t.enc, &cfg, lists, 4);
+    ck_assert_double_eq_tol(loss, want, 1e-5 * (1 + fabs(want)));
+    for (int i = 0; i < r.n; i++)
+        for (size_t k = 0; k < r.p[i].count; k++) {
+            double keep = r.p[i].w[k];
+            r.p[i].w[k] = keep + STEP;
+            double up = ref_deepfm_loss(&r, tr->t.enc, &cfg, lists, 4);
+            r.p[i].w[k] = keep - STEP;
+            double down = ref_deepfm_loss(&r, tr->t.enc, &cfg, lists, 4);
+            r.p[i].w[k] = keep;
+            same(r.p[i].name,
+                 k,
+                 analytic(&tr->t.params, &tr->t.w[0].g, i, k),
+                 (up - down) / (2 * STEP));
+            checked++;
+        }
+    ck_assert_int_gt(checked, 30);
+    ref_params_done(&r);
+    fr_train_deepfm_free(tr);
+}
+END_TEST
+
+static const struct {
+    int emb_dim, dim, n_hidden, hidden[2];
+    bool skip, gates, full;
+    int negatives;
+} towers[] = {
+    {4, 4, 1, {6}, true, true, false, 0},
+    {4, 4, 2, {6, 5}, true, false, false, 5},
+    {3, 5, 1, {6}, false, true, false, 3},
+    {5, 2, 0, {0}, false, false, true, 0},
+};
+
+START_TEST(two_tower__all_parameters__as_finite_differences)
+{
+    static const char *const names[] = {"u_id", "hist", "u_num", "hour", "i_id", "cats"};
+    static struct mf_list l[6];
+    struct fr_two_tower_train_config cfg;
+    struct fr_train_two_tower *tr = NULL;
+    struct ref_params r;
+    const struct fr_cell *user[6], *context[6];
+    const float weight[6] = {1, 2, 0.5f, 1, 0, 1};
+    uint32_t item[6];
+    double loss = 0;
+    int checked = 0;
+
+    fr_two_tower_train_config_default(&cfg);
+    cfg.opt.init_std = 0.5f;
+    cfg.opt.id_dropout = 0;
+    cfg.opt.threads = 1 + _i % 3;
+    cfg.fields = names;
+    cfg.n_fields = 6;
+    cfg.negatives = towers[_i].negatives;
+    cfg.full_softmax = towers[_i].full;
+    cfg.model.tau = 0.3f;
+    cfg.model.emb_dim = towers[_i].emb_dim;
+    cfg.model.dim = towers[_i].dim;
+    cfg.model.n_hidden = towers[_i].n_hidden;
+    memcpy(cfg.model.hidden, towers[_i].hidden, sizeof(towers[_i].hidden));
+    cfg.model.skip = towers[_i].skip;
+    cfg.model.gates = towers[_i].gates;
+    for (int i = 0; i < 6; i++) {
+        mf_random_list(&rng, MF_MAX_LIST, &l[i]);
+        user[i] = l[i].user;
+        context[i] = l[i].context;
+        item[i] = i < 2 ? 3 : (uint32_t)(i * 2); /* one positive twice */
+    }
+    struct fr_two_tower_batch b = {6, user, context, item, weight, {&l[0].item[0][0], MF_MAX_LIST}};
+    ck_assert_int_eq(fr_train_two_tower_new(&cfg, &fs, &tr, NULL), FR_OK);
+    ck_assert_int_eq(fr_train_two_tower_step(tr, &b, NULL), FR_OK);
+    tr->t.opt.frozen_vocab = true;
+    ck_assert_int_eq(fr_train_two_tower_gradient(tr, &b, &loss), FR_OK);
+    ck_assert_int_ge(tr->n_cand, towers[_i].full ? MF_MAX_LIST : 5);
+    ref_params_copy(&r, &tr->t.params);
+    double want = ref_two_tower_loss(&r, tr->t.enc, &cfg, &b, tr->cand, tr->log_q, tr->n_cand);
+    ck_assert_double_eq_tol(loss, want, 1e-5 * (1 + fabs(want)));
+    for (int i = 0; i < r.n; i++)
+        for (size_t k = 0; k < r.p[i].count; k++) {
+            double keep = r.p[i].w[k];
+            r.p[i].w[k] = keep + STEP;
+            double up =
+                ref_two_tower_loss(&r, tr->t.enc, &cfg, &b, tr->cand, tr->log_q, tr->n_cand);
+            r.p[i].w[k] = keep - STEP;
+            double down =
+                ref_two_tower_loss(&r, tr->t.enc, &cfg, &b, tr->cand, tr->log_q, tr->n_cand);
+            r.p[i].w[k] = keep;
+            same(r.p[i].name,
+                 k,
+                 analytic(&tr->t.params, &tr->t.w[0].g, i, k),
+                 (up - down) / (2 * STEP));
+            checked++;
+        }
+    ck_assert_int_gt(checked, 30);
+    ref_params_done(&r);
+    fr_train_two_tower_free(tr);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("models/gradient");
+    TCase *tc = tcase_create("all");
+    tcase_set_timeout(tc, 120);
+    tcase_add_checked_fixture(tc, setup, NULL);
+    tcase_add_loop_test(tc,
+                        deepfm__all_parameters__as_finite_differences,
+                        0,
+                        (int)(sizeof(deepfm) / sizeof(deepfm[0])));
+    tcase_add_loop_test(tc,
+                        two_tower__all_parameters__as_finite_differences,
+                        0,
+                        (int)(sizeof(towers) / sizeof(towers[0])));
+    suite_add_tcase(s, tc);
+    return mf_run(s);
+}
