@@ -14,6 +14,9 @@ void fr_deepfm_train_config_default(struct fr_deepfm_train_config *c)
 {
     *c = (struct fr_deepfm_train_config){.loss = FR_LOSS_LISTWISE};
     fr_train_options_default(&c->opt);
+    c->opt.lr = 2e-3f;
+    c->opt.init_std = 0.05f;
+    c->opt.l2_embedding = 1e-5f;
     c->model.dim = 16;
     c->model.n_hidden = 2;
     c->model.hidden[0] = 128;

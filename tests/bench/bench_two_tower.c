@@ -35,7 +35,7 @@ static struct fr_cell *item_cells; /* (n_items, 1 + CATS) */
 static bool seen_excluded;
 
 /* settings */
-static int epochs = 3, batch = 512, hist = HIST, emb_cats = 1, passes_lr = 0;
+static int epochs = 4, batch = 256, hist = HIST, emb_cats = 1, passes_lr = 1;
 static double decay = 1.0; /* weight of history at age k: k^-decay */
 static struct fr_two_tower_train_config cfg;
 
