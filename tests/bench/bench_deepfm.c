@@ -17,6 +17,7 @@
 #include "daemon/base/hash.h"
 #include "daemon/base/rng.h"
 #include "models/gemm.h"
+#include "models/gemm_core.h"
 #include "models/metrics.h"
 #include "models/train/train_deepfm.h"
 
@@ -72,18 +73,30 @@ static struct part read_part(const char *data, const char *name)
     return p;
 }
 
-/* Rows order[at .. at + n) as one list; its arrays live until the next call. */
-static struct fr_rank_list as_list(const struct part *p, const uint32_t *order, size_t at, size_t n)
+#define LIST 256
+#define MAX_BATCH (1 << 16)
+
+static struct fr_rank_list lists[MAX_BATCH / LIST];
+
+/* Rows order[at .. at + n) as lists of LIST rows, so that threads can share them; valid until the
+ * next call. Returns their number. */
+static int as_lists(const struct part *p, const uint32_t *order, size_t at, size_t n)
 {
-    static const struct fr_cell *ptr[1 << 16];
-    static float label[1 << 16];
+    static const struct fr_cell *ptr[MAX_BATCH];
+    static float label[MAX_BATCH];
+    int count = 0;
     for (size_t i = 0; i < n; i++) {
         size_t row = order == NULL ? at + i : order[at + i];
         ptr[i] = p->cells + row * FIELDS;
         label[i] = p->label[row];
     }
-    return (struct fr_rank_list){
-        .c = {NULL, NULL, ptr, NULL, (int)n}, .label = -1, .labels = label, .weight = 1};
+    for (size_t i = 0; i < n; i += LIST)
+        lists[count++] = (struct fr_rank_list){
+            .c = {NULL, NULL, ptr + i, NULL, (int)(n - i < LIST ? n - i : LIST)},
+            .label = -1,
+            .labels = label + i,
+            .weight = 1};
+    return count;
 }
 
 static void evaluate(struct fr_train_deepfm *tr, const struct part *p, const char *what)
@@ -95,8 +108,7 @@ static void evaluate(struct fr_train_deepfm *tr, const struct part *p, const cha
         die("out of memory");
     for (size_t at = 0; at < p->n; at += 4096) {
         size_t n = p->n - at < 4096 ? p->n - at : 4096;
-        struct fr_rank_list l = as_list(p, NULL, at, n);
-        if (fr_train_deepfm_eval(tr, &l, 1, NULL, z + at) != FR_OK)
+        if (fr_train_deepfm_eval(tr, lists, as_lists(p, NULL, at, n), NULL, z + at) != FR_OK)
             die("evaluation");
     }
     for (size_t i = 0; i < p->n; i++)
@@ -118,6 +130,7 @@ int main(int argc, char **argv)
     const char *data = getenv("FRESHET_DATA");
     int epochs = 4, batch = 1024, hidden = 128;
 
+    (void)fr_gemm_core_ensure(argv);
     fr_deepfm_train_config_default(&cfg);
     cfg.loss = FR_LOSS_BCE;
     cfg.opt.admit = 1;
@@ -180,9 +193,7 @@ int main(int argc, char **argv)
         }
         for (size_t at = 0; at < train.n; at += (size_t)batch, steps++) {
             size_t n = train.n - at < (size_t)batch ? train.n - at : (size_t)batch;
-            struct fr_rank_list l = as_list(&train, order, at, n);
-            /* one list a thread's share: rows of one list stay in one chunk */
-            if (fr_train_deepfm_step(tr, &l, 1, &loss) != FR_OK)
+            if (fr_train_deepfm_step(tr, lists, as_lists(&train, order, at, n), &loss) != FR_OK)
                 die("step");
             sum += loss;
         }

@@ -17,6 +17,7 @@
 #include "daemon/base/hash.h"
 #include "daemon/base/rng.h"
 #include "models/gemm.h"
+#include "models/gemm_core.h"
 #include "models/train/train_deepfm.h"
 
 #define CAND 500
@@ -194,6 +195,7 @@ static void bench_train(int threads)
 int main(int argc, char **argv)
 {
     int threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 1;
+    (void)fr_gemm_core_ensure(argv);
     fr_rng_seed(&rng, 1);
     (void)printf("OpenBLAS %s\n", fr_gemm_core());
     bench_score(0, 0, "500 candidates, 10 item fields, 400x3");

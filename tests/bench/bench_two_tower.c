@@ -15,6 +15,7 @@
 #include "daemon/base/file.h"
 #include "daemon/base/hash.h"
 #include "models/gemm.h"
+#include "models/gemm_core.h"
 #include "models/metrics.h"
 #include "models/train/train_two_tower.h"
 
@@ -365,6 +366,7 @@ int main(int argc, char **argv)
     struct fr_model *m = NULL;
     struct fr_fault fault = {0};
 
+    (void)fr_gemm_core_ensure(argv);
     data = data != NULL ? data : "../shared/data";
     fr_two_tower_train_config_default(&cfg);
     for (int i = 2; i < argc; i++)
