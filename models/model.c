@@ -241,6 +241,16 @@ enum fr_err fr_model_encode(const struct fr_model *m,
     return FR_OK;
 }
 
+/* A group the model reads must be there. */
+static bool query_complete(const struct fr_model *m, const struct fr_rank_query *q)
+{
+    const uint32_t *ns = m->info.n_slots;
+    return (ns[FR_ENTITY_USER] == 0 || q->user != NULL) &&
+           (ns[FR_ENTITY_CONTEXT] == 0 || q->context != NULL) &&
+           (ns[FR_ENTITY_ITEM] == 0 || q->items != NULL) &&
+           (ns[FR_ENTITY_CROSS] == 0 || q->cross != NULL);
+}
+
 static bool query_valid(const struct fr_encoder *enc, const struct fr_rank_query *q)
 {
     size_t sx = enc->n_slots[FR_ENTITY_CROSS];
@@ -273,6 +283,8 @@ enum fr_err fr_model_rank(const struct fr_model *m,
         return FR_EINVAL;
     if (q->n == 0)
         return FR_OK;
+    if (!query_complete(m, q))
+        return FR_EINVAL;
     if (!query_valid(m->enc, q))
         return FR_ERANGE;
     z = fr_arena_array(scratch, (size_t)q->n, sizeof(*z));
@@ -307,8 +319,12 @@ static enum fr_err embed(const struct fr_model *m,
         return FR_EINVAL;
     if (n == 0)
         return FR_OK;
-    if (m->info.n_slots[FR_ENTITY_CONTEXT] == 0)
+    if (m->info.n_slots[FR_ENTITY_CONTEXT] == 0 || ent == FR_ENTITY_ITEM)
         context = NULL;
+    else if (context == NULL)
+        return FR_EINVAL;
+    if (m->info.n_slots[ent] > 0 && slots == NULL)
+        return FR_EINVAL;
     for (int i = 0; i < n; i++)
         if ((m->info.n_slots[ent] > 0 && !fr_encoder_rows_valid(m->enc, ent, slots[i])) ||
             (context != NULL && !fr_encoder_rows_valid(m->enc, FR_ENTITY_CONTEXT, context[i])))

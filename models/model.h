@@ -94,8 +94,8 @@ struct fr_rank_query {
  * @param scratch    caller's arena; released to where it was before return.
  * @param out_logit  (n), nullable; what a listwise ranker orders by
  * @param out_score  (n), nullable; sigmoid of the logit, in [0, 1]
- * @errors FR_EINVAL wrong job; FR_ERANGE a row is outside its table (other model's slots);
- *         FR_ENONFINITE; FR_ENOMEM. Outputs untouched then.
+ * @errors FR_EINVAL wrong job, or a group the model reads is NULL; FR_ERANGE a row is outside its
+ * table (other model's slots); FR_ENONFINITE; FR_ENOMEM. Outputs untouched then.
  * @thread any; takes no lock, allocates in `scratch` only
  */
 FR_MUST_CHECK enum fr_err fr_model_rank(const struct fr_model *m,

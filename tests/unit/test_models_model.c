@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "models/model_priv.h"
+#include "models/two_tower.h"
 #include "tests/support/model_fixture.h"
 
 #define B 600 /* more than two chunks */
@@ -168,6 +168,16 @@ START_TEST(calls__nothing_to_do_or_wrong_job__as_stated)
     ck_assert_int_eq(fr_model_rank(ranker, &q, 0, ar, z, z), FR_EINVAL);
     q.n = 1;
     ck_assert_int_eq(fr_model_rank(towers, &q, 0, ar, z, z), FR_EINVAL);
+    for (int k = 0; k < 4; k++) {
+        struct fr_rank_query lacks = query(1);
+        lacks.user = k == 0 ? NULL : lacks.user;
+        lacks.context = k == 1 ? NULL : lacks.context;
+        lacks.items = k == 2 ? NULL : lacks.items;
+        lacks.cross = k == 3 ? NULL : lacks.cross;
+        ck_assert_int_eq(fr_model_rank(ranker, &lacks, 0, ar, z, z), FR_EINVAL);
+    }
+    ck_assert_int_eq(fr_model_users(towers, u_ptr, NULL, 1, 0, ar, z), FR_EINVAL);
+    ck_assert_int_eq(fr_model_users(towers, NULL, c_ptr, 1, 0, ar, z), FR_EINVAL);
     ck_assert_int_eq(fr_model_users(ranker, u_ptr, c_ptr, 1, 0, ar, z), FR_EINVAL);
     ck_assert_int_eq(fr_model_items(towers, i_ptr, 0, 0, ar, z), FR_OK);
     ck_assert_str_eq(fr_model_kind_name(FR_MODEL_DEEPFM), "deepfm");
@@ -248,6 +258,38 @@ START_TEST(calls__arena_exhausted__no_memory_and_arena_given_back)
 }
 END_TEST
 
+START_TEST(two_tower__settings_that_make_no_model__each_refused)
+{
+    static const char *const item_only[] = {"i_id"}, *const user_only[] = {"u_id"};
+    static const char *const crossed[] = {"u_id", "i_id", "x_num"};
+    const unsigned all = (1u << FR_ENTITY_COUNT) - 1;
+    struct fr_two_tower_config good = {
+        .emb_dim = 4, .dim = 4, .n_hidden = 1, .hidden = {3}, .tau = 0.1f, .skip = true};
+    for (int k = 0; k < 10; k++) {
+        struct fr_two_tower_config c = good;
+        struct fr_encoder *enc = NULL;
+        struct fr_fault f = {0};
+        const char *const *names = k == 0   ? item_only
+                                   : k == 1 ? user_only
+                                   : k == 2 ? crossed
+                                            : NULL;
+        int n = k == 2 ? 3 : 1;
+        c.dim = k == 3 ? 5 : c.dim;
+        c.tau = k == 4 ? 0.0f : k == 5 ? NAN : k == 6 ? -1.0f : c.tau;
+        c.n_hidden = k == 7 ? 99 : c.n_hidden;
+        c.hidden[0] = k == 8 ? 0 : c.hidden[0];
+        c.emb_dim = k == 9 ? 100000 : c.emb_dim;
+        unsigned entities = names == NULL ? all & ~(1u << FR_ENTITY_CROSS) : all;
+        ck_assert_int_eq(fr_encoder_new(&fs, names, n, entities, 9, 1, &enc, NULL), FR_OK);
+        ck_assert_msg(fr_two_tower_config_check(enc, &c, &f) == FR_EINVAL, "case %d", k);
+        ck_assert_uint_gt(strlen(f.msg), 0);
+        if (k == 3)
+            ck_assert_int_eq(fr_two_tower_config_check(enc, &good, &f), FR_OK);
+        fr_encoder_free(enc);
+    }
+}
+END_TEST
+
 /* One immutable model, several threads: for the thread sanitizer, and the same bits everywhere. */
 static void *score_many(void *arg)
 {
@@ -293,6 +335,7 @@ int main(void)
     tcase_add_test(tc, rank__slot_outside_its_table__refused_and_output_untouched);
     tcase_add_test(tc, scores__non_finite_value_anywhere__error_never_a_result);
     tcase_add_test(tc, calls__arena_exhausted__no_memory_and_arena_given_back);
+    tcase_add_test(tc, two_tower__settings_that_make_no_model__each_refused);
     tcase_add_test(tc, rank__four_threads_one_model__same_bits);
     suite_add_tcase(s, tc);
     return mf_run(s);
