@@ -282,31 +282,108 @@ static void clip(struct fr_grads *g, const struct fr_params *p, float max_norm)
         g->dense[i] *= f;
 }
 
-void fr_params_adam(struct fr_params *p, struct fr_grads *g, const struct fr_train_options *o)
+/* Elements [*from, *to) of n that belong to part `part` of `parts`. */
+static void slice(size_t n, int part, int parts, size_t *from, size_t *to)
+{
+    *from = n * (size_t)part / (size_t)parts;
+    *to = n * ((size_t)part + 1) / (size_t)parts;
+}
+
+/* Lowest worker that touched the row. */
+static int owner_of(struct fr_grads *const *g, int table, uint32_t row)
+{
+    int k = 0;
+    while (g[k]->table[table].index[row] == 0)
+        k++;
+    return k;
+}
+
+bool fr_grads_merge_part(struct fr_grads *const *g, int parts, int part, const struct fr_params *p)
+{
+    bool finite = true;
+    size_t from = 0, to = 0;
+
+    slice(p->dense_total, part, parts, &from, &to);
+    for (int k = 1; k < parts; k++)
+        fr_axpy(1.0f, g[k]->dense + from, g[0]->dense + from, to - from);
+    finite = fr_all_finite(g[0]->dense + from, to - from);
+    for (int i = 0; i < p->n_tables; i++) {
+        size_t dim = (size_t)p->table[i].dim;
+        for (int k = 0; k < parts; k++) {
+            const struct fr_row_grads *r = &g[k]->table[i];
+            for (uint32_t j = 0; j < r->n; j++) {
+                uint32_t row = r->rows[j];
+                if ((int)(row % (uint32_t)parts) != part || owner_of(g, i, row) != k)
+                    continue;
+                float *sum = r->g + (size_t)j * dim;
+                for (int o = k + 1; o < parts; o++) {
+                    const float *more = fr_grads_find(g[o], p, i, (int32_t)row);
+                    if (more != NULL)
+                        fr_axpy(1.0f, more, sum, dim);
+                }
+                finite = fr_all_finite(sum, dim) && finite;
+            }
+        }
+    }
+    return finite;
+}
+
+void fr_params_adam_begin(struct fr_params *p,
+                          struct fr_grads *g,
+                          const struct fr_train_options *o,
+                          struct fr_adam_pair *out)
 {
     double t = (double)++p->t;
     struct fr_adam_step a = {.b1 = o->beta1, .b2 = o->beta2, .eps = o->eps};
-    float lr_dense = o->lr_dense > 0 ? o->lr_dense : o->lr;
     float c1 = (float)(1.0 / (1.0 - pow((double)o->beta1, t)));
 
-    a.inv_sc2 = (float)(1.0 / sqrt(1.0 - pow((double)o->beta2, t)));
     if (o->clip_norm > 0)
         clip(g, p, o->clip_norm);
-    a.step = lr_dense * c1;
-    a.l2 = o->l2_dense;
+    a.inv_sc2 = (float)(1.0 / sqrt(1.0 - pow((double)o->beta2, t)));
+    out->dense = out->rows = a;
+    out->dense.step = (o->lr_dense > 0 ? o->lr_dense : o->lr) * c1;
+    out->dense.l2 = o->l2_dense;
+    out->rows.step = o->lr * c1;
+    out->rows.l2 = o->l2_embedding;
+}
+
+void fr_params_adam_part(struct fr_params *p,
+                         struct fr_grads *const *g,
+                         int parts,
+                         int part,
+                         const struct fr_adam_pair *a)
+{
     for (int i = 0; i < p->n_dense; i++) {
         struct fr_dense *d = &p->dense[i];
-        fr_adam_update(&a, d->n, g->dense + d->at, d->w, d->m, d->v);
+        size_t from = 0, to = 0;
+        slice(d->n, part, parts, &from, &to);
+        fr_adam_update(&a->dense,
+                       to - from,
+                       g[0]->dense + d->at + from,
+                       d->w + from,
+                       d->m + from,
+                       d->v + from);
     }
-    a.step = o->lr * c1;
-    a.l2 = o->l2_embedding;
     for (int i = 0; i < p->n_tables; i++) {
         struct fr_table *s = &p->table[i];
-        const struct fr_row_grads *r = &g->table[i];
         size_t dim = (size_t)s->dim;
-        for (uint32_t k = 0; k < r->n; k++) {
-            size_t at = (size_t)r->rows[k] * dim;
-            fr_adam_update(&a, dim, r->g + (size_t)k * dim, s->w + at, s->m + at, s->v + at);
+        for (int k = 0; k < parts; k++) {
+            const struct fr_row_grads *r = &g[k]->table[i];
+            for (uint32_t j = 0; j < r->n; j++) {
+                uint32_t row = r->rows[j];
+                if ((int)(row % (uint32_t)parts) != part || owner_of(g, i, row) != k)
+                    continue;
+                size_t at = (size_t)row * dim;
+                fr_adam_update(
+                    &a->rows, dim, r->g + (size_t)j * dim, s->w + at, s->m + at, s->v + at);
+            }
         }
     }
+}
+
+void fr_params_adam(struct fr_params *p, struct fr_grads *g, const struct fr_train_options *o)
+{
+    struct fr_adam_pair a;
+    fr_params_adam_begin(p, g, o, &a);
+    fr_params_adam_part(p, &g, 1, 0, &a);
 }

@@ -108,6 +108,29 @@ fr_grads_add(struct fr_grads *into, const struct fr_grads *from, const struct fr
 bool fr_grads_finite(const struct fr_grads *g, const struct fr_params *p);
 void fr_grads_done(struct fr_grads *g);
 
+/**
+ * Add the gradients of all `parts` workers, in worker order: the `part`-th slice of the dense ones
+ * into g[0], and rows with row % parts == part into the lowest worker's that has the row. Parts may
+ * run at the same time. @return true if all sums are finite
+ */
+bool fr_grads_merge_part(struct fr_grads *const *g, int parts, int part, const struct fr_params *p);
+
+/** Constants of a step for dense parameters and for rows. */
+struct fr_adam_pair {
+    struct fr_adam_step dense, rows;
+};
+/** Count the step, clip the merged dense gradient in g. */
+void fr_params_adam_begin(struct fr_params *p,
+                          struct fr_grads *g,
+                          const struct fr_train_options *o,
+                          struct fr_adam_pair *out);
+/** Adam on what fr_grads_merge_part() left for `part`. Parts may run at the same time. */
+void fr_params_adam_part(struct fr_params *p,
+                         struct fr_grads *const *g,
+                         int parts,
+                         int part,
+                         const struct fr_adam_pair *a);
+
 /** One Adam step over dense parameters and touched rows, with L2 and clipping as `o` says. */
 void fr_params_adam(struct fr_params *p, struct fr_grads *g, const struct fr_train_options *o);
 

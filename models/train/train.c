@@ -207,6 +207,46 @@ enum fr_err fr_trainer_reduce(struct fr_trainer *t, double *out_loss)
     return FR_OK;
 }
 
+/* What the workers of an update share. */
+struct update {
+    struct fr_trainer *t;
+    struct fr_grads *g[FR_TRAIN_MAX_THREADS];
+    struct fr_adam_pair adam;
+};
+
+static void merge(void *arg, int worker)
+{
+    struct update *u = arg;
+    if (!fr_grads_merge_part(u->g, u->t->opt.threads, worker, &u->t->params))
+        u->t->w[worker].err = FR_ENONFINITE;
+}
+
+static void adam(void *arg, int worker)
+{
+    struct update *u = arg;
+    fr_params_adam_part(&u->t->params, u->g, u->t->opt.threads, worker, &u->adam);
+}
+
+enum fr_err fr_trainer_apply(struct fr_trainer *t, double *out_loss)
+{
+    struct update u = {.t = t};
+    double loss = 0;
+
+    for (int i = 0; i < t->opt.threads; i++) {
+        u.g[i] = &t->w[i].g;
+        loss += t->w[i].loss;
+    }
+    enum fr_err e = fr_trainer_run(t, merge, &u);
+    if (e == FR_OK && !fr_is_finite((float)loss))
+        e = FR_ENONFINITE;
+    if (e != FR_OK)
+        return e;
+    fr_params_adam_begin(&t->params, u.g[0], &t->opt, &u.adam);
+    e = fr_trainer_run(t, adam, &u);
+    *out_loss = loss;
+    return e;
+}
+
 void fr_trainer_set_lr(struct fr_trainer *t, float lr)
 {
     if (t->opt.lr > 0)

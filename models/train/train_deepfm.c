@@ -235,10 +235,8 @@ prepare(struct fr_train_deepfm *tr, const struct fr_rank_list *lists, int n, boo
 
 /* ---- steps ---- */
 
-enum fr_err fr_train_deepfm_gradient(struct fr_train_deepfm *tr,
-                                     const struct fr_rank_list *lists,
-                                     int n,
-                                     double *out_loss)
+/* Every worker's gradients and loss. */
+static enum fr_err passes(struct fr_train_deepfm *tr, const struct fr_rank_list *lists, int n)
 {
     enum fr_err e = prepare(tr, lists, n, true);
 
@@ -246,9 +244,16 @@ enum fr_err fr_train_deepfm_gradient(struct fr_train_deepfm *tr,
         return e;
     tr->backward = true;
     tr->out_logit = NULL;
-    if ((e = fr_trainer_run(&tr->t, fr_deepfm_pass, tr)) != FR_OK)
-        return e;
-    return fr_trainer_reduce(&tr->t, out_loss);
+    return fr_trainer_run(&tr->t, fr_deepfm_pass, tr);
+}
+
+enum fr_err fr_train_deepfm_gradient(struct fr_train_deepfm *tr,
+                                     const struct fr_rank_list *lists,
+                                     int n,
+                                     double *out_loss)
+{
+    enum fr_err e = passes(tr, lists, n);
+    return e == FR_OK ? fr_trainer_reduce(&tr->t, out_loss) : e;
 }
 
 enum fr_err fr_train_deepfm_step(struct fr_train_deepfm *tr,
@@ -257,16 +262,13 @@ enum fr_err fr_train_deepfm_step(struct fr_train_deepfm *tr,
                                  double *out_loss)
 {
     double loss = 0;
-    enum fr_err e = fr_train_deepfm_gradient(tr, lists, n, &loss);
+    enum fr_err e = passes(tr, lists, n);
 
-    if (e != FR_OK)
-        return e;
-    if (!fr_is_finite((float)loss) || !fr_grads_finite(&tr->t.w[0].g, &tr->t.params))
-        return FR_ENONFINITE;
-    fr_params_adam(&tr->t.params, &tr->t.w[0].g, &tr->t.opt);
-    if (out_loss != NULL)
+    if (e == FR_OK)
+        e = fr_trainer_apply(&tr->t, &loss);
+    if (e == FR_OK && out_loss != NULL)
         *out_loss = loss;
-    return FR_OK;
+    return e;
 }
 
 enum fr_err fr_train_deepfm_eval(struct fr_train_deepfm *tr,

@@ -33,7 +33,8 @@ struct fr_deepfm_train_config {
     enum fr_loss_kind loss;
 };
 
-/** Settings that are a good start: D = 16, MLP 128x64, listwise, Adam 2e-3, embeddings N(0, .05), L2 1e-5. */
+/** Settings that are a good start: D = 16, MLP 128x64, listwise, Adam 2e-3, embeddings N(0, .05),
+ * L2 1e-5. */
 void fr_deepfm_train_config_default(struct fr_deepfm_train_config *c);
 
 /** @param fs borrowed for the call. @errors FR_EINVAL FR_ENOTFOUND FR_ENOMEM */

@@ -352,18 +352,24 @@ static enum fr_err prepare(struct fr_train_two_tower *tr, const struct fr_two_to
 
 /* ---- steps ---- */
 
-enum fr_err fr_train_two_tower_gradient(struct fr_train_two_tower *tr,
-                                        const struct fr_two_tower_batch *b,
-                                        double *out_loss)
+/* Every worker's gradients and loss. */
+static enum fr_err passes(struct fr_train_two_tower *tr, const struct fr_two_tower_batch *b)
 {
     enum fr_err e = prepare(tr, b);
 
     if (e != FR_OK || (e = fr_trainer_begin(&tr->t)) != FR_OK ||
         (e = fr_trainer_run(&tr->t, fr_two_tower_pass_forward, tr)) != FR_OK ||
-        (e = fr_trainer_run(&tr->t, fr_two_tower_pass_softmax, tr)) != FR_OK ||
-        (e = fr_trainer_run(&tr->t, fr_two_tower_pass_backward, tr)) != FR_OK)
+        (e = fr_trainer_run(&tr->t, fr_two_tower_pass_softmax, tr)) != FR_OK)
         return e;
-    return fr_trainer_reduce(&tr->t, out_loss);
+    return fr_trainer_run(&tr->t, fr_two_tower_pass_backward, tr);
+}
+
+enum fr_err fr_train_two_tower_gradient(struct fr_train_two_tower *tr,
+                                        const struct fr_two_tower_batch *b,
+                                        double *out_loss)
+{
+    enum fr_err e = passes(tr, b);
+    return e == FR_OK ? fr_trainer_reduce(&tr->t, out_loss) : e;
 }
 
 enum fr_err fr_train_two_tower_step(struct fr_train_two_tower *tr,
@@ -371,16 +377,13 @@ enum fr_err fr_train_two_tower_step(struct fr_train_two_tower *tr,
                                     double *out_loss)
 {
     double loss = 0;
-    enum fr_err e = fr_train_two_tower_gradient(tr, b, &loss);
+    enum fr_err e = passes(tr, b);
 
-    if (e != FR_OK)
-        return e;
-    if (!fr_is_finite((float)loss) || !fr_grads_finite(&tr->t.w[0].g, &tr->t.params))
-        return FR_ENONFINITE;
-    fr_params_adam(&tr->t.params, &tr->t.w[0].g, &tr->t.opt);
-    if (out_loss != NULL)
+    if (e == FR_OK)
+        e = fr_trainer_apply(&tr->t, &loss);
+    if (e == FR_OK && out_loss != NULL)
         *out_loss = loss;
-    return FR_OK;
+    return e;
 }
 
 /* ---- results ---- */
