@@ -1,0 +1,42 @@
+/*
+ * daemon/pipeline/group.h - the process as a member of the consumer group: takes what it is given,
+ * hands it to lanes, gives it back.
+ *
+ * Holds the callbacks of the source. Everything here runs on main, inside fr_source_serve().
+ */
+#ifndef FR_PIPELINE_GROUP_H
+#define FR_PIPELINE_GROUP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "daemon/base/rng.h"
+#include "daemon/pipeline/engine.h"
+#include "daemon/pipeline/lane.h"
+#include "daemon/stream/source.h"
+#include "features/store.h"
+
+/** Owner: the caller's storage, zeroed, then filled before the source is made. Thread: main. */
+struct fr_group {
+    const struct fr_engine *eng;
+    struct fr_source *src;    /* set once the source exists */
+    struct fr_store *store;   /* main's own handle */
+    struct fr_lane **lanes;
+    int n_lanes;
+    bool lanes_running; /* else they are stepped by the caller's thread */
+    bool latest;        /* where partitions without history start */
+    struct fr_rng rng;
+    struct fr_arena *ar;
+    _Atomic int assigned; /* partitions of the present assignment */
+    _Atomic int refused;  /* of these, not taken */
+    char reason[FR_FAULT_MSG]; /* newest refusal; main only */
+};
+
+/** @errors FR_ENOMEM */
+FR_MUST_CHECK enum fr_err fr_group_init(struct fr_group *g);
+void fr_group_done(struct fr_group *g);
+
+/** The callbacks to give to the source. */
+struct fr_source_callbacks fr_group_callbacks(struct fr_group *g);
+
+#endif
