@@ -186,6 +186,11 @@ enum fr_err fr_kafka_err(rd_kafka_resp_err_t e)
     case RD_KAFKA_RESP_ERR__WAIT_COORD:
     case RD_KAFKA_RESP_ERR__TRANSPORT:
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+    case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
+    case RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH:
+    case RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE:
     case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
     case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT:
     case RD_KAFKA_RESP_ERR__FATAL:
@@ -226,7 +231,33 @@ enum fr_err fr_kafka_partition_err(rd_kafka_resp_err_t e)
     }
 }
 
-/* One metadata request; `again` tells that asking once more may help. */
+static void short_pause(void)
+{
+    struct timespec pause = {0, 50 * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+enum fr_err fr_kafka_watermarks(rd_kafka_t *rk,
+                                const char *topic,
+                                int32_t partition,
+                                int timeout_ms,
+                                int64_t *out_low,
+                                int64_t *out_high)
+{
+    int64_t deadline = fr_kafka_now_ms() + timeout_ms;
+    for (;;) {
+        int64_t left = deadline - fr_kafka_now_ms();
+        enum fr_err e = fr_kafka_err(rd_kafka_query_watermark_offsets(
+            rk, topic, partition, out_low, out_high, (int)(left < 1 ? 1 : left)));
+        if (e != FR_EAGAIN)
+            return e;
+        if (fr_kafka_now_ms() >= deadline)
+            return FR_ETIMEOUT;
+        short_pause();
+    }
+}
+
+/* One metadata request; *why is librdkafka's reason. */
 static enum fr_err ask_count(
     rd_kafka_t *rk, rd_kafka_topic_t *rkt, int timeout_ms, int32_t *out_n, rd_kafka_resp_err_t *why)
 {

@@ -46,6 +46,16 @@ enum fr_err fr_kafka_err(rd_kafka_resp_err_t e);
 FR_MUST_CHECK enum fr_err fr_kafka_count_partitions(
     rd_kafka_t *rk, const char *topic, int timeout_ms, int32_t *out_n, struct fr_fault *fault);
 
+/** [low, high) of a partition, asked from its leader; asks again until timeout while there is none
+ * (a new topic shows up in the metadata before its leader serves it).
+ *  @errors FR_ETIMEOUT FR_ENOTFOUND FR_EREFUSED FR_EKAFKA */
+FR_MUST_CHECK enum fr_err fr_kafka_watermarks(rd_kafka_t *rk,
+                                              const char *topic,
+                                              int32_t partition,
+                                              int timeout_ms,
+                                              int64_t *out_low,
+                                              int64_t *out_high);
+
 /** Monotonic milliseconds, for deadlines. */
 int64_t fr_kafka_now_ms(void);
 

@@ -198,15 +198,14 @@ static enum fr_err resolve(struct kafka_log_reader *kr,
         return fr_fault(fault, FR_ENOMEM, "kafka: out of memory");
     for (int32_t p = 0; p < kr->n; p++) {
         int64_t low = 0, high = 0;
-        rd_kafka_resp_err_t re =
-            rd_kafka_query_watermark_offsets(kr->rk, o->topic, p, &low, &high, timeout_ms);
-        if (re != RD_KAFKA_RESP_ERR_NO_ERROR)
+        enum fr_err e = fr_kafka_watermarks(kr->rk, o->topic, p, timeout_ms, &low, &high);
+        if (e != FR_OK)
             return fr_fault(fault,
-                            fr_kafka_err(re),
+                            e,
                             "kafka: offsets of \"%s\" partition %d: %s",
                             o->topic,
                             (int)p,
-                            rd_kafka_err2str(re));
+                            fr_err_text(e));
         kr->target[p] = high;
         kr->position[p] = o->start == NULL ? low : o->start[p];
         if (kr->position[p] < low || kr->position[p] > high)

@@ -17,8 +17,9 @@
 #include "daemon/stream/kafka_source_priv.h"
 
 #define START_TIMEOUT_MS 10000 /* for the first answer of a broker */
-#define SEEK_TIMEOUT_MS 5000   /* an operation inside the client; only a stuck client needs longer \
-                                */
+#define SEEK_TIMEOUT_MS                                                                            \
+    5000 /* an operation inside the client; only a stuck client needs longer                       \
+          */
 #define CLOSE_SLICE_MS 50
 
 static struct kafka_source *self(struct fr_source *src)

@@ -114,11 +114,10 @@ static void assign(struct kafka_source *ks, const rd_kafka_topic_partition_list_
                                "requests must come together");
     else if (take(ks, parts, n) == FR_OK)
         start = start_list(ks, parts, n);
-    if (start == NULL) {
-        rd_kafka_assign(ks->rk, NULL); /* keep the membership, read nothing */
-        fr_free(parts);
-        return;
-    }
+    /* Refused: keep the membership and read nothing. An empty list, not NULL: after NULL librdkafka
+     * waits for another assign call and postpones every later subscribe. */
+    if (start == NULL)
+        start = rd_kafka_topic_partition_list_new(1);
     for (int i = 0; i < start->cnt; i++)
         atomic_store_explicit(&ks->active[start->elems[i].partition], 1, memory_order_release);
     forward(ks, start);

@@ -94,12 +94,12 @@ enum fr_err fr_kafka_source_watermarks(struct fr_source *src,
     if (role >= FR_TOPIC_INPUTS || partition < 0)
         return FR_EINVAL;
     const char *topic = ks->names.name[role];
-    rd_kafka_resp_err_t e =
+    enum fr_err e =
         timeout_ms > 0
-            ? rd_kafka_query_watermark_offsets(ks->rk, topic, partition, &low, &high, timeout_ms)
-            : rd_kafka_get_watermark_offsets(ks->rk, topic, partition, &low, &high);
-    if (e != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return fr_kafka_err(e);
+            ? fr_kafka_watermarks(ks->rk, topic, partition, timeout_ms, &low, &high)
+            : fr_kafka_err(rd_kafka_get_watermark_offsets(ks->rk, topic, partition, &low, &high));
+    if (e != FR_OK)
+        return e;
     if (high < 0)
         return FR_ENOTFOUND;
     *out_low = low < 0 ? FR_OFFSET_NONE : low;
