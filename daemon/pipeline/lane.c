@@ -351,11 +351,18 @@ void fr_lane_stop(struct fr_lane *l)
 
 void fr_lane_status(struct fr_lane *l, struct fr_lane_status *out)
 {
+    bool rejoin = atomic_exchange(&l->wants_rejoin, false);
+
+    fr_lane_peek(l, out);
+    out->wants_rejoin = rejoin;
+}
+
+void fr_lane_peek(struct fr_lane *l, struct fr_lane_status *out)
+{
     memset(out, 0, sizeof(*out));
     out->progress = atomic_load_explicit(&l->progress, memory_order_relaxed);
     out->stalled_since_us = atomic_load(&l->stalled_since_us);
     out->stalled = out->stalled_since_us != 0;
-    out->wants_rejoin = atomic_exchange(&l->wants_rejoin, false);
     (void)pthread_mutex_lock(&l->list_lock);
     for (int i = 0; i < l->n_part; i++) {
         if (l->part[i]->state == FR_PART_OPEN)

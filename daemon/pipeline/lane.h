@@ -80,6 +80,8 @@ struct fr_lane_status {
     char reason[FR_FAULT_MSG]; /* of the newest refusal */
 };
 void fr_lane_status(struct fr_lane *lane, struct fr_lane_status *out);
+/** The same without taking note of wants_rejoin: for the scraper. @thread any */
+void fr_lane_peek(struct fr_lane *lane, struct fr_lane_status *out);
 
 /** Positions of the lane's partitions, for lag metrics. @return how many were written */
 struct fr_lane_position {
