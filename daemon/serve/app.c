@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "daemon/base/alloc.h"
-#include "daemon/base/file.h"
 #include "daemon/base/log.h"
+#include "daemon/connect.h"
 #include "daemon/pipeline/spec_config.h"
 #include "daemon/pipeline/take.h"
 #include "daemon/serve/app_priv.h"
@@ -18,96 +18,11 @@
 #include "daemon/stream/kafka_sink.h"
 #include "daemon/stream/kafka_source.h"
 #include "daemon/stream/kafka_topics.h"
-#include "features/store_redis.h"
 
 #define REJOIN_PAUSE_US 2000000
 #define REJOINS_MAX 10
 
 /* ---- parts ---- */
-
-static enum fr_err make_names(struct fr_app *a, struct fr_fault *fault)
-{
-    const char *const own[FR_TOPIC_COUNT] = {a->cfg.topics_events,          a->cfg.topics_requests,
-                                             a->cfg.topics_items,           a->cfg.topics_recommendations,
-                                             a->cfg.topics_examples,        a->cfg.topics_dead_letters};
-
-    for (int i = 0; i < FR_TOPIC_COUNT; i++) {
-        char name[2 * FR_TOPIC_NAME];
-        enum fr_err e;
-        int n = snprintf(name, sizeof(name), "%s%s", a->cfg.topics_prefix, own[i]);
-        if (n < 0 || (size_t)n >= sizeof(name))
-            return fr_fault(fault, FR_ETOOLARGE, "topics.prefix and topics.%s are too long together",
-                            fr_topic_role_name((enum fr_topic_role)i));
-        e = fr_topic_names_set(&a->names, (enum fr_topic_role)i, name);
-        if (e != FR_OK)
-            return fr_fault(fault, e, "\"%.100s\" is not a topic name (letters, digits, '.', '_', '-')",
-                            name);
-    }
-    return FR_OK;
-}
-
-/* kafka.properties: "name=value" entries, split in a copy. */
-static enum fr_err make_conn(struct fr_app *a, struct fr_fault *fault)
-{
-    const struct fr_config_list *l = &a->cfg.kafka_properties;
-    size_t bytes = 1;
-    char *at;
-
-    for (int i = 0; i < l->n; i++)
-        bytes += strlen(l->v[i]) + 1;
-    a->settings = fr_calloc((size_t)l->n + 1, sizeof(*a->settings));
-    a->settings_text = fr_calloc(bytes, 1);
-    if (a->settings == NULL || a->settings_text == NULL)
-        return fr_fault(fault, FR_ENOMEM, "out of memory");
-    at = a->settings_text;
-    for (int i = 0; i < l->n; i++) {
-        size_t n = strlen(l->v[i]);
-        char *eq;
-        memcpy(at, l->v[i], n + 1);
-        eq = strchr(at, '=');
-        if (eq == NULL)
-            return fr_fault(fault, FR_ESCHEMA, "kafka.properties: \"%.100s\" is not name=value", at);
-        *eq = '\0';
-        a->settings[i] = (struct fr_kafka_setting){at, eq + 1};
-        at += n + 1;
-    }
-    a->conn = (struct fr_kafka_conn){a->cfg.kafka_brokers, "freshetd", a->settings, l->n};
-    return fr_kafka_conn_check(&a->conn, fault);
-}
-
-static enum fr_err read_password(struct fr_app *a, struct fr_fault *fault)
-{
-    char *text;
-    size_t n;
-    enum fr_err e;
-
-    if (a->cfg.redis_password_file[0] == '\0')
-        return FR_OK;
-    e = fr_file_read(a->cfg.redis_password_file, sizeof(a->password) - 1, &text, &n, fault);
-    if (e != FR_OK)
-        return e;
-    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r'))
-        n--;
-    memcpy(a->password, text, n);
-    a->password[n] = '\0';
-    memset(text, 0, n);
-    fr_free(text);
-    return FR_OK;
-}
-
-static enum fr_err make_store(struct fr_app *a, struct fr_store **out, struct fr_fault *fault)
-{
-    struct fr_store_redis_config c = {.address = a->cfg.redis_address,
-                                      .user = a->cfg.redis_user,
-                                      .password = a->password,
-                                      .db = (int)a->cfg.redis_db,
-                                      .prefix = a->cfg.redis_prefix,
-                                      .group = a->cfg.kafka_group,
-                                      .connect_timeout_ms = (int)a->cfg.redis_connect_timeout_ms,
-                                      .command_timeout_ms = (int)a->cfg.redis_command_timeout_ms};
-
-    return fr_store_redis_new(&c, out, fault);
-}
 
 /* Redis must be there at the start, and must never evict. */
 static enum fr_err check_store(struct fr_app *a, struct fr_fault *fault)
@@ -194,7 +109,7 @@ static enum fr_err make_lane(struct fr_app *a, int i, struct fr_fault *fault)
 {
     struct fr_app_lane *l = &a->lane[i];
     struct fr_lane_config c;
-    enum fr_err e = make_store(a, &l->store, fault);
+    enum fr_err e = fr_connect_store(&a->cfg, &l->store, fault);
 
     if (e != FR_OK)
         return e;
@@ -267,11 +182,9 @@ static enum fr_err make_local(struct fr_app *a, struct fr_fault *fault)
     if (e == FR_OK)
         e = fr_spec_from_config(&a->cfg, &a->spec, fault);
     if (e == FR_OK)
-        e = make_names(a, fault);
+        e = fr_connect_names(&a->cfg, &a->names, fault);
     if (e == FR_OK)
-        e = make_conn(a, fault);
-    if (e == FR_OK)
-        e = read_password(a, fault);
+        e = fr_connect_kafka(&a->cfg, "freshetd", &a->conn, &a->settings, &a->settings_text, fault);
     if (e == FR_OK)
         e = fr_epochs_new(a->spec, &ec, &a->epochs);
     if (e == FR_OK)
@@ -279,9 +192,9 @@ static enum fr_err make_local(struct fr_app *a, struct fr_fault *fault)
     if (e == FR_OK)
         e = load_models(&a->cfg, a, fault);
     if (e == FR_OK)
-        e = make_store(a, &a->store, fault);
+        e = fr_connect_store(&a->cfg, &a->store, fault);
     if (e == FR_OK)
-        e = make_store(a, &a->store_http, fault);
+        e = fr_connect_store(&a->cfg, &a->store_http, fault);
     return e;
 }
 
@@ -477,7 +390,6 @@ void fr_app_stop(struct fr_app *a)
     fr_arena_free(a->ar_http);
     fr_free(a->settings);
     fr_free(a->settings_text);
-    memset(a->password, 0, sizeof(a->password));
     fr_config_done(&a->cfg);
     (void)pthread_mutex_destroy(&a->http_lock);
     fr_free(a);

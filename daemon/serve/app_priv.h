@@ -39,7 +39,6 @@ struct fr_app {
     struct fr_kafka_setting *settings;
     struct fr_kafka_conn conn;
     char *settings_text;
-    char password[512];
     struct fr_store *store;      /* main's */
     struct fr_store *store_http; /* the HTTP thread's, under http_lock */
     pthread_mutex_t http_lock;
