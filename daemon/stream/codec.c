@@ -25,14 +25,23 @@ enum fr_err fr_codec_object(struct fr_arena *ar,
                             const struct fr_json **out_root,
                             struct fr_codec_error *ce)
 {
+    return fr_codec_object_max(ar, value, FR_CODEC_MAX_BYTES, out_root, ce);
+}
+
+enum fr_err fr_codec_object_max(struct fr_arena *ar,
+                                struct fr_str value,
+                                size_t max_bytes,
+                                const struct fr_json **out_root,
+                            struct fr_codec_error *ce)
+{
     struct fr_json_error je = {FR_OK, 0, NULL};
     const struct fr_json *root;
     enum fr_err e;
 
     if (value.p == NULL)
         return fr_codec_fail(ce, FR_ESCHEMA, NULL, NULL, "the value is null");
-    if (value.n > FR_CODEC_MAX_BYTES)
-        return fr_codec_fail(ce, FR_ETOOLARGE, NULL, NULL, "the value is larger than 65536 bytes");
+    if (value.n > max_bytes)
+        return fr_codec_fail(ce, FR_ETOOLARGE, NULL, NULL, "the value is too large");
     e = fr_json_parse(ar, value, &root, &je);
     if (e != FR_OK) {
         *ce = (struct fr_codec_error){e, je.offset, NULL, je.what};
@@ -50,6 +59,15 @@ static bool has_control(struct fr_str s)
         if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
             return true;
     return false;
+}
+
+enum fr_err fr_codec_key_id(struct fr_str key, struct fr_codec_error *ce)
+{
+    if (key.p == NULL || key.n == 0 || key.n > FR_ID_MAX)
+        return fr_codec_fail(ce, FR_ESCHEMA, NULL, "key", "an id has 1 to 128 bytes");
+    if (!fr_utf8_valid(key) || has_control(key))
+        return fr_codec_fail(ce, FR_ESCHEMA, NULL, "key", "an id is UTF-8 without control characters");
+    return FR_OK;
 }
 
 enum fr_err fr_codec_id_value(const struct fr_json *v,

@@ -38,6 +38,16 @@ FR_MUST_CHECK enum fr_err fr_codec_object(struct fr_arena *ar,
                                           const struct fr_json **out_root,
                                           struct fr_codec_error *ce);
 
+/** The same with another limit on the size. */
+FR_MUST_CHECK enum fr_err fr_codec_object_max(struct fr_arena *ar,
+                                              struct fr_str value,
+                                              size_t max_bytes,
+                                              const struct fr_json **out_root,
+                                              struct fr_codec_error *ce);
+
+/** The text of a record's key as an id: valid UTF-8, 1..128 bytes, no control characters. */
+FR_MUST_CHECK enum fr_err fr_codec_key_id(struct fr_str key, struct fr_codec_error *ce);
+
 /** An id: a string of 1..128 bytes, or an integer turned into its decimal text. Absent (or null):
  *  out->n = 0, and FR_ESCHEMA if required. */
 FR_MUST_CHECK enum fr_err fr_codec_id(const struct fr_json *obj,

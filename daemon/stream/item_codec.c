@@ -159,8 +159,7 @@ enum fr_err fr_item_decode(const struct fr_spec *spec,
 
     memset(&r, 0, sizeof(r));
     if (value.p == NULL) {
-        if (key.p == NULL || key.n == 0 || key.n > FR_ID_MAX)
-            return fr_codec_fail(ce, FR_ESCHEMA, NULL, "key", "an id has 1 to 128 bytes");
+        e = fr_codec_key_id(key, ce);
         r.item_id = key;
         r.deleted = true;
     } else {

@@ -225,7 +225,7 @@ enum fr_err fr_recommendation_decode(struct fr_arena *ar,
     const struct fr_json *root, *flag;
     struct fr_recommendation r;
     struct fr_str id;
-    enum fr_err e = fr_codec_object(ar, value, &root, ce);
+    enum fr_err e = fr_codec_object_max(ar, value, FR_RECOMMENDATION_MAX_BYTES, &root, ce);
 
     if (e != FR_OK)
         return e;

@@ -15,6 +15,7 @@
 
 #define FR_RECOMMENDATION_SCHEMA "freshet.recommendation.v1"
 #define FR_MAX_RECOMMENDED 500
+#define FR_RECOMMENDATION_MAX_BYTES 1000000 /* 500 items of the longest ids are about 100 kB */
 #define FR_REC_ID 17 /* 16 hexadecimal digits and a NUL */
 
 struct fr_recommended_item {
