@@ -32,7 +32,7 @@ enum fr_err fr_codec_object_max(struct fr_arena *ar,
                                 struct fr_str value,
                                 size_t max_bytes,
                                 const struct fr_json **out_root,
-                            struct fr_codec_error *ce)
+                                struct fr_codec_error *ce)
 {
     struct fr_json_error je = {FR_OK, 0, NULL};
     const struct fr_json *root;
@@ -66,7 +66,8 @@ enum fr_err fr_codec_key_id(struct fr_str key, struct fr_codec_error *ce)
     if (key.p == NULL || key.n == 0 || key.n > FR_ID_MAX)
         return fr_codec_fail(ce, FR_ESCHEMA, NULL, "key", "an id has 1 to 128 bytes");
     if (!fr_utf8_valid(key) || has_control(key))
-        return fr_codec_fail(ce, FR_ESCHEMA, NULL, "key", "an id is UTF-8 without control characters");
+        return fr_codec_fail(
+            ce, FR_ESCHEMA, NULL, "key", "an id is UTF-8 without control characters");
     return FR_OK;
 }
 
@@ -143,7 +144,8 @@ enum fr_err fr_codec_ts(const struct fr_json *obj,
 enum fr_err fr_codec_key(struct fr_str key, struct fr_str id, struct fr_codec_error *ce)
 {
     if (key.p == NULL || !fr_str_eq(key, id))
-        return fr_codec_fail(ce, FR_ESCHEMA, NULL, "key", "the record's key is not the id in the value");
+        return fr_codec_fail(
+            ce, FR_ESCHEMA, NULL, "key", "the record's key is not the id in the value");
     return FR_OK;
 }
 

@@ -78,7 +78,8 @@ FR_MUST_CHECK enum fr_err fr_codec_int(const struct fr_json *obj,
                                        struct fr_codec_error *ce);
 
 /** The record's key must be the id that the value names. */
-FR_MUST_CHECK enum fr_err fr_codec_key(struct fr_str key, struct fr_str id, struct fr_codec_error *ce);
+FR_MUST_CHECK enum fr_err
+fr_codec_key(struct fr_str key, struct fr_str id, struct fr_codec_error *ce);
 
 /** Array of ids with their keyed hashes; *out_n = 0 when absent. */
 struct fr_request_item;

@@ -18,16 +18,17 @@
 
 struct fr_commit_slot {
     int64_t offset;
-    uint32_t open; /* outputs without acknowledgement, plus one while the offset is being worked on */
+    uint32_t
+        open; /* outputs without acknowledgement, plus one while the offset is being worked on */
 };
 
 /** Owner: the caller's storage, after fr_commit_tracker_init(). */
 struct fr_commit_tracker {
     struct fr_commit_slot *slots;
-    uint32_t cap;   /* a power of two */
-    uint32_t head;  /* index of the oldest */
+    uint32_t cap;  /* a power of two */
+    uint32_t head; /* index of the oldest */
     uint32_t n;
-    int64_t next;   /* last taken + 1; the position when nothing is open */
+    int64_t next; /* last taken + 1; the position when nothing is open */
 };
 
 /**
@@ -49,7 +50,8 @@ FR_MUST_CHECK enum fr_err fr_commit_tracker_take(struct fr_commit_tracker *t, in
 /** One output more hangs on an offset that is open. @errors FR_ENOTFOUND it is not open */
 FR_MUST_CHECK enum fr_err fr_commit_tracker_hold(struct fr_commit_tracker *t, int64_t offset);
 
-/** One less: an acknowledgement, or the end of the work on it. @errors FR_ENOTFOUND it is not open */
+/** One less: an acknowledgement, or the end of the work on it. @errors FR_ENOTFOUND it is not open
+ */
 FR_MUST_CHECK enum fr_err fr_commit_tracker_release(struct fr_commit_tracker *t, int64_t offset);
 
 /** C: the first offset not done; never decreases but by reset. */

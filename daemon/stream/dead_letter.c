@@ -56,10 +56,12 @@ static int64_t copy_originals(struct list *l, const struct fr_dead_letter_input 
     return attempt < 0 || attempt > 1000000 ? 0 : attempt;
 }
 
-enum fr_err
-fr_dead_letter_build(const struct fr_dead_letter_input *in, struct fr_arena *ar, struct fr_outgoing *out)
+enum fr_err fr_dead_letter_build(const struct fr_dead_letter_input *in,
+                                 struct fr_arena *ar,
+                                 struct fr_outgoing *out)
 {
-    struct list l = {ar, fr_arena_array(ar, FR_DEAD_LETTER_MAX_HEADERS, sizeof(struct fr_header)), 0, FR_OK};
+    struct list l = {
+        ar, fr_arena_array(ar, FR_DEAD_LETTER_MAX_HEADERS, sizeof(struct fr_header)), 0, FR_OK};
     int64_t attempt, ts = in->rec->ts_ms;
 
     if (l.h == NULL)

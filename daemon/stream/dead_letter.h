@@ -29,7 +29,8 @@ struct fr_dead_letter_input {
 };
 
 /** @param out  borrows from the record and the arena. @errors FR_ENOMEM */
-FR_MUST_CHECK enum fr_err
-fr_dead_letter_build(const struct fr_dead_letter_input *in, struct fr_arena *ar, struct fr_outgoing *out);
+FR_MUST_CHECK enum fr_err fr_dead_letter_build(const struct fr_dead_letter_input *in,
+                                               struct fr_arena *ar,
+                                               struct fr_outgoing *out);
 
 #endif

@@ -26,7 +26,8 @@ static enum fr_err decode_type(const struct fr_spec *spec,
     return FR_OK;
 }
 
-static enum fr_err decode_value(const struct fr_json *obj, struct fr_event *ev, struct fr_codec_error *ce)
+static enum fr_err
+decode_value(const struct fr_json *obj, struct fr_event *ev, struct fr_codec_error *ce)
 {
     const struct fr_json *v = fr_json_get(obj, "value");
 
@@ -39,7 +40,8 @@ static enum fr_err decode_value(const struct fr_json *obj, struct fr_event *ev, 
     return FR_OK;
 }
 
-static enum fr_err decode_device(const struct fr_json *obj, struct fr_str *out, struct fr_codec_error *ce)
+static enum fr_err
+decode_device(const struct fr_json *obj, struct fr_str *out, struct fr_codec_error *ce)
 {
     const struct fr_json *ctx = fr_json_get(obj, "context");
 
@@ -51,7 +53,8 @@ static enum fr_err decode_device(const struct fr_json *obj, struct fr_str *out, 
     return fr_codec_id(ctx, "device", false, out, ce);
 }
 
-static enum fr_err decode_position(const struct fr_json *obj, int32_t *out, struct fr_codec_error *ce)
+static enum fr_err
+decode_position(const struct fr_json *obj, int32_t *out, struct fr_codec_error *ce)
 {
     int64_t v = -1;
     enum fr_err e = fr_codec_int(obj, "position", 0, 1000000, &v, ce);
@@ -94,7 +97,8 @@ static enum fr_err decode_impressions(const struct fr_spec *spec,
     return FR_OK;
 }
 
-static enum fr_err decode_ids(const struct fr_json *obj, struct fr_event *ev, struct fr_codec_error *ce)
+static enum fr_err
+decode_ids(const struct fr_json *obj, struct fr_event *ev, struct fr_codec_error *ce)
 {
     enum fr_err e = fr_codec_id(obj, "event_id", true, &ev->event_id, ce);
 
@@ -142,8 +146,8 @@ enum fr_err fr_event_decode(const struct fr_spec *spec,
     if (e == FR_OK)
         e = fr_codec_key(key, ev.user_id, ce);
     if (e == FR_OK && fr_user_check_time(spec, ev.ts, record_ts_ms) != FR_OK)
-        e = fr_codec_fail(ce, FR_EFUTURE, fr_json_get(obj, "ts"), "ts",
-                          "is too far ahead of the record's time");
+        e = fr_codec_fail(
+            ce, FR_EFUTURE, fr_json_get(obj, "ts"), "ts", "is too far ahead of the record's time");
     if (e != FR_OK)
         return e;
     fr_event_hash(&ev, spec->key);

@@ -24,7 +24,9 @@ static void put_field(struct fr_jsonw *w, const struct fr_field *f, const struct
     fr_jsonw_array(w);
     for (uint16_t i = 0; i < f->slots; i++) {
         const struct fr_cell *c = &cells[i];
-        bool unused = f->kind == FR_FIELD_ID ? c->id == 0 : c->x < 0 || c->x > 0 ? false : c->id == 0;
+        bool unused = f->kind == FR_FIELD_ID ? c->id == 0
+                      : c->x < 0 || c->x > 0 ? false
+                                             : c->id == 0;
         if (unused)
             continue;
         if (f->kind == FR_FIELD_ID)
@@ -66,9 +68,15 @@ static void put_rows(struct fr_jsonw *w, const struct fr_example *ex)
         fr_jsonw_u64(w, i);
         fr_jsonw_key(w, "propensity");
         fr_jsonw_f64(w, ex->rec->items[i].propensity);
-        put_group(w, "item", fs, FR_ENTITY_ITEM,
+        put_group(w,
+                  "item",
+                  fs,
+                  FR_ENTITY_ITEM,
                   ex->item_cells + (size_t)row * fs->n_cells[FR_ENTITY_ITEM]);
-        put_group(w, "cross", fs, FR_ENTITY_CROSS,
+        put_group(w,
+                  "cross",
+                  fs,
+                  FR_ENTITY_CROSS,
                   ex->cross_cells + (size_t)row * fs->n_cells[FR_ENTITY_CROSS]);
         fr_jsonw_end(w, '}');
     }

@@ -5,8 +5,8 @@
  *    "user":{field: cells...},"context":{...},
  *    "rows":[{"item_id","position","propensity","item":{...},"cross":{...}}],"label":null}
  *
- * Cells of a field: ["hex id", x, ...] flat for ids, [bucket, x] for buckets, a number for numerics;
- * unused slots are left out. `label` stays null until the join fills it.
+ * Cells of a field: ["hex id", x, ...] flat for ids, [bucket, x] for buckets, a number for
+ * numerics; unused slots are left out. `label` stays null until the join fills it.
  */
 #ifndef FR_STREAM_EXAMPLE_CODEC_H
 #define FR_STREAM_EXAMPLE_CODEC_H

@@ -69,7 +69,8 @@ static enum fr_err decode_words(struct fr_arena *ar,
     return FR_OK;
 }
 
-static enum fr_err decode_price(const struct fr_json *obj, struct fr_item_record *r, struct fr_codec_error *ce)
+static enum fr_err
+decode_price(const struct fr_json *obj, struct fr_item_record *r, struct fr_codec_error *ce)
 {
     const struct fr_json *v = member(obj, "price");
 
@@ -94,7 +95,8 @@ static enum fr_err decode_vector(struct fr_arena *ar,
     if (v == NULL)
         return FR_OK;
     if (v->type != FR_JSON_ARRAY || v->n == 0 || v->n > FR_MAX_VECTOR)
-        return fr_codec_fail(ce, FR_ESCHEMA, v, "vector", "an array of 1 to 4096 numbers is expected");
+        return fr_codec_fail(
+            ce, FR_ESCHEMA, v, "vector", "an array of 1 to 4096 numbers is expected");
     x = fr_arena_array(ar, v->n, sizeof(*x));
     if (x == NULL)
         return fr_codec_fail(ce, FR_ENOMEM, v, "vector", "out of memory");
@@ -108,7 +110,8 @@ static enum fr_err decode_vector(struct fr_arena *ar,
     return FR_OK;
 }
 
-static enum fr_err decode_available(const struct fr_json *obj, struct fr_item_record *r, struct fr_codec_error *ce)
+static enum fr_err
+decode_available(const struct fr_json *obj, struct fr_item_record *r, struct fr_codec_error *ce)
 {
     const struct fr_json *v = member(obj, "available");
 
@@ -129,8 +132,8 @@ static enum fr_err decode_attributes(struct fr_arena *ar,
     enum fr_err e = decode_text(obj, "title", FR_TITLE_MAX, &r->title, ce);
 
     if (e == FR_OK)
-        e = decode_words(ar, obj, "categories", FR_MAX_CATEGORIES, &r->categories, &r->n_categories,
-                         ce);
+        e = decode_words(
+            ar, obj, "categories", FR_MAX_CATEGORIES, &r->categories, &r->n_categories, ce);
     if (e == FR_OK)
         e = fr_codec_id(obj, "brand", false, &r->brand, ce);
     if (e == FR_OK)

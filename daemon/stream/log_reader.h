@@ -1,8 +1,9 @@
 /*
  * daemon/stream/log_reader.h - read whole topics without a group: all partitions, assigned by hand.
  *
- * For the items topic (a compacted table), and for tools that read a topic from start to end. Caught
- * up = every partition has reached the high watermark that was taken when the reader started.
+ * For the items topic (a compacted table), and for tools that read a topic from start to end.
+ * Caught up = every partition has reached the high watermark that was taken when the reader
+ * started.
  *
  * Implementations: kafka_log_reader.h, memory_source.h.
  * Layer: daemon/stream; knows nothing of Kafka.
@@ -40,7 +41,8 @@ struct fr_log_reader_ops {
  *             partition can't be read on.
  * @errors FR_EAGAIN nothing within timeout_ms; FR_EREFUSED; FR_EKAFKA passing, poll again
  */
-FR_MUST_CHECK enum fr_err fr_log_reader_poll(struct fr_log_reader *lr, int timeout_ms, struct fr_record *out);
+FR_MUST_CHECK enum fr_err
+fr_log_reader_poll(struct fr_log_reader *lr, int timeout_ms, struct fr_record *out);
 void fr_log_reader_release(struct fr_log_reader *lr, struct fr_record *rec);
 FR_MUST_CHECK enum fr_err fr_log_reader_header(const struct fr_log_reader *lr,
                                                const struct fr_record *rec,
@@ -48,7 +50,8 @@ FR_MUST_CHECK enum fr_err fr_log_reader_header(const struct fr_log_reader *lr,
                                                struct fr_header *out);
 /** Partitions of the topic when the reader was made. */
 int32_t fr_log_reader_partitions(const struct fr_log_reader *lr);
-/** Offset after the last record taken (what a snapshot stores); the start offset before the first. */
+/** Offset after the last record taken (what a snapshot stores); the start offset before the first.
+ */
 int64_t fr_log_reader_position(const struct fr_log_reader *lr, int32_t partition);
 /** High watermark taken when the reader was made. */
 int64_t fr_log_reader_target(const struct fr_log_reader *lr, int32_t partition);

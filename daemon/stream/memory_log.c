@@ -344,7 +344,8 @@ group_of(struct fr_memory_log *log, const char *group, const char *topic, int32_
 
     for (int i = 0; i < log->n_groups; i++) {
         g = &log->group[i];
-        if (g->partition == partition && strcmp(g->group, group) == 0 && strcmp(g->topic, topic) == 0)
+        if (g->partition == partition && strcmp(g->group, group) == 0 &&
+            strcmp(g->topic, topic) == 0)
             return g;
     }
     if (strlen(group) >= FR_TOPIC_NAME || strlen(topic) >= FR_TOPIC_NAME)

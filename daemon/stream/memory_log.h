@@ -59,8 +59,10 @@ FR_MUST_CHECK enum fr_err
 fr_memory_log_skip(struct fr_memory_log *log, const char *topic, int32_t partition, int64_t n);
 
 /** Raise the low watermark: offsets below are gone (FR_ERANGE for who wants them). */
-FR_MUST_CHECK enum fr_err
-fr_memory_log_truncate(struct fr_memory_log *log, const char *topic, int32_t partition, int64_t low);
+FR_MUST_CHECK enum fr_err fr_memory_log_truncate(struct fr_memory_log *log,
+                                                 const char *topic,
+                                                 int32_t partition,
+                                                 int64_t low);
 
 FR_MUST_CHECK enum fr_err fr_memory_log_watermarks(struct fr_memory_log *log,
                                                    const char *topic,
@@ -68,7 +70,8 @@ FR_MUST_CHECK enum fr_err fr_memory_log_watermarks(struct fr_memory_log *log,
                                                    int64_t *out_low,
                                                    int64_t *out_high);
 
-/** First record at or after `offset`. @errors FR_ENOTFOUND none yet, FR_ERANGE below low or above high */
+/** First record at or after `offset`. @errors FR_ENOTFOUND none yet, FR_ERANGE below low or above
+ * high */
 FR_MUST_CHECK enum fr_err fr_memory_log_read(struct fr_memory_log *log,
                                              const char *topic,
                                              int32_t partition,
@@ -95,7 +98,8 @@ FR_MUST_CHECK enum fr_err fr_memory_log_own(struct fr_memory_log *log,
                                             int32_t partition,
                                             uint64_t member);
 
-/** Wait until anything was appended since *seen (a counter, start with 0) or timeout; updates *seen. */
+/** Wait until anything was appended since *seen (a counter, start with 0) or timeout; updates
+ * *seen. */
 void fr_memory_log_wait(struct fr_memory_log *log, uint64_t *seen, int timeout_ms);
 /** Wake every waiter. */
 void fr_memory_log_wake(struct fr_memory_log *log);

@@ -130,9 +130,14 @@ static void reader_free(struct fr_log_reader *lr)
     fr_free(r);
 }
 
-static const struct fr_log_reader_ops ops = {reader_poll,     reader_release, reader_header,
-                                             reader_partitions, reader_position, reader_target,
-                                             reader_caught_up, reader_free};
+static const struct fr_log_reader_ops ops = {reader_poll,
+                                             reader_release,
+                                             reader_header,
+                                             reader_partitions,
+                                             reader_position,
+                                             reader_target,
+                                             reader_caught_up,
+                                             reader_free};
 
 static enum fr_err set_start(struct memory_reader *r, const int64_t *start, int32_t n_start)
 {
@@ -176,7 +181,8 @@ enum fr_err fr_memory_log_reader_new(struct fr_memory_log *log,
     r->next = fr_calloc((size_t)n, sizeof(*r->next));
     r->target = fr_calloc((size_t)n, sizeof(*r->target));
     r->dead = fr_calloc((size_t)n, sizeof(*r->dead));
-    e = r->next == NULL || r->target == NULL || r->dead == NULL ? FR_ENOMEM : set_start(r, start, n_start);
+    e = r->next == NULL || r->target == NULL || r->dead == NULL ? FR_ENOMEM
+                                                                : set_start(r, start, n_start);
     if (e != FR_OK) {
         reader_free(&r->base);
         return e;

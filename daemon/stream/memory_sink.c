@@ -59,7 +59,7 @@ static enum fr_err scripted(struct memory_sink *s, bool *stored)
 static enum fr_err produce(struct fr_sink *sk, const struct fr_outgoing *m)
 {
     struct memory_sink *s = (struct memory_sink *)sk;
-    const char *topic = m->topic != NULL ? m->topic
+    const char *topic = m->topic != NULL                                ? m->topic
                         : (int)m->role >= 0 && m->role < FR_TOPIC_COUNT ? s->names.name[m->role]
                                                                         : NULL;
     struct fr_memory_record rec = {0, m->ts_ms, m->key, m->value, m->headers, m->n_headers};
@@ -171,7 +171,8 @@ static void sink_free(struct fr_sink *sk)
     fr_free(s);
 }
 
-static const struct fr_sink_ops ops = {produce, poll_acks, flush, in_flight, purge, stats, sink_free};
+static const struct fr_sink_ops ops = {
+    produce, poll_acks, flush, in_flight, purge, stats, sink_free};
 
 enum fr_err fr_memory_sink_new(const struct fr_memory_sink_opts *opts, struct fr_sink **out_sink)
 {

@@ -17,15 +17,17 @@
 struct fr_memory_sink_opts {
     struct fr_memory_log *log; /* borrowed, outlives the sink */
     const struct fr_topic_names *names;
-    int queue_max_messages;    /* in flight at most; 0 = 100000 */
-    size_t message_max_bytes;  /* 0 = 1000000 */
+    int queue_max_messages;   /* in flight at most; 0 = 100000 */
+    size_t message_max_bytes; /* 0 = 1000000 */
     fr_sink_ack_fn ack;
     void *ack_ctx;
 };
 
-FR_MUST_CHECK enum fr_err fr_memory_sink_new(const struct fr_memory_sink_opts *opts, struct fr_sink **out_sink);
+FR_MUST_CHECK enum fr_err fr_memory_sink_new(const struct fr_memory_sink_opts *opts,
+                                             struct fr_sink **out_sink);
 
-/** Keep acks back (they are not delivered by poll; flush times out) or let them go again. @thread any */
+/** Keep acks back (they are not delivered by poll; flush times out) or let them go again. @thread
+ * any */
 void fr_memory_sink_hold(struct fr_sink *sk, bool hold);
 /** Deliver acks in an order shuffled by this seed; 0 = in order. @thread any */
 void fr_memory_sink_shuffle(struct fr_sink *sk, uint64_t seed);

@@ -48,8 +48,8 @@ static const char *topic_of(const struct memory_source *s, enum fr_topic_role ro
 static void set_owner(struct memory_source *s, int32_t partition, uint64_t member)
 {
     for (int i = 0; i < s->n_inputs; i++)
-        if (fr_memory_log_own(s->log, s->group, topic_of(s, (enum fr_topic_role)i), partition, member) !=
-            FR_OK)
+        if (fr_memory_log_own(
+                s->log, s->group, topic_of(s, (enum fr_topic_role)i), partition, member) != FR_OK)
             return; /* out of memory: commits will be fenced, which is safe */
 }
 
@@ -271,7 +271,8 @@ static enum fr_err seek(struct fr_source *src, const struct fr_position *to)
     return (int)to->role >= s->n_inputs && to->role == FR_TOPIC_REQUESTS ? FR_OK : e;
 }
 
-static enum fr_err commit(struct fr_source *src, const struct fr_position *pos, int n, int timeout_ms)
+static enum fr_err
+commit(struct fr_source *src, const struct fr_position *pos, int n, int timeout_ms)
 {
     struct memory_source *s = (struct memory_source *)src;
     enum fr_err e = FR_OK;
@@ -285,8 +286,12 @@ static enum fr_err commit(struct fr_source *src, const struct fr_position *pos, 
     (void)pthread_mutex_unlock(&s->lock);
     for (int i = 0; i < n && e == FR_OK; i++)
         if ((int)pos[i].role < s->n_inputs)
-            e = fr_memory_log_commit(s->log, s->group, topic_of(s, pos[i].role), pos[i].partition,
-                                     pos[i].offset, s->member);
+            e = fr_memory_log_commit(s->log,
+                                     s->group,
+                                     topic_of(s, pos[i].role),
+                                     pos[i].partition,
+                                     pos[i].offset,
+                                     s->member);
     (void)pthread_mutex_lock(&s->lock);
     if (e == FR_OK)
         s->stats.commits++;
@@ -303,8 +308,8 @@ static enum fr_err committed(struct fr_source *src, struct fr_position *pos, int
 
     (void)timeout_ms;
     for (int i = 0; i < n && e == FR_OK; i++)
-        e = fr_memory_log_committed(s->log, s->group, topic_of(s, pos[i].role), pos[i].partition,
-                                    &pos[i].offset);
+        e = fr_memory_log_committed(
+            s->log, s->group, topic_of(s, pos[i].role), pos[i].partition, &pos[i].offset);
     return e;
 }
 
@@ -334,11 +339,15 @@ partition_count(struct fr_source *src, int timeout_ms, int32_t *out_n, struct fr
     (void)timeout_ms;
     for (int i = 0; i < s->n_inputs; i++) {
         if (fr_memory_log_partitions(s->log, topic_of(s, (enum fr_topic_role)i), &m) != FR_OK)
-            return fr_fault(fault, FR_ENOTFOUND, "topic %s is missing",
-                            topic_of(s, (enum fr_topic_role)i));
+            return fr_fault(
+                fault, FR_ENOTFOUND, "topic %s is missing", topic_of(s, (enum fr_topic_role)i));
         if (i > 0 && m != n)
-            return fr_fault(fault, FR_EMISMATCH, "%s has %d partitions, %s has %d: they must be equal",
-                            topic_of(s, FR_TOPIC_EVENTS), (int)n, topic_of(s, FR_TOPIC_REQUESTS),
+            return fr_fault(fault,
+                            FR_EMISMATCH,
+                            "%s has %d partitions, %s has %d: they must be equal",
+                            topic_of(s, FR_TOPIC_EVENTS),
+                            (int)n,
+                            topic_of(s, FR_TOPIC_REQUESTS),
                             (int)m);
         n = m;
     }
@@ -402,12 +411,23 @@ static void source_free(struct fr_source *src)
     fr_free(s);
 }
 
-static const struct fr_source_ops ops = {serve,     poll_lane,  release,         header,
-                                         wake,      seek,       commit,          committed,
-                                         watermarks, partition_count, rejoin,    stats,
-                                         source_close, source_free};
+static const struct fr_source_ops ops = {serve,
+                                         poll_lane,
+                                         release,
+                                         header,
+                                         wake,
+                                         seek,
+                                         commit,
+                                         committed,
+                                         watermarks,
+                                         partition_count,
+                                         rejoin,
+                                         stats,
+                                         source_close,
+                                         source_free};
 
-enum fr_err fr_memory_source_rebalance(struct fr_source *src, const int32_t *partitions, int n, bool lost)
+enum fr_err
+fr_memory_source_rebalance(struct fr_source *src, const int32_t *partitions, int n, bool lost)
 {
     struct memory_source *s = (struct memory_source *)src;
     int32_t *copy = fr_calloc((size_t)n + 1, sizeof(*copy));
@@ -460,7 +480,8 @@ enum fr_err fr_memory_source_new(const struct fr_memory_source_opts *opts,
         all = fr_calloc((size_t)s->n_partitions, sizeof(*all));
         for (int32_t p = 0; p < s->n_partitions && all != NULL; p++)
             all[p] = p;
-        e = all == NULL ? FR_ENOMEM : fr_memory_source_rebalance(&s->base, all, s->n_partitions, false);
+        e = all == NULL ? FR_ENOMEM
+                        : fr_memory_source_rebalance(&s->base, all, s->n_partitions, false);
         fr_free(all);
     }
     if (e != FR_OK) {

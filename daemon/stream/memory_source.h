@@ -1,10 +1,10 @@
 /*
  * daemon/stream/memory_source.h - fr_source and fr_log_reader over an in-process log.
  *
- * The test (or the replay) plays the group coordinator: it says which partitions this source gets and
- * loses, and the next fr_source_serve() runs the callbacks. Two sources over one log and group are two
- * members; the one that lost a partition gets FR_EFENCED for commits, as from Kafka.
- * Layer: daemon/stream.
+ * The test (or the replay) plays the group coordinator: it says which partitions this source gets
+ * and loses, and the next fr_source_serve() runs the callbacks. Two sources over one log and group
+ * are two members; the one that lost a partition gets FR_EFENCED for commits, as from Kafka. Layer:
+ * daemon/stream.
  */
 #ifndef FR_STREAM_MEMORY_SOURCE_H
 #define FR_STREAM_MEMORY_SOURCE_H

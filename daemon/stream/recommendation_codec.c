@@ -8,15 +8,25 @@
 
 #include "daemon/base/hash.h"
 
-void fr_rec_id(const char *topic, int32_t partition, int64_t offset, int64_t record_ts, char out[FR_REC_ID])
+void fr_rec_id(
+    const char *topic, int32_t partition, int64_t offset, int64_t record_ts, char out[FR_REC_ID])
 {
-    static const struct fr_hash_key key = {UINT64_C(0x667265736865742e), UINT64_C(0x7265635f69642e31)};
+    static const struct fr_hash_key key = {UINT64_C(0x667265736865742e),
+                                           UINT64_C(0x7265635f69642e31)};
     char text[340];
-    int n = snprintf(text, sizeof(text), "%.250s|%d|%lld|%lld", topic, (int)partition,
-                     (long long)offset, (long long)record_ts);
+    int n = snprintf(text,
+                     sizeof(text),
+                     "%.250s|%d|%lld|%lld",
+                     topic,
+                     (int)partition,
+                     (long long)offset,
+                     (long long)record_ts);
 
-    (void)snprintf(out, FR_REC_ID, "%016llx",
-                   (unsigned long long)fr_siphash(key, (struct fr_str){text, n < 0 ? 0 : (size_t)n}));
+    (void)snprintf(
+        out,
+        FR_REC_ID,
+        "%016llx",
+        (unsigned long long)fr_siphash(key, (struct fr_str){text, n < 0 ? 0 : (size_t)n}));
 }
 
 static void put_id(struct fr_jsonw *w, const char *key, struct fr_str s)
@@ -121,7 +131,8 @@ static enum fr_err get_object(const struct fr_json *obj,
 {
     *out = fr_json_get(obj, field);
     if (*out == NULL || (*out)->type != FR_JSON_OBJECT)
-        return fr_codec_fail(ce, FR_ESCHEMA, *out == NULL ? obj : *out, field, "an object is expected");
+        return fr_codec_fail(
+            ce, FR_ESCHEMA, *out == NULL ? obj : *out, field, "an object is expected");
     return FR_OK;
 }
 
@@ -134,7 +145,10 @@ static enum fr_err get_items(struct fr_arena *ar,
     struct fr_recommended_item *items;
 
     if (v == NULL || v->type != FR_JSON_ARRAY || v->n > FR_MAX_RECOMMENDED)
-        return fr_codec_fail(ce, FR_ESCHEMA, v == NULL ? root : v, "items",
+        return fr_codec_fail(ce,
+                             FR_ESCHEMA,
+                             v == NULL ? root : v,
+                             "items",
                              "an array of at most 500 entries is expected");
     items = fr_arena_zarray(ar, v->n + 1, sizeof(*items));
     if (items == NULL)
@@ -157,7 +171,8 @@ static enum fr_err get_items(struct fr_arena *ar,
     return FR_OK;
 }
 
-static enum fr_err get_trigger(const struct fr_json *root, struct fr_recommendation *r, struct fr_codec_error *ce)
+static enum fr_err
+get_trigger(const struct fr_json *root, struct fr_recommendation *r, struct fr_codec_error *ce)
 {
     const struct fr_json *t;
     int64_t partition = 0;
@@ -177,7 +192,8 @@ static enum fr_err get_trigger(const struct fr_json *root, struct fr_recommendat
     return e;
 }
 
-static enum fr_err get_model(const struct fr_json *root, struct fr_recommendation *r, struct fr_codec_error *ce)
+static enum fr_err
+get_model(const struct fr_json *root, struct fr_recommendation *r, struct fr_codec_error *ce)
 {
     const struct fr_json *m, *ix;
     int64_t v = 0;
@@ -201,13 +217,18 @@ static enum fr_err get_model(const struct fr_json *root, struct fr_recommendatio
     return e;
 }
 
-static enum fr_err get_times(const struct fr_json *root, struct fr_recommendation *r, struct fr_codec_error *ce)
+static enum fr_err
+get_times(const struct fr_json *root, struct fr_recommendation *r, struct fr_codec_error *ce)
 {
     struct {
         const char *name;
         int64_t *out;
-    } f[] = {{"event", &r->ts_event},         {"received", &r->ts_received}, {"features", &r->ts_features},
-             {"embedded", &r->ts_embedded},   {"retrieved", &r->ts_retrieved}, {"scored", &r->ts_scored},
+    } f[] = {{"event", &r->ts_event},
+             {"received", &r->ts_received},
+             {"features", &r->ts_features},
+             {"embedded", &r->ts_embedded},
+             {"retrieved", &r->ts_retrieved},
+             {"scored", &r->ts_scored},
              {"emitted", &r->ts_emitted}};
     const struct fr_json *ts;
     enum fr_err e = get_object(root, "ts", &ts, ce);
@@ -232,7 +253,8 @@ enum fr_err fr_recommendation_decode(struct fr_arena *ar,
     memset(&r, 0, sizeof(r));
     e = fr_codec_id(root, "rec_id", true, &id, ce);
     if (e == FR_OK && id.n != FR_REC_ID - 1)
-        e = fr_codec_fail(ce, FR_ESCHEMA, fr_json_get(root, "rec_id"), "rec_id", "16 digits are expected");
+        e = fr_codec_fail(
+            ce, FR_ESCHEMA, fr_json_get(root, "rec_id"), "rec_id", "16 digits are expected");
     if (e == FR_OK)
         memcpy(r.rec_id, id.p, id.n);
     if (e == FR_OK)

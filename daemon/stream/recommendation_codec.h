@@ -16,7 +16,7 @@
 #define FR_RECOMMENDATION_SCHEMA "freshet.recommendation.v1"
 #define FR_MAX_RECOMMENDED 500
 #define FR_RECOMMENDATION_MAX_BYTES 1000000 /* 500 items of the longest ids are about 100 kB */
-#define FR_REC_ID 17 /* 16 hexadecimal digits and a NUL */
+#define FR_REC_ID 17                        /* 16 hexadecimal digits and a NUL */
 
 struct fr_recommended_item {
     struct fr_str item_id;
@@ -46,7 +46,8 @@ struct fr_recommendation {
 };
 
 /** The same trigger always makes the same id. @thread any */
-void fr_rec_id(const char *topic, int32_t partition, int64_t offset, int64_t record_ts, char out[FR_REC_ID]);
+void fr_rec_id(
+    const char *topic, int32_t partition, int64_t offset, int64_t record_ts, char out[FR_REC_ID]);
 
 /** Append the JSON; the caller checks fr_buf_err(). @thread any */
 void fr_recommendation_encode(const struct fr_recommendation *r, struct fr_buf *out);

@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-static const char *const role_names[FR_TOPIC_COUNT] = {"events",          "requests", "items",
-                                                       "recommendations", "examples", "dead-letters"};
+static const char *const role_names[FR_TOPIC_COUNT] = {
+    "events", "requests", "items", "recommendations", "examples", "dead-letters"};
 
 const char *fr_topic_role_name(enum fr_topic_role role)
 {
@@ -19,7 +19,8 @@ static bool allowed(char c)
            c == '_' || c == '-';
 }
 
-enum fr_err fr_topic_names_set(struct fr_topic_names *names, enum fr_topic_role role, const char *name)
+enum fr_err
+fr_topic_names_set(struct fr_topic_names *names, enum fr_topic_role role, const char *name)
 {
     size_t n = strlen(name);
 

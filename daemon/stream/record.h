@@ -66,8 +66,8 @@ struct fr_record {
     enum fr_topic_role role;
     int32_t partition;
     int64_t offset;
-    int64_t ts_ms;     /* the record's timestamp (create or append time); -1 = it has none */
-    struct fr_str key; /* p == NULL: no key (an empty key has p != NULL, n == 0) */
+    int64_t ts_ms;       /* the record's timestamp (create or append time); -1 = it has none */
+    struct fr_str key;   /* p == NULL: no key (an empty key has p != NULL, n == 0) */
     struct fr_str value; /* p == NULL: a null value (tombstone) */
     enum fr_err refused; /* FR_OK, or why the partition can't be read on (see fr_source_poll) */
     void *opaque;        /* the source's own; NULL when there is nothing to release */

@@ -7,7 +7,8 @@
 
 #include "features/event.h"
 
-static enum fr_err decode_context(const struct fr_json *obj, struct fr_request *rq, struct fr_codec_error *ce)
+static enum fr_err
+decode_context(const struct fr_json *obj, struct fr_request *rq, struct fr_codec_error *ce)
 {
     const struct fr_json *ctx = fr_json_get(obj, "context");
 
@@ -40,11 +41,17 @@ enum fr_err fr_request_decode(const struct fr_spec *spec,
     if (e == FR_OK)
         e = fr_codec_int(obj, "n", 1, FR_REQUEST_MAX_N, &n, ce);
     if (e == FR_OK)
-        e = fr_codec_items(ar, spec, obj, "candidates", FR_MAX_REQUEST_ITEMS, &rq.candidates,
-                           &rq.n_candidates, ce);
-    if (e == FR_OK)
-        e = fr_codec_items(ar, spec, obj, "exclude", FR_MAX_REQUEST_ITEMS, &rq.exclude, &rq.n_exclude,
+        e = fr_codec_items(ar,
+                           spec,
+                           obj,
+                           "candidates",
+                           FR_MAX_REQUEST_ITEMS,
+                           &rq.candidates,
+                           &rq.n_candidates,
                            ce);
+    if (e == FR_OK)
+        e = fr_codec_items(
+            ar, spec, obj, "exclude", FR_MAX_REQUEST_ITEMS, &rq.exclude, &rq.n_exclude, ce);
     if (e == FR_OK)
         e = fr_codec_ts(obj, "ts", record_ts_ms, &rq.ts, ce);
     if (e == FR_OK)

@@ -5,9 +5,8 @@
  * learns by fr_sink_poll() which cookies are safe; only then may it move an offset.
  *
  * Implementations: kafka_sink.h (idempotent producer), memory_sink.h (into the in-process log).
- * `delivery: exactly_once` will add begin/commit/abort here, with the source's positions as argument;
- * at_least_once does not use them.
- * Layer: daemon/stream; knows nothing of Kafka.
+ * `delivery: exactly_once` will add begin/commit/abort here, with the source's positions as
+ * argument; at_least_once does not use them. Layer: daemon/stream; knows nothing of Kafka.
  */
 #ifndef FR_STREAM_SINK_H
 #define FR_STREAM_SINK_H
@@ -29,7 +28,8 @@ struct fr_outgoing {
     struct fr_str value; /* p == NULL: null value */
     const struct fr_header *headers;
     int n_headers;
-    int64_t ts_ms; /* 0 = now. Never a client's time unclamped: an hour ahead fails the whole batch */
+    int64_t
+        ts_ms; /* 0 = now. Never a client's time unclamped: an hour ahead fails the whole batch */
     uint64_t cookie; /* comes back with the acknowledgement */
 };
 
@@ -39,11 +39,12 @@ struct fr_outgoing {
  *   FR_ETOOLARGE  this record can never be delivered as it is
  *   FR_EAGAIN     the producer was replaced or purged: produce it again
  *   FR_ETIMEOUT   not delivered within delivery.timeout.ms: produce it again
- *   FR_EKAFKA     refused by the broker; not retriable unless fr_err_retriable of the cause was true
- *   FR_EREFUSED   not authorised, unknown topic: needs a person
- * Must not call fr_sink_flush() or fr_sink_poll(); fr_sink_produce() is allowed.
+ *   FR_EKAFKA     refused by the broker; not retriable unless fr_err_retriable of the cause was
+ * true FR_EREFUSED   not authorised, unknown topic: needs a person Must not call fr_sink_flush() or
+ * fr_sink_poll(); fr_sink_produce() is allowed.
  */
-typedef void (*fr_sink_ack_fn)(void *ctx, uint64_t cookie, enum fr_err err, int32_t partition, int64_t offset);
+typedef void (*fr_sink_ack_fn)(
+    void *ctx, uint64_t cookie, enum fr_err err, int32_t partition, int64_t offset);
 
 /** Counters of a sink. Thread: read any (relaxed). */
 struct fr_sink_stats {
@@ -84,8 +85,8 @@ struct fr_sink_ops {
  */
 FR_MUST_CHECK enum fr_err fr_sink_produce(struct fr_sink *sk, const struct fr_outgoing *msg);
 
-/** Deliver acknowledgements, waiting up to timeout_ms for the first. @return how many were delivered.
- *  Replaces a dead producer. @thread the owning lane */
+/** Deliver acknowledgements, waiting up to timeout_ms for the first. @return how many were
+ * delivered. Replaces a dead producer. @thread the owning lane */
 int fr_sink_poll(struct fr_sink *sk, int timeout_ms);
 
 /** Send everything and wait for all acknowledgements (delivered here). @errors FR_ETIMEOUT */
@@ -94,8 +95,8 @@ FR_MUST_CHECK enum fr_err fr_sink_flush(struct fr_sink *sk, int timeout_ms);
 /** Accepted and not yet acknowledged. */
 uint64_t fr_sink_in_flight(const struct fr_sink *sk);
 
-/** Give up everything in flight: each is acknowledged with FR_EAGAIN here (it may still have arrived).
- *  For a lost partition. */
+/** Give up everything in flight: each is acknowledged with FR_EAGAIN here (it may still have
+ * arrived). For a lost partition. */
 void fr_sink_purge(struct fr_sink *sk);
 
 void fr_sink_stats(const struct fr_sink *sk, struct fr_sink_stats *out);

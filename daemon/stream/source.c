@@ -20,8 +20,10 @@ void fr_source_release(struct fr_source *src, struct fr_record *rec)
     rec->opaque = NULL;
 }
 
-enum fr_err
-fr_source_header(const struct fr_source *src, const struct fr_record *rec, int i, struct fr_header *out)
+enum fr_err fr_source_header(const struct fr_source *src,
+                             const struct fr_record *rec,
+                             int i,
+                             struct fr_header *out)
 {
     return rec->opaque == NULL ? FR_ENOTFOUND : src->ops->header(rec, i, out);
 }

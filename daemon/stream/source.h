@@ -42,8 +42,9 @@ struct fr_source_callbacks {
      */
     enum fr_err (*on_assign)(void *ctx, struct fr_assigned *parts, int n);
     /**
-     * Partitions are going, every one of the present assignment. Return when the lanes no longer use
-     * them; commits are still possible unless `lost` (then another member may own them already).
+     * Partitions are going, every one of the present assignment. Return when the lanes no longer
+     * use them; commits are still possible unless `lost` (then another member may own them
+     * already).
      */
     void (*on_revoke)(void *ctx, const int32_t *partitions, int n, bool lost);
     /** Nullable. Something the owner should count and log: a failed asynchronous commit (role and
@@ -57,12 +58,12 @@ struct fr_source_callbacks {
 
 /** Counters of a source, for metrics. */
 struct fr_source_stats {
-    uint64_t records;      /* delivered to lanes */
-    uint64_t commits;      /* successful commit calls, asynchronous ones included */
+    uint64_t records; /* delivered to lanes */
+    uint64_t commits; /* successful commit calls, asynchronous ones included */
     uint64_t commit_errors;
-    uint64_t rebalances;   /* assignments since start */
-    uint64_t errors;       /* client errors reported */
-    bool broker_down;      /* no broker could be reached when last heard of */
+    uint64_t rebalances; /* assignments since start */
+    uint64_t errors;     /* client errors reported */
+    bool broker_down;    /* no broker could be reached when last heard of */
 };
 
 struct fr_source_ops;
@@ -81,7 +82,10 @@ struct fr_source_ops {
     enum fr_err (*header)(const struct fr_record *rec, int i, struct fr_header *out);
     void (*wake)(struct fr_source *src, int lane);
     enum fr_err (*seek)(struct fr_source *src, const struct fr_position *to);
-    enum fr_err (*commit)(struct fr_source *src, const struct fr_position *pos, int n, int timeout_ms);
+    enum fr_err (*commit)(struct fr_source *src,
+                          const struct fr_position *pos,
+                          int n,
+                          int timeout_ms);
     enum fr_err (*committed)(struct fr_source *src, struct fr_position *pos, int n, int timeout_ms);
     enum fr_err (*watermarks)(struct fr_source *src,
                               enum fr_topic_role role,
@@ -89,7 +93,10 @@ struct fr_source_ops {
                               int timeout_ms,
                               int64_t *out_low,
                               int64_t *out_high);
-    enum fr_err (*partition_count)(struct fr_source *src, int timeout_ms, int32_t *out_n, struct fr_fault *fault);
+    enum fr_err (*partition_count)(struct fr_source *src,
+                                   int timeout_ms,
+                                   int32_t *out_n,
+                                   struct fr_fault *fault);
     enum fr_err (*rejoin)(struct fr_source *src);
     void (*stats)(const struct fr_source *src, struct fr_source_stats *out);
     enum fr_err (*close)(struct fr_source *src, int timeout_ms);
@@ -109,8 +116,8 @@ FR_MUST_CHECK enum fr_err fr_source_serve(struct fr_source *src, int timeout_ms)
  * Take the next record of a lane, waiting up to timeout_ms (0 = only what has arrived).
  * @param out  FR_OK: borrowed until fr_source_release(out), which must come before on_revoke of its
  *             partition returns and before fr_source_close().
- *             FR_EREFUSED: role, partition, offset and `refused` are set, nothing to release: the log
- *             does not have the offset wanted (FR_ERANGE), or the partition is gone or forbidden
+ *             FR_EREFUSED: role, partition, offset and `refused` are set, nothing to release: the
+ * log does not have the offset wanted (FR_ERANGE), or the partition is gone or forbidden
  *             (FR_ENOTFOUND, FR_EREFUSED). That partition delivers nothing more.
  * @errors FR_EAGAIN   nothing arrived, or fr_source_wake()
  *         FR_EREFUSED see above
@@ -120,12 +127,15 @@ FR_MUST_CHECK enum fr_err fr_source_serve(struct fr_source *src, int timeout_ms)
 FR_MUST_CHECK enum fr_err
 fr_source_poll(struct fr_source *src, int lane, int timeout_ms, struct fr_record *out);
 
-/** Give a record back; its memory is no longer valid. A record without opaque is a no-op. @thread any */
+/** Give a record back; its memory is no longer valid. A record without opaque is a no-op. @thread
+ * any */
 void fr_source_release(struct fr_source *src, struct fr_record *rec);
 
 /** The i-th header in order. @errors FR_ENOTFOUND past the last. Borrowed as long as the record. */
-FR_MUST_CHECK enum fr_err
-fr_source_header(const struct fr_source *src, const struct fr_record *rec, int i, struct fr_header *out);
+FR_MUST_CHECK enum fr_err fr_source_header(const struct fr_source *src,
+                                           const struct fr_record *rec,
+                                           int i,
+                                           struct fr_header *out);
 
 /** Make a waiting or the next fr_source_poll() of that lane return FR_EAGAIN early. @thread any */
 void fr_source_wake(struct fr_source *src, int lane);
@@ -140,8 +150,8 @@ FR_MUST_CHECK enum fr_err fr_source_seek(struct fr_source *src, const struct fr_
 
 /**
  * Commit offsets (the next offset to read, i.e. last done + 1) for the group under its present
- * generation. timeout_ms > 0: wait for the broker's answer. timeout_ms 0: only send; a failure comes
- * by on_error.
+ * generation. timeout_ms > 0: wait for the broker's answer. timeout_ms 0: only send; a failure
+ * comes by on_error.
  * @errors FR_EFENCED  another generation or member owns the group: give the partitions up
  *         FR_ETIMEOUT no answer; it may or may not have happened
  *         FR_EAGAIN   the coordinator is moving or loading; try again

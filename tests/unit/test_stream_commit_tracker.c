@@ -77,7 +77,8 @@ START_TEST(random__against_the_naive_model__same_position_after_every_step)
         int i = n - 1 - back;
         if (i >= 0) {
             bool hold = fr_rng_below(&r, 4) == 0;
-            enum fr_err e = hold ? fr_commit_tracker_hold(&t, offset[i]) : fr_commit_tracker_release(&t, offset[i]);
+            enum fr_err e = hold ? fr_commit_tracker_hold(&t, offset[i])
+                                 : fr_commit_tracker_release(&t, offset[i]);
             ck_assert_int_eq(e, open[i] > 0 ? FR_OK : FR_ENOTFOUND);
             if (open[i] > 0)
                 open[i] += hold ? 1 : -1;

@@ -31,15 +31,17 @@ static enum fr_err
 decode(const char *key, struct fr_str value, struct fr_event *ev, struct fr_codec_error *ce)
 {
     memset(ce, 0, sizeof *ce);
-    return fr_event_decode(spec, ar, key == NULL ? (struct fr_str){NULL, 0} : fr_str_z(key), value, NOW, ev, ce);
+    return fr_event_decode(
+        spec, ar, key == NULL ? (struct fr_str){NULL, 0} : fr_str_z(key), value, NOW, ev, ce);
 }
 
 START_TEST(decode__every_field__all_there)
 {
-    static const char json[] =
-        "{\"event_id\":\"e1\",\"type\":\"click\",\"user_id\":\"u42\",\"item_id\":\"i7\",\"ts\":1789999999123,"
-        "\"value\":-2.5,\"session_id\":\"s\",\"context\":{\"device\":\"phone\",\"x\":[1]},\"rec_id\":\"00ff\","
-        "\"position\":3,\"unknown\":{\"a\":[]}}";
+    static const char json[] = "{\"event_id\":\"e1\",\"type\":\"click\",\"user_id\":\"u42\",\"item_"
+                               "id\":\"i7\",\"ts\":1789999999123,"
+                               "\"value\":-2.5,\"session_id\":\"s\",\"context\":{\"device\":"
+                               "\"phone\",\"x\":[1]},\"rec_id\":\"00ff\","
+                               "\"position\":3,\"unknown\":{\"a\":[]}}";
     struct fr_event ev;
     struct fr_codec_error ce;
     ck_assert_int_eq(decode("u42", fr_str_z(json), &ev, &ce), FR_OK);
@@ -64,7 +66,8 @@ START_TEST(decode__least_and_nulls__defaults)
 {
     static const char *const json[] = {
         "{\"event_id\":1,\"type\":\"view\",\"user_id\":42,\"item_id\":-7}",
-        " {\"item_id\":-7,\"user_id\":42,\"type\":\"view\",\"event_id\":1,\"ts\":null,\"value\":null,"
+        " {\"item_id\":-7,\"user_id\":42,\"type\":\"view\",\"event_id\":1,\"ts\":null,\"value\":"
+        "null,"
         "\"session_id\":null,\"context\":null,\"rec_id\":null,\"position\":null}\n",
     };
     for (int i = 0; i < 2; i++) {
@@ -139,13 +142,28 @@ static const struct {
     {"{\"type\":\"click\",\"user_id\":\"u\",\"item_id\":\"i\"}", FR_ESCHEMA, "event_id", 0},
     {"{\"event_id\":\"e\",\"user_id\":\"u\",\"item_id\":\"i\"}", FR_ESCHEMA, "type", 0},
     {"{\"event_id\":\"e\",\"type\":\"click\",\"item_id\":\"i\"}", FR_ESCHEMA, "user_id", 0},
-    {"{\"event_id\":\"e\",\"type\":\"teleport\",\"user_id\":\"u\",\"item_id\":\"i\"}", FR_ESCHEMA, "type", 23},
+    {"{\"event_id\":\"e\",\"type\":\"teleport\",\"user_id\":\"u\",\"item_id\":\"i\"}",
+     FR_ESCHEMA,
+     "type",
+     23},
     {"{\"event_id\":\"e\",\"type\":3,\"user_id\":\"u\",\"item_id\":\"i\"}", FR_ESCHEMA, "type", 23},
-    {"{\"event_id\":\"e\",\"type\":\"click\",\"user_id\":\"v\",\"item_id\":\"i\"}", FR_ESCHEMA, "key", -1},
+    {"{\"event_id\":\"e\",\"type\":\"click\",\"user_id\":\"v\",\"item_id\":\"i\"}",
+     FR_ESCHEMA,
+     "key",
+     -1},
     {"{\"event_id\":\"e\",\"type\":\"impressions\",\"user_id\":\"u\"}", FR_ESCHEMA, "items", -1},
-    {"{\"event_id\":\"e\",\"type\":\"impressions\",\"user_id\":\"u\",\"items\":[]}", FR_ESCHEMA, "items", -1},
-    {"{\"event_id\":\"e\",\"type\":\"impressions\",\"user_id\":\"u\",\"items\":[1]}", FR_ESCHEMA, "items", -1},
-    {"{\"event_id\":\"e\",\"type\":\"impressions\",\"user_id\":\"u\",\"items\":[{}]}", FR_ESCHEMA, "item_id", -1},
+    {"{\"event_id\":\"e\",\"type\":\"impressions\",\"user_id\":\"u\",\"items\":[]}",
+     FR_ESCHEMA,
+     "items",
+     -1},
+    {"{\"event_id\":\"e\",\"type\":\"impressions\",\"user_id\":\"u\",\"items\":[1]}",
+     FR_ESCHEMA,
+     "items",
+     -1},
+    {"{\"event_id\":\"e\",\"type\":\"impressions\",\"user_id\":\"u\",\"items\":[{}]}",
+     FR_ESCHEMA,
+     "item_id",
+     -1},
 };
 
 START_TEST(decode__bad__refused_with_field_and_place)
@@ -188,7 +206,8 @@ START_TEST(decode__no_key_null_value_and_sizes__refused)
     memset(big, ' ', FR_CODEC_MAX_BYTES + 1);
     memcpy(big, good, strlen(good));
     ck_assert_int_eq(decode("u", (struct fr_str){big, FR_CODEC_MAX_BYTES}, &ev, &ce), FR_OK);
-    ck_assert_int_eq(decode("u", (struct fr_str){big, FR_CODEC_MAX_BYTES + 1}, &ev, &ce), FR_ETOOLARGE);
+    ck_assert_int_eq(decode("u", (struct fr_str){big, FR_CODEC_MAX_BYTES + 1}, &ev, &ce),
+                     FR_ETOOLARGE);
     fr_free(big);
 }
 END_TEST
@@ -199,7 +218,9 @@ START_TEST(decode__max_future__counted_from_the_records_time)
     struct fr_codec_error ce;
     char json[200];
     for (int over = 0; over < 2; over++) {
-        snprintf(json, sizeof json, HEAD "\"item_id\":\"i\",\"ts\":%lld}",
+        snprintf(json,
+                 sizeof json,
+                 HEAD "\"item_id\":\"i\",\"ts\":%lld}",
                  (long long)(NOW + spec->max_future_ms + over));
         ck_assert_int_eq(decode("u", fr_str_z(json), &ev, &ce), over ? FR_EFUTURE : FR_OK);
     }
@@ -208,7 +229,8 @@ END_TEST
 
 START_TEST(decode__every_truncation__refused_cleanly)
 {
-    static const char json[] = HEAD "\"item_id\":\"i\\u00e9\",\"ts\":1789999999123,\"context\":{\"device\":\"x\"}}";
+    static const char json[] =
+        HEAD "\"item_id\":\"i\\u00e9\",\"ts\":1789999999123,\"context\":{\"device\":\"x\"}}";
     for (size_t n = 0; n < sizeof json - 1; n++) {
         struct fr_event ev;
         struct fr_codec_error ce;
@@ -230,7 +252,8 @@ int main(void)
     tcase_add_test(tc, decode__every_field__all_there);
     tcase_add_test(tc, decode__least_and_nulls__defaults);
     tcase_add_test(tc, decode__impressions__list_with_positions);
-    tcase_add_loop_test(tc, decode__bad__refused_with_field_and_place, 0, sizeof BAD / sizeof BAD[0]);
+    tcase_add_loop_test(
+        tc, decode__bad__refused_with_field_and_place, 0, sizeof BAD / sizeof BAD[0]);
     tcase_add_test(tc, decode__no_key_null_value_and_sizes__refused);
     tcase_add_test(tc, decode__max_future__counted_from_the_records_time);
     tcase_add_test(tc, decode__every_truncation__refused_cleanly);

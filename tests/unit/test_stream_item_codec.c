@@ -24,7 +24,8 @@ static void tear_down(void)
     fr_spec_free(spec);
 }
 
-static enum fr_err decode(const char *key, const char *json, struct fr_item_record *r, struct fr_codec_error *ce)
+static enum fr_err
+decode(const char *key, const char *json, struct fr_item_record *r, struct fr_codec_error *ce)
 {
     memset(ce, 0, sizeof *ce);
     return fr_item_decode(spec, ar, fr_str_z(key), fr_str_z(json), r, ce);
@@ -34,12 +35,15 @@ START_TEST(decode__every_field__all_there)
 {
     struct fr_item_record r;
     struct fr_codec_error ce;
-    ck_assert_int_eq(decode("i7",
-                            "{\"item_id\":\"i7\",\"title\":\"Caf\\u00e9\",\"categories\":[\"a\",12],\"brand\":\"b\","
-                            "\"price\":9.5,\"tags\":[\"t\"],\"created_ts\":1700000000000,\"available\":false,"
-                            "\"vector\":[1,-0.5,2e-3],\"attributes\":{\"x\":1}}",
-                            &r, &ce),
-                     FR_OK);
+    ck_assert_int_eq(
+        decode("i7",
+               "{\"item_id\":\"i7\",\"title\":\"Caf\\u00e9\",\"categories\":[\"a\",12],\"brand\":"
+               "\"b\","
+               "\"price\":9.5,\"tags\":[\"t\"],\"created_ts\":1700000000000,\"available\":false,"
+               "\"vector\":[1,-0.5,2e-3],\"attributes\":{\"x\":1}}",
+               &r,
+               &ce),
+        FR_OK);
     ck_assert(fr_str_eqz(r.item_id, "i7"));
     ck_assert_uint_eq(r.item, fr_id_hash(spec->key, FR_STR_LIT("i7")));
     ck_assert(!r.deleted);
@@ -72,12 +76,17 @@ START_TEST(decode__null_value__deletes_the_key)
     static const struct {
         struct fr_str key;
         enum fr_err err;
-    } t[] = {{{"i7", 2}, FR_OK}, {{NULL, 0}, FR_ESCHEMA}, {{"", 0}, FR_ESCHEMA}, {{"\xff\xfe", 2}, FR_ESCHEMA}, {{"a\nb", 3}, FR_ESCHEMA}};
+    } t[] = {{{"i7", 2}, FR_OK},
+             {{NULL, 0}, FR_ESCHEMA},
+             {{"", 0}, FR_ESCHEMA},
+             {{"\xff\xfe", 2}, FR_ESCHEMA},
+             {{"a\nb", 3}, FR_ESCHEMA}};
     for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
         struct fr_item_record r;
         struct fr_codec_error ce;
         memset(&ce, 0, sizeof ce);
-        ck_assert_int_eq(fr_item_decode(spec, ar, t[i].key, (struct fr_str){NULL, 0}, &r, &ce), t[i].err);
+        ck_assert_int_eq(fr_item_decode(spec, ar, t[i].key, (struct fr_str){NULL, 0}, &r, &ce),
+                         t[i].err);
         if (t[i].err == FR_OK) {
             ck_assert(r.deleted);
             ck_assert(fr_str_eqz(r.item_id, "i7"));

@@ -47,14 +47,17 @@ START_TEST(encode__sample__exactly_this_text)
     fr_recommendation_encode(&r, &b);
     fr_buf_putc(&b, '\0');
     ck_assert_int_eq(fr_buf_err(&b), FR_OK);
-    ck_assert_str_eq(b.p,
-                     "{\"schema\":\"freshet.recommendation.v1\",\"rec_id\":\"0123456789abcdef\",\"user_id\":\"u\\\"42\","
-                     "\"request_id\":null,\"items\":[{\"item_id\":\"i7\",\"score\":0.829999983,\"source\":\"ann\","
-                     "\"propensity\":1}],\"trigger\":{\"topic\":\"events\",\"partition\":3,\"offset\":812,"
-                     "\"event_id\":\"e1\",\"ts\":1790000000123},\"model\":{\"retrieval\":\"two_tower@17\","
-                     "\"ranker\":\"deepfm@41\",\"arm\":\"control\"},\"index\":{\"generation\":906},"
-                     "\"item_generation\":7,\"ts\":{\"event\":1,\"received\":2,\"features\":3,\"embedded\":4,"
-                     "\"retrieved\":5,\"scored\":6,\"emitted\":7}}");
+    ck_assert_str_eq(
+        b.p,
+        "{\"schema\":\"freshet.recommendation.v1\",\"rec_id\":\"0123456789abcdef\",\"user_id\":"
+        "\"u\\\"42\","
+        "\"request_id\":null,\"items\":[{\"item_id\":\"i7\",\"score\":0.829999983,\"source\":"
+        "\"ann\","
+        "\"propensity\":1}],\"trigger\":{\"topic\":\"events\",\"partition\":3,\"offset\":812,"
+        "\"event_id\":\"e1\",\"ts\":1790000000123},\"model\":{\"retrieval\":\"two_tower@17\","
+        "\"ranker\":\"deepfm@41\",\"arm\":\"control\"},\"index\":{\"generation\":906},"
+        "\"item_generation\":7,\"ts\":{\"event\":1,\"received\":2,\"features\":3,\"embedded\":4,"
+        "\"retrieved\":5,\"scored\":6,\"emitted\":7}}");
     fr_buf_done(&b);
 }
 END_TEST
@@ -91,10 +94,12 @@ START_TEST(decode__what_was_encoded__equal)
     ck_assert_int_eq(got.trigger_offset, 812);
     ck_assert(fr_str_eq(got.trigger_event_id, r.trigger_event_id));
     ck_assert_int_eq(got.trigger_ts, r.trigger_ts);
-    ck_assert(fr_str_eq(got.retrieval, r.retrieval) && fr_str_eq(got.ranker, r.ranker) && fr_str_eq(got.arm, r.arm));
+    ck_assert(fr_str_eq(got.retrieval, r.retrieval) && fr_str_eq(got.ranker, r.ranker) &&
+              fr_str_eq(got.arm, r.arm));
     ck_assert_uint_eq(got.index_generation, 906);
     ck_assert_uint_eq(got.item_generation, 7);
-    ck_assert_int_eq(got.ts_event + 10 * got.ts_received + 100 * got.ts_features + 1000 * got.ts_embedded, 4321);
+    ck_assert_int_eq(
+        got.ts_event + 10 * got.ts_received + 100 * got.ts_features + 1000 * got.ts_embedded, 4321);
     ck_assert_int_eq(got.ts_retrieved + 10 * got.ts_scored + 100 * got.ts_emitted, 765);
     ck_assert_int_eq(got.regenerated, r.regenerated);
     ck_assert_int_eq(got.fallback, r.fallback);
@@ -136,10 +141,15 @@ static const struct {
     {"{\"rec_id\":\"0123456789abcdef\",\"user_id\":\"u\",\"items\":[3]}", "items"},
     {"{\"rec_id\":\"0123456789abcdef\",\"user_id\":\"u\",\"items\":[{}]}", "item_id"},
     {"{\"rec_id\":\"0123456789abcdef\",\"user_id\":\"u\",\"items\":[]}", "trigger"},
-    {"{\"rec_id\":\"0123456789abcdef\",\"user_id\":\"u\",\"items\":[],\"trigger\":{\"partition\":-1}}", "partition"},
+    {"{\"rec_id\":\"0123456789abcdef\",\"user_id\":\"u\",\"items\":[],\"trigger\":{\"partition\":-"
+     "1}}",
+     "partition"},
     {"{\"rec_id\":\"0123456789abcdef\",\"user_id\":\"u\",\"items\":[],\"trigger\":{}}", "model"},
-    {"{\"rec_id\":\"0123456789abcdef\",\"user_id\":\"u\",\"items\":[],\"trigger\":{},\"model\":{}}", "index"},
-    {"{\"rec_id\":\"0123456789abcdef\",\"user_id\":\"u\",\"items\":[],\"trigger\":{},\"model\":{},\"index\":{}}", "ts"},
+    {"{\"rec_id\":\"0123456789abcdef\",\"user_id\":\"u\",\"items\":[],\"trigger\":{},\"model\":{}}",
+     "index"},
+    {"{\"rec_id\":\"0123456789abcdef\",\"user_id\":\"u\",\"items\":[],\"trigger\":{},\"model\":{},"
+     "\"index\":{}}",
+     "ts"},
 };
 
 START_TEST(decode__bad__refused_with_field)

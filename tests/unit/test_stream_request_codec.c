@@ -34,10 +34,13 @@ START_TEST(decode__full_and_least__fields_and_defaults)
 {
     struct fr_request rq;
     struct fr_codec_error ce;
-    ck_assert_int_eq(decode(FR_STR_LIT("{\"request_id\":\"r\",\"user_id\":\"u\",\"n\":500,\"candidates\":[\"a\",5],"
-                                       "\"exclude\":[\"x\"],\"ts\":1789999999999,\"context\":{\"device\":\"tv\"}}"),
-                            &rq, &ce),
-                     FR_OK);
+    ck_assert_int_eq(
+        decode(
+            FR_STR_LIT("{\"request_id\":\"r\",\"user_id\":\"u\",\"n\":500,\"candidates\":[\"a\",5],"
+                       "\"exclude\":[\"x\"],\"ts\":1789999999999,\"context\":{\"device\":\"tv\"}}"),
+            &rq,
+            &ce),
+        FR_OK);
     ck_assert(fr_str_eqz(rq.request_id, "r"));
     ck_assert_uint_eq(rq.user, fr_id_hash(spec->key, FR_STR_LIT("u")));
     ck_assert_uint_eq(rq.n, 500);
@@ -54,9 +57,13 @@ START_TEST(decode__full_and_least__fields_and_defaults)
     ck_assert_uint_eq(rq.n + rq.n_candidates + rq.n_exclude, 0);
     ck_assert_int_eq(rq.ts, 1790000000000);
 
-    ck_assert_int_eq(decode(FR_STR_LIT("{\"request_id\":1,\"user_id\":\"u\",\"candidates\":[]}"), &rq, &ce), FR_OK);
+    ck_assert_int_eq(
+        decode(FR_STR_LIT("{\"request_id\":1,\"user_id\":\"u\",\"candidates\":[]}"), &rq, &ce),
+        FR_OK);
     ck_assert(rq.rank_only);
-    ck_assert_int_eq(decode(FR_STR_LIT("{\"request_id\":1,\"user_id\":\"u\",\"candidates\":null}"), &rq, &ce), FR_OK);
+    ck_assert_int_eq(
+        decode(FR_STR_LIT("{\"request_id\":1,\"user_id\":\"u\",\"candidates\":null}"), &rq, &ce),
+        FR_OK);
     ck_assert(!rq.rank_only);
 }
 END_TEST
@@ -74,7 +81,9 @@ static const struct {
     {"{\"request_id\":\"r\",\"user_id\":\"u\",\"n\":501}", FR_ERANGE, "n"},
     {"{\"request_id\":\"r\",\"user_id\":\"u\",\"n\":\"5\"}", FR_ESCHEMA, "n"},
     {"{\"request_id\":\"r\",\"user_id\":\"u\",\"candidates\":{}}", FR_ESCHEMA, "candidates"},
-    {"{\"request_id\":\"r\",\"user_id\":\"u\",\"candidates\":[\"a\",null]}", FR_ESCHEMA, "candidates"},
+    {"{\"request_id\":\"r\",\"user_id\":\"u\",\"candidates\":[\"a\",null]}",
+     FR_ESCHEMA,
+     "candidates"},
     {"{\"request_id\":\"r\",\"user_id\":\"u\",\"exclude\":[1.5]}", FR_ESCHEMA, "exclude"},
     {"{\"request_id\":\"r\",\"user_id\":\"u\",\"ts\":-1}", FR_ERANGE, "ts"},
     {"{\"request_id\":\"r\",\"user_id\":\"u\",\"context\":1}", FR_ESCHEMA, "context"},
