@@ -8,8 +8,9 @@
 #include <time.h>
 
 #include "daemon/base/alloc.h"
+#include "daemon/stream/dead_letter.h"
 
-#define MAX_HEADERS 16
+#define MAX_HEADERS FR_DEAD_LETTER_MAX_HEADERS
 #define NONE UINT32_MAX
 
 enum entry_state { FREE, IN_FLIGHT, WAITING };
@@ -19,8 +20,7 @@ struct entry {
     uint32_t generation;
     uint32_t next; /* free list or waiting queue */
     struct fr_outgoing msg;
-    struct fr_header headers[MAX_HEADERS];
-    char *bytes; /* key, value, topic, header names and values */
+    char *bytes; /* header table, then key, value, topic, header names and values */
     struct fr_out_tag tag;
 };
 
@@ -76,8 +76,6 @@ static enum fr_err grow(struct fr_outbox *ob)
         memset(&e[i], 0, sizeof(e[i]));
         e[i].next = i + 1 < cap ? i + 1 : NONE;
     }
-    for (uint32_t i = 0; i < ob->cap; i++) /* entries moved: headers point into themselves */
-        e[i].msg.headers = e[i].headers;
     ob->free_head = ob->cap;
     ob->cap = cap;
     return FR_OK;
@@ -95,17 +93,20 @@ static char *put(char *at, const char *p, size_t n, bool terminate)
 /* Copy a message into an entry: one allocation for all bytes. */
 static enum fr_err copy_message(struct entry *en, const struct fr_outgoing *m)
 {
-    size_t n = m->key.n + m->value.n + (m->topic == NULL ? 0 : strlen(m->topic) + 1) + 2;
+    size_t table = (size_t)m->n_headers * sizeof(struct fr_header);
+    size_t n = table + m->key.n + m->value.n + (m->topic == NULL ? 0 : strlen(m->topic) + 1) + 2;
+    struct fr_header *headers;
     char *at;
 
-    if (m->n_headers > MAX_HEADERS)
+    if (m->n_headers < 0 || m->n_headers > MAX_HEADERS)
         return FR_EINVAL;
     for (int i = 0; i < m->n_headers; i++)
         n += strlen(m->headers[i].name) + 1 + m->headers[i].value.n;
     en->bytes = fr_malloc_array(n, 1);
     if (en->bytes == NULL)
         return FR_ENOMEM;
-    at = en->bytes;
+    headers = (struct fr_header *)(void *)en->bytes;
+    at = en->bytes + table;
     en->msg = *m;
     if (m->key.p != NULL) {
         en->msg.key.p = at;
@@ -120,15 +121,15 @@ static enum fr_err copy_message(struct entry *en, const struct fr_outgoing *m)
         at = put(at, m->topic, strlen(m->topic), true);
     }
     for (int i = 0; i < m->n_headers; i++) {
-        en->headers[i].name = at;
+        headers[i].name = at;
         at = put(at, m->headers[i].name, strlen(m->headers[i].name), true);
-        en->headers[i].value = m->headers[i].value;
+        headers[i].value = m->headers[i].value;
         if (m->headers[i].value.p != NULL) {
-            en->headers[i].value.p = at;
+            headers[i].value.p = at;
             at = put(at, m->headers[i].value.p, m->headers[i].value.n, false);
         }
     }
-    en->msg.headers = en->headers;
+    en->msg.headers = headers;
     return FR_OK;
 }
 

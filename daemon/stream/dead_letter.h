@@ -13,8 +13,9 @@
 #include "daemon/stream/sink.h"
 #include "daemon/stream/source.h"
 
-#define FR_DEAD_LETTER_HEADERS 8      /* ours */
-#define FR_DEAD_LETTER_MAX_HEADERS 16 /* of a dead letter; further originals are left out */
+#define FR_DEAD_LETTER_HEADERS 8 /* ours */
+#define FR_DEAD_LETTER_MAX_HEADERS                                                                 \
+    136 /* of a dead letter: 128 originals; further ones are left out */
 
 /** Owner: the caller; borrowed. */
 struct fr_dead_letter_input {

@@ -21,6 +21,8 @@
     5000 /* an operation inside the client; only a stuck client needs longer                       \
           */
 #define CLOSE_SLICE_MS 50
+#define PROBE_EVERY_MS 1000
+#define PROBE_TIMEOUT_MS 200
 
 static struct kafka_source *self(struct fr_source *src)
 {
@@ -101,6 +103,21 @@ static void serve_message(struct kafka_source *ks, rd_kafka_message_t *m)
     rd_kafka_subscribe(ks->rk, ks->subscription);
 }
 
+/* librdkafka says when the last broker is gone, never when one is back: ask, once a second. */
+static void probe(struct kafka_source *ks)
+{
+    const struct rd_kafka_metadata *md = NULL;
+    int64_t now = fr_kafka_now_ms();
+    if (!atomic_load_explicit(&ks->broker_down, memory_order_relaxed) || now < ks->probe_at_ms)
+        return;
+    ks->probe_at_ms = now + PROBE_EVERY_MS;
+    if (rd_kafka_metadata(ks->rk, 0, ks->rkt[0], &md, PROBE_TIMEOUT_MS) !=
+        RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    rd_kafka_metadata_destroy(md);
+    atomic_store(&ks->broker_down, false);
+}
+
 static enum fr_err ks_serve(struct fr_source *src, int timeout_ms)
 {
     struct kafka_source *ks = self(src);
@@ -113,6 +130,7 @@ static enum fr_err ks_serve(struct fr_source *src, int timeout_ms)
         rd_kafka_message_destroy(m);
     }
     rd_kafka_poll(ks->rk, 0);
+    probe(ks);
     char text[8];
     rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(ks->rk, text, sizeof text);
     if (fatal == RD_KAFKA_RESP_ERR_NO_ERROR)

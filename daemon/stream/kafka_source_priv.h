@@ -27,6 +27,7 @@ struct kafka_source {
     bool closed;
     bool left_behind;              /* close timed out */
     _Atomic unsigned char *active; /* by partition: 1 = its records go to lanes */
+    int64_t probe_at_ms;           /* next question to a broker that was away */
     int32_t *revoked;              /* room for the list that on_revoke gets */
     _Atomic uint64_t records, commits, commit_errors, rebalances, errors, strays;
     _Atomic bool broker_down;
