@@ -135,6 +135,22 @@ int rig_step(struct rig *r, int i)
     return fr_lane_step(r->in[i].lane, 0);
 }
 
+/* C may have been at the end before this daemon began to read from V. */
+static bool read_to_end(struct rig *r, int i)
+{
+    struct fr_lane_position pos[64];
+    int n = fr_lane_positions(r->in[i].lane, pos, 64);
+
+    for (int k = 0; k < n; k++) {
+        int64_t low, high;
+        must(fr_memory_log_watermarks(r->log, r->names.name[FR_TOPIC_EVENTS], pos[k].partition, &low, &high),
+             "watermarks");
+        if (pos[k].pos[FR_TOPIC_EVENTS] < high)
+            return false;
+    }
+    return n == r->partitions;
+}
+
 void rig_settle(struct rig *r, int i, int turns)
 {
     for (int t = 0; t < turns; t++) {
@@ -152,7 +168,7 @@ void rig_settle(struct rig *r, int i, int turns)
                 all = high == low || c == high;
             }
         }
-        if (all)
+        if (all && read_to_end(r, i))
             return;
     }
     for (int32_t p = 0; p < r->partitions; p++) {
