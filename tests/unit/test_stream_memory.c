@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/base/alloc.h"
 #include "daemon/base/hash.h"
 #include "daemon/stream/memory_sink.h"
 #include "tests/support/stream_rig.h"
@@ -407,6 +408,63 @@ START_TEST(names__prefix_length_and_letters__checked)
 }
 END_TEST
 
+/* Everything once; false when an allocation failed, with nothing left behind (ASan looks). */
+static bool whole_life(void)
+{
+    struct fr_memory_log *log = NULL;
+    struct fr_source *src = NULL;
+    struct fr_sink *sk = NULL;
+    struct fr_log_reader *lr = NULL;
+    struct rig_owner o = {0};
+    struct fr_source_callbacks cb = rig_callbacks(&o);
+    struct fr_header h[] = {{"a", FR_STR_LIT("1")}};
+    struct fr_memory_record rec = {
+        .ts_ms = 1, .key = FR_STR_LIT("k"), .value = FR_STR_LIT("v"), .headers = h, .n_headers = 1};
+    struct fr_outgoing msg = {.role = FR_TOPIC_EVENTS,
+                              .partition = 0,
+                              .value = FR_STR_LIT("v"),
+                              .headers = h,
+                              .n_headers = 1};
+    enum fr_err e = fr_memory_log_new(&log);
+    if (e == FR_OK)
+        e = fr_memory_log_create_all(log, &names, 2);
+    if (e == FR_OK)
+        e = fr_memory_log_append(log, "t.events", 0, &rec, NULL, NULL);
+    struct fr_memory_source_opts so = {.log = log, .names = &names, .group = "g", .n_lanes = 2};
+    if (e == FR_OK)
+        e = fr_memory_source_new(&so, &cb, &src, NULL);
+    struct fr_memory_sink_opts ko = {.log = log, .names = &names, .ack = ignore_ack};
+    if (e == FR_OK)
+        e = fr_memory_sink_new(&ko, &sk);
+    if (e == FR_OK)
+        e = fr_sink_produce(sk, &msg);
+    if (e == FR_OK)
+        e = fr_memory_log_commit(log, "g", "t.events", 0, 1, 0);
+    if (e == FR_OK)
+        e = fr_memory_log_reader_new(log, "t.events", FR_TOPIC_EVENTS, NULL, 0, &lr);
+    ck_assert(e == FR_OK || e == FR_ENOMEM);
+    if (lr != NULL)
+        fr_log_reader_free(lr);
+    fr_sink_free(sk);
+    fr_source_free(src);
+    fr_memory_log_free(log);
+    return e == FR_OK;
+}
+
+START_TEST(allocations__each_fails_in_turn__reported_and_nothing_leaks)
+{
+    uint64_t n = 0;
+    bool done = false;
+    while (!done && n < 1000) {
+        fr_alloc_fail_at(++n);
+        done = whole_life();
+        fr_alloc_fail_at(0);
+    }
+    ck_assert(done);
+    ck_assert_uint_gt(n, 10);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("stream/memory");
@@ -424,6 +482,7 @@ int main(void)
     tcase_add_test(tc, sink__sizes_topics_and_purge__refused_and_given_up);
     tcase_add_test(tc, reader__holes_and_start__caught_up_at_the_targets);
     tcase_add_test(tc, threads__two_producers_and_two_lanes__every_record_in_order);
+    tcase_add_test(tc, allocations__each_fails_in_turn__reported_and_nothing_leaks);
     tcase_add_test(tc, names__prefix_length_and_letters__checked);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);
