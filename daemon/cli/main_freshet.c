@@ -11,6 +11,7 @@
 #include "daemon/cli/cmd_config.h"
 #include "daemon/cli/cmd_doctor.h"
 #include "daemon/cli/cmd_topics.h"
+#include "daemon/cli/cmd_train.h"
 #include "daemon/cli/cmd_user.h"
 #include "models/gemm_core.h"
 
@@ -19,6 +20,7 @@ static const struct fr_command *const commands[] = {
     &fr_cmd_user,
     &fr_cmd_config,
     &fr_cmd_doctor,
+    &fr_cmd_train,
 };
 
 #define N_COMMANDS ((int)(sizeof(commands) / sizeof(commands[0])))

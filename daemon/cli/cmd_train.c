@@ -1,0 +1,170 @@
+/*
+ * daemon/cli/cmd_train.c - `freshet train`: model bundles from a replayed stream.
+ */
+#include "daemon/cli/cmd_train.h"
+
+#include <stdio.h>
+
+#include "daemon/base/alloc.h"
+#include "daemon/base/file.h"
+#include "daemon/base/json.h"
+#include "daemon/cli/settings.h"
+#include "daemon/learn/stream_train.h"
+#include "daemon/pipeline/spec_config.h"
+
+#define MAX_FILE ((size_t)1 << 34)
+
+struct flags {
+    struct fr_settings s;
+    const char *events, *items, *out;
+    int model; /* all, two_tower, deepfm */
+    int64_t seed, threads, epochs, until;
+    bool json;
+};
+
+static void print_json(const struct flags *f, const struct fr_stream_train_result *r)
+{
+    static const char *const model[] = {"all", "two_tower", "deepfm"};
+    const struct {
+        const char *name;
+        double v;
+    } num[] = {{"seconds", r->total_s},          {"seconds_examples", r->examples_s},
+               {"seconds_tower_a", r->tower_a_s}, {"seconds_lists", r->lists_s},
+               {"seconds_ranker", r->ranker_s},   {"seconds_tower", r->tower_s}};
+    const struct {
+        const char *name;
+        double v;
+    } metric[] = {{"tower_loss", r->tower_loss}, {"ranker_loss", r->ranker_loss},
+                  {"auc", r->auc},               {"logloss", r->logloss},
+                  {"candidates", r->candidates}, {"hr20_tower", r->hr20_tower},
+                  {"hr20_ranker", r->hr20_ranker}};
+    struct fr_jsonw w;
+    struct fr_buf b;
+
+    fr_buf_init(&b);
+    fr_jsonw_init(&w, &b);
+    fr_jsonw_object(&w);
+    fr_jsonw_key(&w, "model");
+    fr_jsonw_z(&w, model[f->model]);
+    for (size_t i = 0; i < sizeof(num) / sizeof(num[0]); i++) {
+        fr_jsonw_key(&w, num[i].name);
+        fr_jsonw_f64(&w, num[i].v);
+    }
+    fr_jsonw_key(&w, "lines");
+    fr_jsonw_u64(&w, r->lines);
+    fr_jsonw_key(&w, "refused");
+    fr_jsonw_u64(&w, r->refused);
+    fr_jsonw_key(&w, "rows");
+    fr_jsonw_u64(&w, r->examples);
+    fr_jsonw_key(&w, "lists");
+    fr_jsonw_u64(&w, r->lists);
+    fr_jsonw_key(&w, "items");
+    fr_jsonw_u64(&w, r->items);
+    fr_jsonw_key(&w, "metrics");
+    fr_jsonw_object(&w);
+    for (size_t i = 0; i < sizeof(metric) / sizeof(metric[0]); i++) {
+        fr_jsonw_key(&w, metric[i].name);
+        fr_jsonw_f64(&w, metric[i].v);
+    }
+    fr_jsonw_end(&w, '}');
+    fr_jsonw_end(&w, '}');
+    if (fr_buf_err(&b) == FR_OK)
+        printf("%.*s\n", (int)b.n, b.p);
+    fr_buf_done(&b);
+}
+
+static void print_text(const struct fr_stream_train_result *r)
+{
+    printf("%llu events (%llu refused), %llu examples, %llu items\n", (unsigned long long)r->lines,
+           (unsigned long long)r->refused, (unsigned long long)r->examples,
+           (unsigned long long)r->items);
+    if (r->lists > 0)
+        printf("ranker: %llu lists; held out: AUC %.4f, HR@20 %.4f (tower alone %.4f, among the "
+               "candidates %.4f) over %llu triggers\n",
+               (unsigned long long)r->lists, r->auc, r->hr20_ranker, r->hr20_tower, r->candidates,
+               (unsigned long long)r->eval_triggers);
+    printf("%.1f s\n", r->total_s);
+}
+
+static int train(const struct flags *f, const struct fr_spec *spec, struct fr_str events, struct fr_str items)
+{
+    struct fr_fault fault = {FR_OK, NULL, 0, ""};
+    struct fr_stream_train_config c;
+    struct fr_stream_train_result r;
+    enum fr_err e;
+
+    fr_stream_train_config_default(&c);
+    c.in = (struct fr_stream_input){spec, events, items, (uint64_t)f->until};
+    c.cfg = &f->s.cfg;
+    c.dir = f->out;
+    c.two_tower = f->model != 2;
+    c.deepfm = f->model != 1;
+    c.seed = (uint64_t)f->seed;
+    c.threads = (int)f->threads;
+    c.epochs = (int)f->epochs;
+    e = fr_stream_train(&c, &r, &fault);
+    if (e != FR_OK) {
+        fprintf(stderr, "freshet train: %s\n", fault.msg[0] != '\0' ? fault.msg : fr_err_text(e));
+        return FR_EXIT_FAILURE;
+    }
+    if (f->json)
+        print_json(f, &r);
+    else
+        print_text(&r);
+    return FR_EXIT_OK;
+}
+
+static int read_and_train(const struct flags *f)
+{
+    struct fr_fault fault = {FR_OK, NULL, 0, ""};
+    struct fr_spec *spec = NULL;
+    char *ev = NULL, *it = NULL;
+    size_t n_ev = 0, n_it = 0;
+    int rc = FR_EXIT_FAILURE;
+    enum fr_err e = fr_spec_from_config(&f->s.cfg, &spec, &fault);
+
+    if (e == FR_OK)
+        e = fr_file_read(f->events, MAX_FILE, &ev, &n_ev, &fault);
+    if (e == FR_OK && f->items != NULL)
+        e = fr_file_read(f->items, MAX_FILE, &it, &n_it, &fault);
+    if (e == FR_OK)
+        rc = train(f, spec, (struct fr_str){ev, n_ev}, (struct fr_str){it == NULL ? "" : it, n_it});
+    else
+        fprintf(stderr, "freshet train: %s\n", fault.msg);
+    fr_free(ev);
+    fr_free(it);
+    fr_spec_free(spec);
+    return rc;
+}
+
+int fr_cmd_train_run(int argc, char **argv)
+{
+    struct flags f = {.seed = 1, .threads = 2, .epochs = 4};
+    const struct fr_arg flags[] = {
+        FR_SETTINGS_ARGS(&f.s),
+        {"events", FR_ARG_STR, &f.events, 0, 0, "FILE", "JSON Lines of `events` values, in order"},
+        {"items", FR_ARG_STR, &f.items, 0, 0, "FILE", "JSON Lines of `items` values"},
+        {"model", FR_ARG_CHOICE, &f.model, 0, 0, "all|two_tower|deepfm", "what to train"},
+        {"out", FR_ARG_STR, &f.out, 0, 0, "DIR", "bundles go to DIR/two_tower and DIR/deepfm"},
+        {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle"},
+        {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (2)"},
+        {"epochs", FR_ARG_INT, &f.epochs, 1, 100, "N", "passes of the tower over its examples (4)"},
+        {"until-event", FR_ARG_INT, &f.until, 1, 4294967290.0, "N", "use the first N events only"},
+        {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object instead of text"}};
+    struct fr_args a = {"train --events FILE --out DIR [flags]",
+                        "Replay a stream through the serving code and train the models on it.",
+                        flags, (int)(sizeof(flags) / sizeof(flags[0])), NULL, 0, 0};
+    int rc = fr_args_parse(&a, argc, argv);
+
+    if (rc != FR_ARGS_GO_ON)
+        return rc;
+    if (f.events == NULL || f.out == NULL)
+        return fr_args_usage("train", "--events and --out are needed");
+    rc = fr_settings_load(&f.s, "train");
+    if (rc == FR_ARGS_GO_ON)
+        rc = read_and_train(&f);
+    fr_settings_done(&f.s);
+    return rc;
+}
+
+const struct fr_command fr_cmd_train = {"train", "train models on a replayed stream", fr_cmd_train_run};

@@ -1,0 +1,55 @@
+/*
+ * daemon/learn/stream_train.h - models from a replayed stream: tower, ranker, bundles.
+ *
+ *   examples ─► tower A on the first part ─► candidates of the rest by stage 4 ─► lists ─► DeepFM
+ *           └─► tower on everything
+ *
+ * The ranker sees the scores of a tower that was not trained on the ranker's labels; otherwise the
+ * tower's score would look better than it is when serving.
+ */
+#ifndef FR_LEARN_STREAM_TRAIN_H
+#define FR_LEARN_STREAM_TRAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "daemon/config.h"
+#include "daemon/learn/stream_examples.h"
+
+/** Start from fr_stream_train_config_default(). */
+struct fr_stream_train_config {
+    struct fr_stream_input in;
+    const struct fr_config *cfg; /* candidate policy */
+    const char *dir;             /* bundles go to dir/two_tower and dir/deepfm */
+    bool two_tower, deepfm;
+    uint64_t seed;
+    int threads;
+    int epochs;        /* of the tower */
+    int ranker_epochs;
+    int batch;         /* examples of a tower step */
+    double tower_part; /* share of the examples that tower A is trained on */
+    int negatives;     /* of a ranker list */
+    uint32_t max_lists;
+    bool shuffle_labels; /* for tests: the ranker's positives are drawn at random */
+};
+
+/** What was measured. hr20_* are over held-out triggers: the newest 5 % of the ranker's part. */
+struct fr_stream_train_result {
+    uint64_t lines, refused, examples, lists, eval_triggers, items;
+    double examples_s, tower_a_s, lists_s, ranker_s, tower_s, total_s;
+    double tower_loss, ranker_loss; /* of the last epoch */
+    double candidates, hr20_tower, hr20_ranker, auc, logloss;
+};
+
+void fr_stream_train_config_default(struct fr_stream_train_config *c);
+
+/**
+ * Train and write the bundles.
+ * @errors FR_EINVAL too few examples; those of the item file, the trainers and the bundle writer
+ * @thread one at a time; starts `threads` workers in the trainers
+ */
+FR_MUST_CHECK enum fr_err fr_stream_train(const struct fr_stream_train_config *c,
+                                          struct fr_stream_train_result *out,
+                                          struct fr_fault *fault);
+
+#endif
