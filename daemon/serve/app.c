@@ -311,10 +311,24 @@ static enum fr_err watch_lanes(struct fr_app *a)
     return FR_OK;
 }
 
+static void note_broker(struct fr_app *a, int64_t now_us)
+{
+    struct fr_source_stats st;
+    int64_t since = atomic_load(&a->broker_down_since_us);
+
+    fr_source_stats(a->src, &st);
+    if (!st.broker_down)
+        atomic_store(&a->broker_down_since_us, 0);
+    else if (since == 0)
+        atomic_store(&a->broker_down_since_us, now_us);
+}
+
 enum fr_err fr_app_serve(struct fr_app *app, int timeout_ms)
 {
     enum fr_err e = fr_source_serve(app->src, timeout_ms);
     int64_t now = fr_clock_mono_us(&app->clock);
+
+    note_broker(app, now);
 
     if (e != FR_OK)
         return e;

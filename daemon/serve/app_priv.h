@@ -56,6 +56,7 @@ struct fr_app {
     struct fr_metrics mx; /* main's */
     _Atomic bool models_ok;
     _Atomic bool stopping;
+    _Atomic int64_t broker_down_since_us; /* monotonic; 0 = a broker answers */
     int64_t rejoin_at_us;
     int rejoins;
 };

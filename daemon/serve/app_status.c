@@ -41,6 +41,7 @@ static void readyz(void *ctx, struct fr_str arg, struct fr_http_reply *reply)
     int open = 0, refused = atomic_load(&app->group.refused), want = atomic_load(&app->group.assigned);
     char reason[FR_FAULT_MSG] = "";
     int64_t now = fr_clock_mono_us(&app->clock);
+    int64_t since = atomic_load(&app->broker_down_since_us);
 
     (void)arg;
     for (int i = 0; i < app->n_lanes; i++) {
@@ -63,6 +64,9 @@ static void readyz(void *ctx, struct fr_str arg, struct fr_http_reply *reply)
                    reason[0] != '\0' ? reason : "the group has not given all partitions yet") &&
          ok;
     ok = condition(&w, "progress", !stalled, "Kafka or Redis keeps the lanes waiting") && ok;
+    ok = condition(&w, "kafka", since == 0 || now - since < app->cfg.daemon_stalled_ms * 1000,
+                   "no broker has answered for daemon.stalled_ms") &&
+         ok;
     ok = condition(&w, "running", !atomic_load(&app->stopping), "shutting down") && ok;
     fr_jsonw_key(&w, "ready");
     fr_jsonw_bool(&w, ok);
