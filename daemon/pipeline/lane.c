@@ -242,7 +242,7 @@ static void add_part(struct fr_lane *l, const struct fr_taken *t)
         p->state = FR_PART_RETAKE;
 }
 
-static void read_mail(struct fr_lane *l)
+void fr_lane_read_mail(struct fr_lane *l)
 {
     struct lane_mail *m;
 
@@ -260,7 +260,7 @@ static void read_mail(struct fr_lane *l)
 
 void fr_lane_close_inline(struct fr_lane *l, bool lost)
 {
-    read_mail(l);
+    fr_lane_read_mail(l);
     if (!lost) {
         for (int i = 0; i < l->n_part; i++)
             if (l->part[i]->state == FR_PART_OPEN && fr_lane_save_items(l, l->part[i]) != FR_OK)
@@ -322,7 +322,7 @@ int fr_lane_step(struct fr_lane *l, int timeout_ms)
 {
     int n;
 
-    read_mail(l);
+    fr_lane_read_mail(l);
     answer_close(l);
     (void)fr_outbox_poll(l->outbox, 0);
     n = fr_lane_batch(l, timeout_ms);

@@ -38,8 +38,18 @@ static void admit(struct run *r, struct fr_record *rec)
     struct fr_work *w = &r->b.work[r->b.n];
     int64_t *pos;
 
-    if (p == NULL || p->state != FR_PART_OPEN || rec->offset < p->pos[rec->role] ||
-        fr_commit_tracker_take(&p->track[rec->role], rec->offset) != FR_OK) {
+    if (p == NULL) {
+        /* its mail was posted before its first record could be fetched: dropping the record instead
+         * would let R jump over it */
+        fr_lane_read_mail(l);
+        p = fr_lane_find(l, rec->partition);
+    }
+    if (p == NULL || p->state != FR_PART_OPEN || rec->offset < p->pos[rec->role]) {
+        fr_source_release(l->src, rec);
+        return;
+    }
+    if (fr_commit_tracker_take(&p->track[rec->role], rec->offset) != FR_OK) {
+        p->state = FR_PART_RETAKE; /* never skip a record: read it again */
         fr_source_release(l->src, rec);
         return;
     }

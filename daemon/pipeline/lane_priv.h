@@ -68,6 +68,8 @@ struct fr_lane {
 };
 
 struct fr_part *fr_lane_find(struct fr_lane *l, int32_t partition);
+/** Open the partitions that main has posted. */
+void fr_lane_read_mail(struct fr_lane *l);
 /** Note why a partition is refused: status and log. */
 void fr_lane_refuse(struct fr_lane *l, struct fr_part *p, enum fr_err e, const char *why);
 /** Wait a little after a passing store error. False: give up (stop or close was asked). */

@@ -274,8 +274,28 @@ static void produce_catalogue(void)
     flush();
 }
 
+/* Both states as JSON, for whoever reads the failure. */
+static void show_difference(const char *user, struct fr_str record, const struct fr_user *want)
+{
+    struct fr_user *got;
+    struct fr_buf b;
+
+    fr_buf_init(&b);
+    fr_user_to_json(spec, want, fr_str_z(user), want->last_ts, &b);
+    fprintf(stderr, "replay: %.*s\n", (int)b.n, b.p);
+    fr_buf_clear(&b);
+    if (record.p != NULL && fr_user_decode(spec, ar, record, &got, NULL) == FR_OK) {
+        fr_user_to_json(spec, got, fr_str_z(user), want->last_ts, &b);
+        fprintf(stderr, "stored: %.*s\n", (int)b.n, b.p);
+        fprintf(stderr, "offsets: applied %lld, replay %lld; trigger %lld, replay %lld\n",
+                (long long)got->applied, (long long)want->applied, (long long)got->trig,
+                (long long)want->trig);
+    }
+    fr_buf_done(&b);
+}
+
 /* Every event's user is in Redis as the replay has it? */
-static int differing_users(struct fr_store *st)
+static int differing_users(struct fr_store *st, bool show)
 {
     int bad = 0;
 
@@ -292,8 +312,11 @@ static int differing_users(struct fr_store *st)
             fr_user_encode(spec, ref_user[i], &want);
         if (fr_store_get_user(st, fr_kafka_partition(fr_str_z(user), PARTITIONS), fr_str_z(user), tmp, &record, &seen) != FR_OK)
             bad++;
-        else
-            bad += record.n != want.n || (want.n > 0 && memcmp(record.p, want.p, want.n) != 0);
+        else if (record.n != want.n || (want.n > 0 && memcmp(record.p, want.p, want.n) != 0)) {
+            bad++;
+            if (show)
+                show_difference(user, record, ref_user[i]);
+        }
         fr_buf_done(&want);
         fr_arena_free(tmp);
     }
@@ -322,7 +345,7 @@ static void settle_and_check(void)
     ck_assert_int_eq(ref_applied + ref_duplicate + ref_dead, produced);
     ck_assert_int_eq(fr_store_redis_new(&c, &st, NULL), FR_OK);
     while (proc_now_ms() < end && (bad != 0 || !complete || dead < ref_dead)) {
-        bad = differing_users(st);
+        bad = differing_users(st, false);
         lists = bad_lineage = 0;
         (void)read_all(FR_TOPIC_RECOMMENDATIONS, out_list, NULL);
         complete = outputs_complete();
@@ -331,6 +354,8 @@ static void settle_and_check(void)
     }
     printf("events %d: applied %d, duplicate %d, dead letters %d (%d written); lists %d\n", produced,
            ref_applied, ref_duplicate, ref_dead, dead, lists);
+    if (bad != 0)
+        (void)differing_users(st, true);
     ck_assert_msg(bad == 0, "%d users differ from the replay; daemon says:\n%s", bad,
                   proc_output(daemon_proc, 2, 0));
     ck_assert_msg(complete, "a trigger has no list with its own or a later offset; daemon says:\n%s",
