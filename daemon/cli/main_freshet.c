@@ -10,6 +10,7 @@
 #include "daemon/cli/args.h"
 #include "daemon/cli/cmd_config.h"
 #include "daemon/cli/cmd_doctor.h"
+#include "daemon/cli/cmd_evaluate.h"
 #include "daemon/cli/cmd_topics.h"
 #include "daemon/cli/cmd_train.h"
 #include "daemon/cli/cmd_user.h"
@@ -20,6 +21,7 @@ static const struct fr_command *const commands[] = {
     &fr_cmd_user,
     &fr_cmd_config,
     &fr_cmd_doctor,
+    &fr_cmd_evaluate,
     &fr_cmd_train,
 };
 
