@@ -48,7 +48,7 @@ struct fr_index_ops {
     /* label is present */
     enum fr_err (*update)(struct fr_index *ix, uint64_t label, const float *v);
     bool (*remove)(struct fr_index *ix, uint64_t label); /* false: absent; cannot fail */
-    const float *(*vector)(const struct fr_index *ix, uint64_t label);               /* or NULL */
+    const float *(*vector)(const struct fr_index *ix, uint64_t label);              /* or NULL */
     const float *(*row)(const struct fr_index *ix, uint64_t slot, uint64_t *label); /* or NULL */
     enum fr_err (*reserve)(struct fr_index *ix, uint64_t slots);
     enum fr_err (*search)(const struct fr_index *ix,
@@ -66,8 +66,8 @@ struct fr_index_ops {
     void (*free)(struct fr_index *ix);
 };
 
-/** First member of every implementation. Owner: the caller of the maker; release by fr_index_free().
- *  Thread: one writer and no reader, or readers only. */
+/** First member of every implementation. Owner: the caller of the maker; release by
+ * fr_index_free(). Thread: one writer and no reader, or readers only. */
 struct fr_index {
     const struct fr_index_ops *ops;
     int dim;
@@ -122,7 +122,8 @@ void fr_index_stats(const struct fr_index *ix, struct fr_index_stats *out);
 FR_MUST_CHECK enum fr_err fr_index_unreachable(const struct fr_index *ix, uint64_t *out_n);
 /** An independent copy, by memory copy (no rebuild). @errors FR_ENOMEM FR_ESTATE (broken) */
 FR_MUST_CHECK enum fr_err fr_index_clone(const struct fr_index *ix, struct fr_index **out_ix);
-/** Write to `path`, atomically; read back by the maker of the kind. @errors FR_EIO FR_ENOMEM FR_ESTATE */
+/** Write to `path`, atomically; read back by the maker of the kind. @errors FR_EIO FR_ENOMEM
+ * FR_ESTATE */
 FR_MUST_CHECK enum fr_err
 fr_index_save(const struct fr_index *ix, const char *path, struct fr_fault *fault);
 /** NULL is a no-op. */
