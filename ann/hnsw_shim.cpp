@@ -171,18 +171,35 @@ void fr_hnsw_shim_free(struct fr_hnsw_graph *g) noexcept
     delete g;
 }
 
+/* hnswlib does not give its visited list back when an insertion throws: `mine` was the pool's only one. */
+static void reclaim(Graph &h, hnswlib::VisitedList *mine) noexcept
+{
+    (void)guarded([&] {
+        hnswlib::VisitedList *now = h.visited_list_pool_->getFreeVisitedList();
+        if (now != mine)
+            delete mine;
+        h.visited_list_pool_->releaseVisitedList(now);
+        return FR_OK;
+    });
+}
+
 enum fr_err fr_hnsw_shim_add(struct fr_hnsw_graph *g, const float *v) noexcept
 {
     Graph &h = *g->g;
     size_t slot = h.cur_element_count;
+    hnswlib::VisitedList *list = nullptr;
 
     if (slot >= h.max_elements_)
         return FR_EFULL;
     h.fstdistfunc_ = fail_at.load(std::memory_order_relaxed) > 0 ? failing_distance : distance;
     enum fr_err e = guarded([&] {
+        list = h.visited_list_pool_->getFreeVisitedList();
+        h.visited_list_pool_->releaseVisitedList(list);
         h.addPoint(v, slot);
         return FR_OK;
     });
+    if (e != FR_OK && list != nullptr)
+        reclaim(h, list);
     h.label_lookup_.clear(); /* slots are never looked up by label: do not keep a second map */
     return e;
 }
