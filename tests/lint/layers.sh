@@ -12,7 +12,7 @@ LIBC = set("""assert.h complex.h ctype.h errno.h fenv.h float.h inttypes.h iso64
  string.h tgmath.h time.h uchar.h wchar.h wctype.h
  aio.h arpa/inet.h dirent.h dlfcn.h fcntl.h fnmatch.h glob.h grp.h libgen.h netdb.h net/if.h netinet/in.h
  netinet/tcp.h poll.h pthread.h pwd.h regex.h sched.h semaphore.h spawn.h strings.h sys/ioctl.h sys/ipc.h
- sys/mman.h sys/resource.h sys/select.h sys/socket.h sys/stat.h sys/statvfs.h sys/time.h sys/times.h
+ sys/mman.h sys/prctl.h sys/resource.h sys/select.h sys/socket.h sys/stat.h sys/statvfs.h sys/time.h sys/times.h
  sys/types.h sys/uio.h sys/un.h sys/utsname.h sys/wait.h syslog.h termios.h unistd.h
  cpuid.h immintrin.h""".split())
 # header prefix -> files that may include it
