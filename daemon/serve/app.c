@@ -87,12 +87,19 @@ static void ignore_ack(void *ctx, uint64_t cookie, enum fr_err err, int32_t part
         fr_log(FR_LOG_WARN, "app", "item_dead_letter=%s", fr_err_label(err));
 }
 
+/* 0 = the default */
+static int32_t error_backoff(const struct fr_app *a)
+{
+    return a->embedded != NULL ? FR_KAFKA_EMBEDDED_FETCH_BACKOFF_MS : 0;
+}
+
 static enum fr_err make_refresher(struct fr_app *a, struct fr_fault *fault)
 {
     struct fr_kafka_log_reader_opts o = {.conn = a->conn,
                                          .topic = a->names.name[FR_TOPIC_ITEMS],
                                          .role = FR_TOPIC_ITEMS,
-                                         .fetch_wait_max_ms = (int32_t)a->cfg.kafka_fetch_wait_max_ms};
+                                         .fetch_wait_max_ms = (int32_t)a->cfg.kafka_fetch_wait_max_ms,
+                                         .fetch_error_backoff_ms = error_backoff(a)};
     struct fr_log_reader *reader;
     enum fr_err e = make_sink(a, ignore_ack, a, &a->items_sink, fault);
 
@@ -137,6 +144,7 @@ static enum fr_err make_source(struct fr_app *a, struct fr_fault *fault)
         .session_timeout_ms = (int32_t)a->cfg.kafka_session_timeout_ms,
         .queued_max_kbytes = (int32_t)a->cfg.kafka_queued_max_kbytes,
         .fetch_wait_max_ms = (int32_t)a->cfg.kafka_fetch_wait_max_ms,
+        .fetch_error_backoff_ms = error_backoff(a),
     };
 
     if (gethostname(host, sizeof(host) - 1) != 0)
@@ -185,6 +193,11 @@ static enum fr_err make_local(struct fr_app *a, struct fr_fault *fault)
         e = fr_connect_names(&a->cfg, &a->names, fault);
     if (e == FR_OK)
         e = fr_connect_kafka(&a->cfg, "freshetd", &a->conn, &a->settings, &a->settings_text, fault);
+    if (e == FR_OK && fr_app_wants_embedded(&a->cfg)) {
+        e = fr_app_embedded_start(&a->cfg, &a->names, &a->embedded, fault);
+        if (e == FR_OK)
+            a->conn.brokers = fr_kafka_embedded_brokers(a->embedded);
+    }
     if (e == FR_OK)
         e = fr_epochs_new(a->spec, &ec, &a->epochs);
     if (e == FR_OK)
@@ -397,6 +410,7 @@ void fr_app_stop(struct fr_app *a)
     fr_sink_free(a->items_sink);
     fr_store_free(a->store);
     fr_store_free(a->store_http);
+    fr_kafka_embedded_free(a->embedded);
     fr_group_done(&a->group);
     fr_ticks_free(a->ticks);
     fr_epochs_free(a->epochs);

@@ -13,6 +13,7 @@
 #include "daemon/pipeline/refresher.h"
 #include "daemon/pipeline/ticks.h"
 #include "daemon/serve/app.h"
+#include "daemon/serve/app_embedded.h"
 #include "daemon/serve/http.h"
 #include "daemon/stream/kafka_conf.h"
 
@@ -39,6 +40,7 @@ struct fr_app {
     struct fr_kafka_setting *settings;
     struct fr_kafka_conn conn;
     char *settings_text;
+    struct fr_kafka_embedded *embedded; /* nullable: kafka.brokers is "embedded" */
     struct fr_store *store;      /* main's */
     struct fr_store *store_http; /* the HTTP thread's, under http_lock */
     pthread_mutex_t http_lock;
