@@ -86,7 +86,7 @@ static enum fr_err check_bounds(int32_t partition,
         return fr_fault(fault, FR_EREFUSED,
                         "events[%d]: stored offsets (V %lld, R %lld, C %lld) are outside the log "
                         "[%lld, %lld): the topic was recreated or its retention passed them; start "
-                        "a new group (kafka.group), or restore the topic",
+                        "a new group (kafka.group), use an empty Redis, or restore the topic",
                         (int)partition, (long long)t->v, (long long)t->r,
                         (long long)t->c[FR_TOPIC_EVENTS], (long long)ev->low, (long long)ev->high);
     if (t->c[FR_TOPIC_REQUESTS] < rq->low || t->c[FR_TOPIC_REQUESTS] > rq->high)

@@ -87,6 +87,14 @@ static void ignore_ack(void *ctx, uint64_t cookie, enum fr_err err, int32_t part
         fr_log(FR_LOG_WARN, "app", "item_dead_letter=%s", fr_err_label(err));
 }
 
+/* The embedded broker does not wake a waiting fetch. */
+static int32_t fetch_wait(const struct fr_app *a)
+{
+    int32_t ms = (int32_t)a->cfg.kafka_fetch_wait_max_ms;
+
+    return a->embedded != NULL && ms > FR_KAFKA_EMBEDDED_FETCH_WAIT_MS ? FR_KAFKA_EMBEDDED_FETCH_WAIT_MS : ms;
+}
+
 /* 0 = the default */
 static int32_t error_backoff(const struct fr_app *a)
 {
@@ -98,7 +106,7 @@ static enum fr_err make_refresher(struct fr_app *a, struct fr_fault *fault)
     struct fr_kafka_log_reader_opts o = {.conn = a->conn,
                                          .topic = a->names.name[FR_TOPIC_ITEMS],
                                          .role = FR_TOPIC_ITEMS,
-                                         .fetch_wait_max_ms = (int32_t)a->cfg.kafka_fetch_wait_max_ms,
+                                         .fetch_wait_max_ms = fetch_wait(a),
                                          .fetch_error_backoff_ms = error_backoff(a)};
     struct fr_log_reader *reader;
     enum fr_err e = make_sink(a, ignore_ack, a, &a->items_sink, fault);
@@ -143,7 +151,7 @@ static enum fr_err make_source(struct fr_app *a, struct fr_fault *fault)
         .n_lanes = (int)a->cfg.lanes_count,
         .session_timeout_ms = (int32_t)a->cfg.kafka_session_timeout_ms,
         .queued_max_kbytes = (int32_t)a->cfg.kafka_queued_max_kbytes,
-        .fetch_wait_max_ms = (int32_t)a->cfg.kafka_fetch_wait_max_ms,
+        .fetch_wait_max_ms = fetch_wait(a),
         .fetch_error_backoff_ms = error_backoff(a),
     };
 
@@ -237,6 +245,11 @@ static enum fr_err make_remote(struct fr_app *a, struct fr_fault *fault)
     a->group.latest = a->cfg.kafka_start == 1;
     if (e == FR_OK)
         e = fr_take_init_group(a->src, a->store, n, a->group.latest, fault);
+    if (e == FR_OK && a->embedded != NULL) {
+        e = fr_app_embedded_check(a->store, n, fault);
+        if (e == FR_OK)
+            fr_app_embedded_announce(a->embedded);
+    }
     return e;
 }
 
