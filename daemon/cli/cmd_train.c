@@ -94,7 +94,7 @@ static int train(const struct flags *f, const struct fr_spec *spec, struct fr_st
     enum fr_err e;
 
     fr_stream_train_config_default(&c);
-    c.in = (struct fr_stream_input){spec, events, items, (uint64_t)f->until};
+    c.in = (struct fr_stream_input){.spec = spec, .events = events, .items = items, .until = (uint64_t)f->until};
     c.cfg = &f->s.cfg;
     c.dir = f->out;
     c.two_tower = f->model != 2;

@@ -8,6 +8,7 @@
 #include "daemon/base/alloc.h"
 #include "daemon/base/json.h"
 #include "daemon/base/map.h"
+#include "daemon/learn/stream_shown.h"
 #include "daemon/pipeline/ticks.h"
 #include "daemon/pipeline/user_cache.h"
 #include "daemon/stream/event_codec.h"
@@ -16,6 +17,14 @@
 #include "features/user_codec.h"
 
 #define ARENA_CHUNK ((size_t)1 << 18)
+#define TELL_EVERY 4096
+
+/* Where a pass stands in a text of lines or in a topic. */
+struct cursor {
+    struct fr_str rest;
+    const struct fr_stream_log *log; /* nullable */
+    size_t at;
+};
 
 /* One pass. */
 struct pass {
@@ -27,7 +36,9 @@ struct pass {
     void *ctx;
     struct fr_arena *ar;
     struct fr_user_cache users;
-    struct fr_map last; /* user -> line of the newest trigger, first pass */
+    struct fr_map last;             /* user -> line of the newest trigger, first pass */
+    struct fr_shown_finder *finder; /* first pass */
+    size_t at_shown;                /* second pass: first list not before `line` */
     struct fr_item_stats *stats;
     struct fr_ticks *ticks;
     struct fr_item_generation *generation;
@@ -64,27 +75,49 @@ static struct fr_str key_of(struct pass *p, struct fr_str value, const char *id,
     return key;
 }
 
+static bool more(const struct cursor *c)
+{
+    return c->log != NULL ? c->at < c->log->n : c->rest.n > 0;
+}
+
+/* The next record. A line's key and time are what its value says; `id` names the key's field. */
+static struct fr_stream_value next(struct pass *p, struct cursor *c, const char *id)
+{
+    struct fr_stream_value v = {{NULL, 0}, {NULL, 0}, 0, 0};
+
+    if (c->log != NULL) {
+        v = fr_stream_log_get(c->log, c->at++);
+        v.ts = v.ts < 0 ? 0 : v.ts;
+        return v;
+    }
+    c->at++;
+    v.value = next_line(&c->rest);
+    if (v.value.n > 0)
+        v.key = key_of(p, v.value, id, &v.ts);
+    return v;
+}
+
 static enum fr_err load_items(struct pass *p, struct fr_fault *fault)
 {
-    struct fr_str rest = p->in->items;
+    struct cursor c = {p->in->items, p->in->item_log, 0};
 
-    for (uint64_t n = 1; rest.n > 0; n++) {
-        struct fr_str value = next_line(&rest), key;
+    while (more(&c)) {
+        struct fr_stream_value v = next(p, &c, "item_id");
         struct fr_item_record rec;
         struct fr_codec_error ce;
         enum fr_err e;
-        int64_t ts;
 
-        if (value.n == 0)
+        if (c.log == NULL && v.value.n == 0)
             continue;
-        key = key_of(p, value, "item_id", &ts);
         memset(&ce, 0, sizeof(ce));
-        e = fr_item_decode(p->in->spec, p->ar, key, value, &rec, &ce);
-        if (e != FR_OK)
-            return fr_fault(fault, e, "items line %llu: %s: %s", (unsigned long long)n,
-                            ce.field == NULL ? "value" : ce.field,
-                            ce.what == NULL ? fr_err_text(e) : ce.what);
-        e = fr_epochs_put(p->ep, &rec, 1);
+        e = fr_item_decode(p->in->spec, p->ar, v.key, v.value, &rec, &ce);
+        if (e == FR_OK)
+            e = fr_epochs_put(p->ep, &rec, 1);
+        else if (c.log != NULL && e != FR_ENOMEM)
+            e = FR_OK; /* a topic may hold what the daemon, too, passes over */
+        else
+            e = fr_fault(fault, e, "items line %zu: %s: %s", c.at, ce.field == NULL ? "value" : ce.field,
+                         ce.what == NULL ? fr_err_text(e) : ce.what);
         if (e != FR_OK)
             return e;
         fr_arena_reset(p->ar);
@@ -177,10 +210,25 @@ static void label(struct pass *p, const struct fr_event *ev)
     p->find->n_labels++;
 }
 
+/* What the user saw of the list of this line. */
+static void find_shown(struct pass *p, struct fr_stream_trigger *t)
+{
+    const struct fr_stream_labels *l = p->labels;
+
+    while (p->at_shown < l->n_shown && l->shown[p->at_shown].line < p->line)
+        p->at_shown++;
+    if (p->at_shown == l->n_shown || l->shown[p->at_shown].line != p->line)
+        return;
+    t->shown = &l->shown[p->at_shown];
+    t->shown_item = l->shown_item + t->shown->first;
+    t->shown_click = l->shown_click + t->shown->first;
+}
+
 static enum fr_err trigger(struct pass *p, const struct fr_event *ev, struct fr_user *u)
 {
     struct fr_row_context rc = fr_row_context_of(ev, (int64_t)p->line);
-    struct fr_stream_trigger t = {p->line, ev, NULL, p->generation, 0, p->ep, p->ar};
+    struct fr_stream_trigger t = {.line = p->line, .ev = ev, .generation = p->generation,
+                                  .ep = p->ep, .ar = p->ar};
     enum fr_err e;
 
     if (p->find != NULL)
@@ -188,26 +236,46 @@ static enum fr_err trigger(struct pass *p, const struct fr_event *ev, struct fr_
     t.label = p->line < p->labels->n ? p->labels->item[p->line] : 0;
     if (t.label == 0)
         return FR_OK;
+    find_shown(p, &t);
     e = fr_row_cut(p->in->spec, u, &rc, p->ar, &t.cut);
     return e == FR_OK ? p->fn(p->ctx, &t) : e;
 }
 
-static enum fr_err one_event(struct pass *p, struct fr_str value)
+/* First pass: labels, and what was shown and clicked. */
+static enum fr_err look(struct pass *p, const struct fr_event *ev)
+{
+    enum fr_err e = FR_OK;
+
+    if (ev->n_impressions > 0)
+        e = fr_shown_finder_impressions(p->finder, ev, fr_map_get(&p->last, ev->user));
+    else if (ev->item != 0 && fr_spec_positive(p->in->spec, ev) > 0)
+        fr_shown_finder_positive(p->finder, ev);
+    label(p, ev);
+    return e;
+}
+
+static bool mis_keyed(const struct pass *p, const struct fr_stream_value *v)
+{
+    const struct fr_stream_log *log = p->in->event_log;
+
+    return log != NULL &&
+           (v->key.p == NULL || fr_kafka_partition(v->key, log->partitions) != v->partition);
+}
+
+static enum fr_err one_event(struct pass *p, const struct fr_stream_value *v)
 {
     const struct fr_spec *spec = p->in->spec;
     struct fr_codec_error ce;
     struct fr_applied done;
     struct fr_event ev;
     struct fr_user *u;
-    int64_t ts;
-    struct fr_str key = key_of(p, value, "user_id", &ts);
     enum fr_err e;
 
     memset(&ce, 0, sizeof(ce));
-    e = fr_event_decode(spec, p->ar, key, value, ts, &ev, &ce);
+    e = fr_event_decode(spec, p->ar, v->key, v->value, v->ts, &ev, &ce);
     if (e == FR_ENOMEM)
         return e;
-    if (e != FR_OK) {
+    if (e != FR_OK || mis_keyed(p, v)) {
         if (p->find != NULL)
             p->find->n_refused++;
         return FR_OK;
@@ -220,9 +288,7 @@ static enum fr_err one_event(struct pass *p, struct fr_str value)
     if (done.result == FR_APPLIED) {
         bool fires = fr_user_trigger(spec, u, &ev, (int64_t)p->line);
 
-        if (p->find != NULL)
-            label(p, &ev);
-        e = first_sight(p, &ev);
+        e = p->find != NULL ? look(p, &ev) : first_sight(p, &ev);
         if (e == FR_OK)
             e = count_item(p, &ev);
         if (e == FR_OK && fires)
@@ -231,9 +297,26 @@ static enum fr_err one_event(struct pass *p, struct fr_str value)
     return e == FR_OK ? save_user(p, ev.user, u) : e;
 }
 
+static enum fr_err read_events(struct pass *p)
+{
+    struct cursor c = {p->in->events, p->in->event_log, 0};
+    enum fr_err e = FR_OK;
+
+    for (p->line = 0; e == FR_OK && more(&c); p->line++) {
+        struct fr_stream_value v;
+        if (p->in->until != 0 && p->line == p->in->until)
+            break;
+        v = next(p, &c, "user_id");
+        e = one_event(p, &v);
+        fr_arena_reset(p->ar);
+        if (p->in->progress != NULL && p->line % TELL_EVERY == 0)
+            p->in->progress(p->in->progress_ctx, p->line);
+    }
+    return e;
+}
+
 static enum fr_err run(struct pass *p, struct fr_fault *fault)
 {
-    struct fr_str rest = p->in->events;
     enum fr_err e = fr_arena_new(ARENA_CHUNK, 0, &p->ar);
 
     fr_buf_init(&p->buf);
@@ -244,14 +327,8 @@ static enum fr_err run(struct pass *p, struct fr_fault *fault)
         e = fr_ticks_new(p->in->spec, 1, &p->ticks);
     if (e == FR_OK && p->ep != NULL)
         e = load_items(p, fault);
-    for (p->line = 0; e == FR_OK && rest.n > 0; p->line++) {
-        struct fr_str value;
-        if (p->in->until != 0 && p->line == p->in->until)
-            break;
-        value = next_line(&rest);
-        e = one_event(p, value);
-        fr_arena_reset(p->ar);
-    }
+    if (e == FR_OK)
+        e = read_events(p);
     fr_buf_done(&p->buf);
     fr_user_cache_done(&p->users);
     fr_map_done(&p->last);
@@ -260,30 +337,39 @@ static enum fr_err run(struct pass *p, struct fr_fault *fault)
     fr_ticks_free(p->ticks);
     fr_arena_free(p->ar);
     if (e != FR_OK && fault != NULL && fault->err == FR_OK)
-        return fr_fault(fault, e, "events line %llu: %s", (unsigned long long)p->line,
+        return fr_fault(fault, e, "events record %llu: %s", (unsigned long long)p->line,
                         fr_err_text(e));
     return e;
+}
+
+uint64_t fr_stream_input_events(const struct fr_stream_input *in)
+{
+    struct fr_str rest = in->events;
+    uint64_t n = in->event_log != NULL ? in->event_log->n : 0;
+
+    if (in->event_log == NULL)
+        for (; rest.n > 0 && (in->until == 0 || n < in->until); n++)
+            (void)next_line(&rest);
+    return in->until != 0 && n > in->until ? in->until : n;
 }
 
 enum fr_err fr_stream_labels_find(const struct fr_stream_input *in,
                                   struct fr_stream_labels *out,
                                   struct fr_fault *fault)
 {
-    struct pass p = {.in = in, .find = out};
-    struct fr_str rest = in->events;
+    struct fr_shown_finder finder = {.labels = out};
+    struct pass p = {.in = in, .find = out, .finder = &finder};
     enum fr_err e;
 
     memset(out, 0, sizeof(*out));
-    while (rest.n > 0 && (in->until == 0 || out->n < in->until)) {
-        (void)next_line(&rest);
-        out->n++;
-    }
+    out->n = fr_stream_input_events(in);
     if (out->n >= UINT32_MAX - 1)
-        return fr_fault(fault, FR_ETOOLARGE, "events: too many lines");
+        return fr_fault(fault, FR_ETOOLARGE, "events: too many records");
     out->item = fr_calloc(out->n + 1, sizeof(*out->item));
     if (out->item == NULL)
         return fr_fault(fault, FR_ENOMEM, "events: out of memory");
     e = run(&p, fault);
+    fr_shown_finder_finish(&finder);
     if (e != FR_OK)
         fr_stream_labels_done(out);
     return e;
@@ -292,6 +378,9 @@ enum fr_err fr_stream_labels_find(const struct fr_stream_input *in,
 void fr_stream_labels_done(struct fr_stream_labels *l)
 {
     fr_free(l->item);
+    fr_free(l->shown);
+    fr_free(l->shown_item);
+    fr_free(l->shown_click);
     memset(l, 0, sizeof(*l));
 }
 

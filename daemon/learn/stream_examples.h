@@ -1,21 +1,28 @@
 /*
  * daemon/learn/stream_examples.h - a stream read again for training, by the code that serves.
  *
- *   line ─► event codec ─► user state ─► item counters, ticks ─► trigger? ─► row cut ─► callback
+ *   record ─► event codec ─► user state ─► item counters, ticks ─► trigger? ─► row cut ─► callback
  *
  * An example is the row cut at a trigger and the item of the same user's next positive event. Labels
  * are found by one pass before; the callback of a second pass then has row, statistics and catalogue
  * as they stood at the trigger (DESIGN 1, rule 2). An item is in the catalogue from its first event
- * on, unless the item file named it already.
+ * on, unless the items named it already; those are all there from the start, with the attributes
+ * they have today.
+ *
+ * What was shown: an `impressions` event belongs to its user's newest trigger before it; the first one
+ * of a trigger counts. A later positive on one of its items, within the window (and of the same rec_id
+ * where both name one), is a click on that list.
  */
 #ifndef FR_LEARN_STREAM_EXAMPLES_H
 #define FR_LEARN_STREAM_EXAMPLES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "daemon/base/arena.h"
 #include "daemon/base/err.h"
 #include "daemon/base/str.h"
+#include "daemon/learn/stream_log.h"
 #include "daemon/pipeline/epoch.h"
 #include "features/row.h"
 #include "features/spec.h"
@@ -25,7 +32,20 @@ struct fr_stream_input {
     const struct fr_spec *spec;
     struct fr_str events; /* JSON Lines of `events` values; key = user_id, record time = ts */
     struct fr_str items;  /* JSON Lines of `items` values; may be empty */
-    uint64_t until;       /* read this many event lines only; 0 = all */
+    uint64_t until;       /* read this many events only; 0 = all */
+    /* nullable: read from topics, used instead of the two texts; borrowed */
+    const struct fr_stream_log *event_log, *item_log;
+    /* nullable: told every few thousand events of a pass */
+    void (*progress)(void *ctx, uint64_t done);
+    void *progress_ctx;
+};
+
+/** A list that a user saw and clicked in. */
+struct fr_stream_shown {
+    uint64_t line;  /* of the trigger */
+    size_t first;   /* its items: labels.shown_item[first .. first + n) */
+    uint32_t n;
+    uint32_t clicks;
 };
 
 /** What a pass knows at a trigger; valid for the call. */
@@ -34,7 +54,10 @@ struct fr_stream_trigger {
     const struct fr_event *ev;
     struct fr_cut *cut;
     struct fr_item_generation *generation; /* nullable */
-    uint64_t label;                        /* keyed hash of the next positive item; 0 = none */
+    uint64_t label;                        /* keyed hash of the next positive item */
+    const struct fr_stream_shown *shown;   /* nullable: what the user saw of this trigger's list */
+    const uint64_t *shown_item;            /* (shown->n) keyed hashes */
+    const bool *shown_click;               /* (shown->n) */
     struct fr_epochs *ep;
     struct fr_arena *ar; /* emptied after the line */
 };
@@ -45,8 +68,16 @@ struct fr_stream_labels {
     uint64_t *item; /* (n): by line, 0 = no trigger or no label */
     uint64_t n;     /* lines */
     uint64_t n_labels;
-    uint64_t n_refused; /* lines that are no events */
+    uint64_t n_refused; /* records that are no events; those of a topic that are mis-keyed too */
+    struct fr_stream_shown *shown; /* (n_shown) by line; only lists with a click */
+    size_t n_shown;
+    uint64_t *shown_item;
+    bool *shown_click;
+    uint64_t n_impressions; /* impressions events that belong to a trigger */
 };
+
+/** Events that a pass over the input reads. */
+uint64_t fr_stream_input_events(const struct fr_stream_input *in);
 
 /** Find the labels. @errors FR_ENOMEM, those of the item file (with its line) */
 FR_MUST_CHECK enum fr_err fr_stream_labels_find(const struct fr_stream_input *in,

@@ -4,6 +4,10 @@
  *   examples ─► tower A on the first part ─► candidates of the rest by stage 4 ─► lists ─► DeepFM
  *           └─► tower on everything
  *
+ * Version of a bundle: the event time of the newest example, in milliseconds. So a later training on
+ * the same stream has a higher one, and lineage says how fresh the model's knowledge is; two trainings
+ * on the same stretch need --version to be told apart.
+ *
  * The ranker sees the scores of a tower that was not trained on the ranker's labels; otherwise the
  * tower's score would look better than it is when serving.
  */
@@ -15,6 +19,9 @@
 
 #include "daemon/config.h"
 #include "daemon/learn/stream_examples.h"
+#include "models/train/train_deepfm.h"
+
+#define FR_STREAM_TRAIN_MIN 20 /* examples */
 
 /** Start from fr_stream_train_config_default(). */
 struct fr_stream_train_config {
@@ -25,17 +32,26 @@ struct fr_stream_train_config {
     uint64_t seed;
     int threads;
     int epochs;        /* of the tower */
-    int ranker_epochs;
+    int ranker_epochs; /* at most; early stop on held-out lists */
     int batch;         /* examples of a tower step */
     double tower_part; /* share of the examples that tower A is trained on */
-    int negatives;     /* of a ranker list */
-    uint32_t max_lists;
+    double held_out;   /* share of the rest, the newest, that the ranker is measured on */
+    int negatives;     /* of a ranker list; with impressions: whatever was shown */
+    uint32_t max_lists, max_held_out; /* spread evenly over their parts */
+    const struct fr_deepfm_train_config *ranker; /* nullable: its defaults; seed, threads, fields are ours */
+    uint64_t version;    /* of the bundles; 0 = the time of the newest example, in ms */
     bool shuffle_labels; /* for tests: the ranker's positives are drawn at random */
+    /* nullable: what is being done and how far */
+    void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total);
+    void *progress_ctx;
 };
 
-/** What was measured. hr20_* are over held-out triggers: the newest 5 % of the ranker's part. */
+/** What was measured. hr20_* are over held-out triggers: the newest 5 % of the ranker's part. Half of
+ *  them choose the ranker's epoch, hr20_ranker, auc and logloss are over the other half. */
 struct fr_stream_train_result {
-    uint64_t lines, refused, examples, lists, eval_triggers, items;
+    uint64_t lines, refused, examples, lists, lists_held_out, eval_triggers, items;
+    uint64_t impressions, shown; /* impressions events; of these, lists with a click */
+    int ranker_epochs;           /* the one that was kept, from 1 */
     double examples_s, tower_a_s, lists_s, ranker_s, tower_s, total_s;
     double tower_loss, ranker_loss; /* of the last epoch */
     double candidates, hr20_tower, hr20_ranker, auc, logloss;

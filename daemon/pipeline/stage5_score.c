@@ -25,11 +25,10 @@ static int better(const void *a, const void *b)
     return x->item < y->item ? -1 : x->item > y->item;
 }
 
-/* Item and cross cells of every candidate: the rows as served. */
-static enum fr_err cut_rows(const struct fr_spec *spec,
-                            const struct fr_epoch *ep,
-                            struct fr_arena *ar,
-                            struct fr_trigger *t)
+enum fr_err fr_stage_rows(const struct fr_spec *spec,
+                          const struct fr_epoch *ep,
+                          struct fr_arena *ar,
+                          struct fr_trigger *t)
 {
     const struct fr_item_generation *g =
         t->generation != NULL ? t->generation : fr_item_table_generation(ep->table);
@@ -124,7 +123,7 @@ enum fr_err fr_stage_score(const struct fr_spec *spec,
 
     if (r == NULL || logit == NULL || score == NULL)
         return FR_ENOMEM;
-    e = cut_rows(spec, ep, ar, t);
+    e = fr_stage_rows(spec, ep, ar, t);
     if (e != FR_OK)
         return e;
     name_model(ep->retrieval, t->retrieval, sizeof(t->retrieval));

@@ -14,6 +14,17 @@
 #include "features/spec.h"
 
 /**
+ * The rows as served: item and cross cells of every candidate, trig->item_cells and
+ * trig->cross_cells. The trainer of a replayed stream cuts its rows by this very function.
+ * @errors FR_ENOMEM
+ * @thread any, under the pin that stage 4 ran under
+ */
+FR_MUST_CHECK enum fr_err fr_stage_rows(const struct fr_spec *spec,
+                                        const struct fr_epoch *ep,
+                                        struct fr_arena *ar,
+                                        struct fr_trigger *trig);
+
+/**
  * Fill trig->list (at most n items, or the request's n) and the rows as served.
  * @errors FR_ENOMEM
  * @thread the lane, under the pin stage 4 ran under

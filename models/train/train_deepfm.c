@@ -153,6 +153,20 @@ fr_train_deepfm_observe(struct fr_train_deepfm *tr, const struct fr_rank_list *l
     return e == FR_OK ? renew(tr) : e;
 }
 
+enum fr_err fr_train_deepfm_start(struct fr_train_deepfm *tr, const char *field, float weight)
+{
+    int i = fr_encoder_find(tr->t.enc, field);
+
+    if (!tr->t.observed || tr->t.fitted)
+        return FR_ESTATE;
+    if (i < 0 || tr->t.enc->field[i].f.kind != FR_FIELD_NUMERIC)
+        return FR_ENOTFOUND;
+    const struct fr_enc_field *ef = &tr->t.enc->field[i];
+    if (ef->scale > 0) /* the model reads (value - mean) * scale, in row 1 of the field's own table */
+        tr->t.params.table[tr->l_of[ef->table]].w[1] = weight / ef->scale;
+    return FR_OK;
+}
+
 static enum fr_err encode_list(struct fr_train_deepfm *tr,
                                const struct fr_rank_list *in,
                                bool training,

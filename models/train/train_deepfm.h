@@ -48,6 +48,15 @@ void fr_train_deepfm_free(struct fr_train_deepfm *tr);
 FR_MUST_CHECK enum fr_err
 fr_train_deepfm_observe(struct fr_train_deepfm *tr, const struct fr_rank_list *lists, int n);
 /**
+ * Start from a known order: give a numeric field the linear weight `weight` per unit of its raw value,
+ * after observe() and before the first step. With the retrieval score and 1 / tau the ranker starts as
+ * the tower's softmax and learns what that leaves over.
+ * @errors FR_ENOTFOUND no such numeric field; FR_ESTATE before observe() or after a step. A field that
+ * was constant stays out (FR_OK).
+ */
+FR_MUST_CHECK enum fr_err
+fr_train_deepfm_start(struct fr_train_deepfm *tr, const char *field, float weight);
+/**
  * One gradient step over n lists (e.g. 32..256).
  * @param out_loss  nullable; mean loss before the step.
  * @errors FR_EINVAL label out of range or an empty list; FR_ENONFINITE: not applied; FR_ENOMEM

@@ -64,7 +64,7 @@ static enum fr_err note(void *ctx, const struct fr_stream_trigger *t)
 
 static void replay(uint64_t until, struct fr_stream_labels *labels, struct seen *s)
 {
-    struct fr_stream_input in = {spec, {stream.p, stream.n}, {"", 0}, until};
+    struct fr_stream_input in = {.spec = spec, .events = {stream.p, stream.n}, .until = until};
     struct fr_epochs_config ec = {.m = 16, .ef_construction = 50, .ef_search = 50, .flat = true};
     struct fr_fault fault = {FR_OK, NULL, 0, ""};
     struct fr_epochs *ep;
@@ -135,7 +135,7 @@ START_TEST(lines_that_are_no_events_are_counted)
 {
     static const char text[] = "{\"event_id\":\"a\",\"type\":\"click\",\"user_id\":\"u\",\"item_id\":\"i\",\"ts\":5}\n"
                                "nonsense\n{\"event_id\":\"b\"}\n\n";
-    struct fr_stream_input in = {spec, {text, sizeof(text) - 1}, {"", 0}, 0};
+    struct fr_stream_input in = {.spec = spec, .events = {text, sizeof(text) - 1}};
     struct fr_stream_labels labels;
 
     ck_assert_int_eq(fr_stream_labels_find(&in, &labels, NULL), FR_OK);

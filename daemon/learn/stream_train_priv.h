@@ -1,0 +1,81 @@
+/*
+ * daemon/learn/stream_train_priv.h - what the parts of the stream trainer share.
+ *
+ *   stream_train.c         the order of things; examples of the whole stream
+ *   stream_train_tower.c   the two towers
+ *   stream_train_lists.c   the ranker's lists, by the code that serves
+ *   stream_train_ranker.c  DeepFM on those lists
+ */
+#ifndef FR_LEARN_STREAM_TRAIN_PRIV_H
+#define FR_LEARN_STREAM_TRAIN_PRIV_H
+
+#include "daemon/base/clock.h"
+#include "daemon/base/rng.h"
+#include "daemon/learn/cell_rows.h"
+#include "daemon/learn/stream_train.h"
+#include "models/train/train_two_tower.h"
+
+#define FR_LEARNER_TOP 20 /* HR@20 */
+
+struct fr_metrics;
+
+/** A list of the ranker: its candidates are rows first..first+n of l_item and l_cross. */
+struct fr_learner_list {
+    size_t first;
+    uint32_t n, label;
+};
+
+/** Owner: fr_stream_train(). Thread: its own; trainers start workers of theirs. */
+struct fr_learner {
+    const struct fr_stream_train_config *c;
+    struct fr_stream_train_result *out;
+    struct fr_fault *fault;
+    const struct fr_spec *spec;
+    struct fr_clock clock;
+    struct fr_rng rng;
+    const uint32_t *nc; /* cells of each entity */
+    /* examples, in stream order */
+    struct fr_cell_rows user, context;
+    uint64_t *label; /* hash, then index in item_cells */
+    size_t label_cap;
+    struct fr_cell *item_cells; /* the catalogue at the end of the stream */
+    uint32_t n_items;
+    uint32_t n_items_a; /* of these, what existed when tower A's examples ended */
+    int64_t newest_ts;
+    /* lists */
+    size_t from; /* examples before are tower A's, lists come from those after */
+    struct fr_model *tower_a;
+    float inv_tau; /* of tower A: its logit = score * inv_tau */
+    size_t seen, held; /* triggers met; how many of them are held out, at the end */
+    bool held_began;
+    size_t n_shown, seen_shown; /* lists that were shown and clicked in, 0 = sample negatives */
+    struct fr_cell_rows l_user, l_context, l_item, l_cross;
+    struct fr_learner_list *list; /* training lists, then held-out ones */
+    size_t n_lists, n_train, cap_lists;
+    size_t eval_hits, eval_found;
+    struct fr_metrics *mx;
+};
+
+/** Say what is being done and how far; nothing without a progress callback. */
+void fr_learner_tell(const struct fr_learner *l, const char *what, uint64_t done, uint64_t total);
+
+/** An empty epoch with an exact index. */
+FR_MUST_CHECK enum fr_err fr_learner_epochs(const struct fr_learner *l, struct fr_epochs **out);
+/** Version of the bundles. */
+uint64_t fr_learner_version(const struct fr_learner *l);
+
+/** Train a tower on the first `end` examples with the first `n_items` of the catalogue. */
+FR_MUST_CHECK enum fr_err fr_learner_tower(struct fr_learner *l,
+                                           const char *what,
+                                           size_t end,
+                                           uint32_t n_items,
+                                           struct fr_train_two_tower **out_tr);
+FR_MUST_CHECK enum fr_err fr_learner_save_tower(struct fr_learner *l, struct fr_train_two_tower *tr);
+
+/** Replay once more and keep lists of the triggers after `from`. */
+FR_MUST_CHECK enum fr_err fr_learner_lists(struct fr_learner *l, const struct fr_stream_labels *labels);
+
+/** Train on the lists, measure on the held-out ones, write the bundle. */
+FR_MUST_CHECK enum fr_err fr_learner_ranker(struct fr_learner *l);
+
+#endif

@@ -1,0 +1,278 @@
+/*
+ * daemon/learn/stream_train_ranker.c - DeepFM on the lists of stream_train_lists.c.
+ *
+ * Every epoch goes through the lists in a new order. After each epoch the held-out lists are scored;
+ * of those, every other one decides which epoch is kept (early stop), the rest are what is reported.
+ */
+#include <math.h>
+#include <stdio.h>
+
+#include "daemon/base/alloc.h"
+#include "daemon/learn/stream_train_priv.h"
+#include "models/metrics.h"
+#include "models/train/train_deepfm.h"
+
+#define LISTS_STEP 64
+#define PATIENCE 2 /* epochs without a better one */
+
+/* Measures over one half of the held-out lists. */
+struct measure {
+    double hr20, auc, logloss, mrr;
+};
+
+struct ranker {
+    struct fr_learner *l;
+    struct fr_train_deepfm *tr;
+    struct fr_arena *ar;
+    uint32_t *order; /* (n_train) */
+    struct fr_model *best;
+    struct measure choose, report; /* of the best epoch */
+    float *logit;                  /* scratch of a measure */
+    uint8_t *label;
+};
+
+/* Lists by number, as the trainer takes them; in the arena. At most `max` candidates each. */
+static struct fr_rank_list *expand(struct ranker *r, const uint32_t *which, size_t n, uint32_t max)
+{
+    const struct fr_learner *l = r->l;
+    const uint32_t *nc = l->nc;
+    struct fr_rank_list *out = fr_arena_zarray(r->ar, n, sizeof(*out));
+
+    for (size_t i = 0; i < n && out != NULL; i++) {
+        const struct fr_learner_list *it = &l->list[which[i]];
+        uint32_t k = it->n < max ? it->n : max;
+        struct fr_cell *u = fr_arena_array(r->ar, nc[FR_ENTITY_USER] + 1U, sizeof(*u));
+        struct fr_cell *c = fr_arena_array(r->ar, nc[FR_ENTITY_CONTEXT] + 1U, sizeof(*c));
+        struct fr_cell *m = fr_arena_array(r->ar, (size_t)k * nc[FR_ENTITY_ITEM] + 1, sizeof(*m));
+        struct fr_cell *x = fr_arena_array(r->ar, (size_t)k * nc[FR_ENTITY_CROSS] + 1, sizeof(*x));
+        const struct fr_cell **p = fr_arena_array(r->ar, k + 1U, sizeof(*p));
+
+        if (u == NULL || c == NULL || m == NULL || x == NULL || p == NULL)
+            return NULL;
+        fr_cell_rows_get(&l->l_user, which[i], u, nc[FR_ENTITY_USER]);
+        fr_cell_rows_get(&l->l_context, which[i], c, nc[FR_ENTITY_CONTEXT]);
+        for (uint32_t j = 0; j < k; j++) {
+            p[j] = m + (size_t)j * nc[FR_ENTITY_ITEM];
+            fr_cell_rows_get(&l->l_item, it->first + j, m + (size_t)j * nc[FR_ENTITY_ITEM],
+                             nc[FR_ENTITY_ITEM]);
+            fr_cell_rows_get(&l->l_cross, it->first + j, x + (size_t)j * nc[FR_ENTITY_CROSS],
+                             nc[FR_ENTITY_CROSS]);
+        }
+        out[i] = (struct fr_rank_list){{u, c, p, x, (int)k}, (int)it->label, NULL, 1.0f};
+    }
+    return out;
+}
+
+/* Once through the training lists: count their ids and values, or step. */
+static enum fr_err pass(struct ranker *r, bool observe, int epoch)
+{
+    struct fr_learner *l = r->l;
+    double sum = 0, loss = 0;
+    size_t steps = 0;
+    enum fr_err e = FR_OK;
+
+    for (size_t i = 0; i < l->n_train && e == FR_OK; i += LISTS_STEP, steps++) {
+        size_t n = l->n_train - i < LISTS_STEP ? l->n_train - i : LISTS_STEP;
+        struct fr_rank_list *lists = expand(r, r->order + i, n, UINT32_MAX);
+        if (lists == NULL)
+            return FR_ENOMEM;
+        e = observe ? fr_train_deepfm_observe(r->tr, lists, (int)n)
+                    : fr_train_deepfm_step(r->tr, lists, (int)n, &loss);
+        sum += loss;
+        fr_arena_reset(r->ar);
+        if (!observe)
+            fr_learner_tell(l, "ranker", (uint64_t)epoch * l->n_train + i,
+                            (uint64_t)l->c->ranker_epochs * l->n_train);
+    }
+    if (!observe)
+        l->out->ranker_loss = steps == 0 ? 0 : sum / (double)steps;
+    return e;
+}
+
+/* Score every other held-out list, from the first or the second on. HR@20 is over those triggers whose
+ * label was among the candidates; the caller scales it. */
+static enum fr_err measure(struct ranker *r, size_t first, struct measure *out)
+{
+    const struct fr_learner *l = r->l;
+    size_t at = 0, hits = 0, n = 0;
+    double rr = 0;
+    enum fr_err e = FR_OK;
+
+    for (size_t i = l->n_train + first; i < l->n_lists && e == FR_OK; i += 2, n++) {
+        uint32_t which = (uint32_t)i;
+        struct fr_rank_list *one = expand(r, &which, 1, UINT32_MAX);
+        size_t place;
+        e = one == NULL ? FR_ENOMEM : fr_train_deepfm_eval(r->tr, one, 1, NULL, r->logit + at);
+        fr_arena_reset(r->ar);
+        if (e != FR_OK)
+            break;
+        place = fr_metric_rank(r->logit + at, l->list[i].n, l->list[i].label);
+        hits += place <= FR_LEARNER_TOP;
+        rr += place <= FR_LEARNER_TOP ? 1.0 / (double)place : 0;
+        for (uint32_t k = 0; k < l->list[i].n; k++)
+            r->label[at + k] = k == l->list[i].label;
+        at += l->list[i].n;
+    }
+    *out = (struct measure){.hr20 = n == 0 ? 0 : (double)hits / (double)n,
+                            .mrr = n == 0 ? 0 : rr / (double)n};
+    if (e == FR_OK && n > 0)
+        e = fr_metric_auc(r->logit, r->label, at, &out->auc);
+    if (e == FR_OK && n > 0)
+        e = fr_metric_logloss(r->logit, r->label, at, &out->logloss);
+    return e;
+}
+
+/* Keep the epoch when it is better. */
+static enum fr_err keep(struct ranker *r, bool *out_better)
+{
+    struct measure choose, report;
+    struct fr_model *m = NULL;
+    enum fr_err e = measure(r, 0, &choose);
+
+    if (e == FR_OK)
+        e = measure(r, r->l->n_lists - r->l->n_train > 1, &report);
+    if (e != FR_OK)
+        return e;
+    *out_better = r->best == NULL || choose.mrr + choose.hr20 > r->choose.mrr + r->choose.hr20;
+    if (!*out_better)
+        return FR_OK;
+    e = fr_train_deepfm_model(r->tr, &m, r->l->fault);
+    if (e != FR_OK)
+        return e;
+    fr_model_free(r->best);
+    r->best = m;
+    r->choose = choose;
+    r->report = report;
+    return FR_OK;
+}
+
+static void shuffle(struct fr_learner *l, uint32_t *order, size_t n)
+{
+    for (size_t i = n; i > 1; i--) {
+        size_t j = (size_t)fr_rng_below(&l->rng, i);
+        uint32_t t = order[i - 1];
+        order[i - 1] = order[j];
+        order[j] = t;
+    }
+}
+
+/* The ranker starts as the tower's order: what it learns can only be kept if it is better. */
+static enum fr_err start(struct ranker *r)
+{
+    const struct fr_learner *l = r->l;
+    bool better;
+
+    for (int i = 0; i < l->spec->n_feat; i++) {
+        enum fr_err e;
+        if (l->spec->feat[i].kind != FR_KIND_RETRIEVAL_SCORE)
+            continue;
+        e = fr_train_deepfm_start(r->tr, l->spec->fields.f[i].name, l->inv_tau);
+        if (e != FR_OK && e != FR_ENOTFOUND)
+            return e;
+    }
+    return keep(r, &better);
+}
+
+static enum fr_err fit(struct ranker *r, float lr)
+{
+    const struct fr_learner *l = r->l;
+    int worse = 0;
+    enum fr_err e = pass(r, true, 0);
+
+    if (e == FR_OK)
+        e = start(r);
+    for (int ep = 0; ep < l->c->ranker_epochs && e == FR_OK && worse < PATIENCE; ep++) {
+        bool better = false;
+        shuffle(r->l, r->order, l->n_train);
+        fr_train_deepfm_set_lr(r->tr, lr * (float)(1.0 - 0.9 * ep / l->c->ranker_epochs));
+        e = pass(r, false, ep);
+        if (e == FR_OK)
+            e = keep(r, &better);
+        worse = better ? 0 : worse + 1;
+        l->out->ranker_epochs = better ? ep + 1 : l->out->ranker_epochs;
+    }
+    return e;
+}
+
+static void report(struct ranker *r)
+{
+    struct fr_learner *l = r->l;
+    double found = (double)l->eval_found / (double)l->out->eval_triggers;
+
+    l->out->auc = r->report.auc;
+    l->out->logloss = r->report.logloss;
+    l->out->hr20_ranker = r->report.hr20 * found;
+    l->out->hr20_tower = (double)l->eval_hits / (double)l->out->eval_triggers;
+    l->out->candidates = found;
+}
+
+static enum fr_err save(struct ranker *r)
+{
+    static const char *const names[] = {"auc", "logloss", "hr20", "hr20_tower", "candidates"};
+    struct fr_learner *l = r->l;
+    const double values[] = {l->out->auc, l->out->logloss, l->out->hr20_ranker, l->out->hr20_tower,
+                             l->out->candidates};
+    struct fr_model_meta meta = {"deepfm", fr_learner_version(l), "", l->newest_ts, names, values, 5};
+    uint32_t which = (uint32_t)l->n_train;
+    struct fr_rank_list *lists = expand(r, &which, 1, 8);
+    char path[4096];
+
+    if (lists == NULL)
+        return FR_ENOMEM;
+    if (snprintf(path, sizeof(path), "%s/deepfm", l->c->dir) >= (int)sizeof(path))
+        return fr_fault(l->fault, FR_ETOOLARGE, "the output path is too long");
+    return fr_model_save(r->best, &meta, &lists[0].c, 1, path, l->fault);
+}
+
+static enum fr_err ranker_new(struct ranker *r, float *out_lr)
+{
+    const struct fr_learner *l = r->l;
+    const char *fields[FR_MAX_FIELDS];
+    struct fr_deepfm_train_config cfg;
+    size_t rows = l->l_item.n - l->list[l->n_train].first;
+    enum fr_err e = fr_arena_new((size_t)1 << 20, 0, &r->ar);
+
+    if (l->c->ranker != NULL)
+        cfg = *l->c->ranker;
+    else
+        fr_deepfm_train_config_default(&cfg);
+    cfg.opt.seed = l->c->seed;
+    cfg.opt.threads = l->c->threads;
+    cfg.n_fields = 0;
+    for (int i = 0; i < l->spec->fields.n; i++)
+        if (l->spec->feat[i].kind != FR_KIND_USER_ID)
+            fields[cfg.n_fields++] = l->spec->fields.f[i].name;
+    cfg.fields = fields;
+    *out_lr = cfg.opt.lr;
+    r->order = fr_calloc(l->n_train + 1, sizeof(*r->order));
+    r->logit = fr_calloc(rows + 1, sizeof(*r->logit));
+    r->label = fr_calloc(rows + 1, sizeof(*r->label));
+    if (e == FR_OK && (r->order == NULL || r->logit == NULL || r->label == NULL))
+        e = FR_ENOMEM;
+    for (size_t i = 0; i < l->n_train && e == FR_OK; i++)
+        r->order[i] = (uint32_t)i;
+    return e == FR_OK ? fr_train_deepfm_new(&cfg, &l->spec->fields, &r->tr, l->fault) : e;
+}
+
+enum fr_err fr_learner_ranker(struct fr_learner *l)
+{
+    struct ranker r = {.l = l};
+    float lr = 0;
+    enum fr_err e = ranker_new(&r, &lr);
+
+    if (e == FR_OK)
+        e = fit(&r, lr);
+    if (e == FR_OK && r.best == NULL)
+        e = fr_fault(l->fault, FR_EINVAL, "the ranker needs at least one epoch");
+    if (e == FR_OK) {
+        report(&r);
+        e = save(&r);
+    }
+    fr_model_free(r.best);
+    fr_train_deepfm_free(r.tr);
+    fr_arena_free(r.ar);
+    fr_free(r.order);
+    fr_free(r.logit);
+    fr_free(r.label);
+    return e;
+}

@@ -1,0 +1,191 @@
+/*
+ * daemon/learn/stream_train_tower.c - the towers of stream_train.c.
+ *
+ * A tower reads what the catalogue says of an item and the items of the user's history, so its item
+ * vectors stay valid until the catalogue changes. Tower A knows only the items that existed when its
+ * examples ended: as negatives, later ones would be pushed away before anybody could click them, and
+ * the ranker would learn from lists that no server could have made.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/base/alloc.h"
+#include "daemon/learn/stream_train_priv.h"
+
+#define OBSERVE 20000 /* newest examples that fit the normalisers */
+#define TELL_STEPS 16
+
+/* A window of examples as a batch. */
+struct window {
+    struct fr_cell *cells; /* (cap, user + context) */
+    const struct fr_cell **user, **context;
+    uint32_t *item;
+    int cap;
+};
+
+static void window_done(struct window *w)
+{
+    fr_free(w->cells);
+    fr_free(w->user);
+    fr_free(w->context);
+    fr_free(w->item);
+}
+
+static enum fr_err window_new(const struct fr_learner *l, int cap, struct window *w)
+{
+    size_t row = (size_t)l->nc[FR_ENTITY_USER] + l->nc[FR_ENTITY_CONTEXT];
+
+    memset(w, 0, sizeof(*w));
+    w->cap = cap;
+    w->cells = fr_calloc((size_t)cap * (row + 1), sizeof(*w->cells));
+    w->user = fr_calloc((size_t)cap, sizeof(*w->user));
+    w->context = fr_calloc((size_t)cap, sizeof(*w->context));
+    w->item = fr_calloc((size_t)cap, sizeof(*w->item));
+    if (w->cells != NULL && w->user != NULL && w->context != NULL && w->item != NULL)
+        return FR_OK;
+    window_done(w);
+    return FR_ENOMEM;
+}
+
+/* The next examples from *at on, up to `end`. Those whose item is not among the first n_items are left
+ * out: at that time nobody could know their label. */
+static struct fr_two_tower_batch
+window_fill(const struct fr_learner *l, struct window *w, size_t *at, size_t end, uint32_t n_items)
+{
+    uint32_t nu = l->nc[FR_ENTITY_USER], nx = l->nc[FR_ENTITY_CONTEXT];
+    int n = 0;
+
+    for (; *at < end && n < w->cap; (*at)++) {
+        struct fr_cell *cells = w->cells + (size_t)n * (nu + nx);
+        if (l->label[*at] >= n_items)
+            continue;
+        fr_cell_rows_get(&l->user, *at, cells, nu);
+        fr_cell_rows_get(&l->context, *at, cells + nu, nx);
+        w->user[n] = cells;
+        w->context[n] = cells + nu;
+        w->item[n++] = (uint32_t)l->label[*at];
+    }
+    return (struct fr_two_tower_batch){n, w->user, nx == 0 ? NULL : w->context, w->item, NULL,
+                                       {l->item_cells, n_items}};
+}
+
+/* What the tower reads: the user's items, and what the catalogue says of an item. */
+static int tower_fields(const struct fr_spec *spec, const char **out)
+{
+    int n = 0;
+
+    for (int i = 0; i < spec->fields.n; i++) {
+        const struct fr_field *f = &spec->fields.f[i];
+        bool user = f->entity == FR_ENTITY_USER && f->kind == FR_FIELD_ID &&
+                    strcmp(f->table, "item") == 0;
+        bool item = f->entity == FR_ENTITY_ITEM && f->kind == FR_FIELD_ID &&
+                    fr_spec_field_static(spec, i);
+        if (user || item)
+            out[n++] = f->name;
+    }
+    return n;
+}
+
+static enum fr_err observe(struct fr_learner *l, struct fr_train_two_tower *tr, size_t end, uint32_t n_items)
+{
+    struct fr_two_tower_batch b;
+    struct window w;
+    size_t at;
+    enum fr_err e = window_new(l, (int)(end < OBSERVE ? end : OBSERVE), &w);
+
+    if (e != FR_OK)
+        return e;
+    at = end - (size_t)w.cap;
+    b = window_fill(l, &w, &at, end, n_items);
+    e = b.n == 0 ? FR_OK : fr_train_two_tower_observe(tr, &b);
+    window_done(&w);
+    return e;
+}
+
+static enum fr_err epochs(struct fr_learner *l,
+                          const char *what,
+                          struct fr_train_two_tower *tr,
+                          float lr,
+                          size_t end,
+                          uint32_t n_items)
+{
+    struct fr_two_tower_batch b;
+    struct window w;
+    enum fr_err e = window_new(l, l->c->batch, &w);
+
+    if (e != FR_OK)
+        return e;
+    for (int ep = 0; ep < l->c->epochs && e == FR_OK; ep++) {
+        double sum = 0, loss = 0;
+        size_t steps = 0, i = 0;
+        fr_train_two_tower_set_lr(tr, lr * (float)(1.0 - 0.9 * ep / l->c->epochs));
+        while (i < end && e == FR_OK) {
+            b = window_fill(l, &w, &i, end, n_items);
+            if (b.n == 0)
+                break;
+            e = fr_train_two_tower_step(tr, &b, &loss);
+            sum += loss;
+            if (steps++ % TELL_STEPS == 0)
+                fr_learner_tell(l, what, (uint64_t)ep * end + i, (uint64_t)l->c->epochs * end);
+        }
+        l->out->tower_loss = steps == 0 ? 0 : sum / (double)steps;
+    }
+    window_done(&w);
+    return e;
+}
+
+enum fr_err fr_learner_tower(struct fr_learner *l,
+                             const char *what,
+                             size_t end,
+                             uint32_t n_items,
+                             struct fr_train_two_tower **out_tr)
+{
+    const char *fields[FR_MAX_FIELDS];
+    struct fr_two_tower_train_config cfg;
+    enum fr_err e;
+
+    fr_two_tower_train_config_default(&cfg);
+    cfg.opt.seed = l->c->seed;
+    cfg.opt.threads = l->c->threads;
+    cfg.fields = fields;
+    cfg.n_fields = tower_fields(l->spec, fields);
+    e = fr_train_two_tower_new(&cfg, &l->spec->fields, out_tr, l->fault);
+    if (e == FR_OK)
+        e = observe(l, *out_tr, end, n_items);
+    if (e == FR_OK)
+        e = epochs(l, what, *out_tr, cfg.opt.lr, end, n_items);
+    return e == FR_OK || l->fault == NULL || l->fault->err != FR_OK
+               ? e
+               : fr_fault(l->fault, e, "training the tower: %s", fr_err_text(e));
+}
+
+enum fr_err fr_learner_save_tower(struct fr_learner *l, struct fr_train_two_tower *tr)
+{
+    static const char *const names[] = {"loss", "hr20", "candidates"};
+    const double values[] = {l->out->tower_loss, l->out->hr20_tower, l->out->candidates};
+    struct fr_model_meta meta = {"two_tower", fr_learner_version(l), "", l->newest_ts, names, values, 3};
+    const struct fr_cell *items[8];
+    struct fr_two_tower_batch b;
+    struct fr_model_case mc;
+    struct window w;
+    size_t at = l->user.n - 8;
+    struct fr_cell *cross = fr_calloc((size_t)l->nc[FR_ENTITY_CROSS] * 8 + 1, sizeof(*cross));
+    char path[4096];
+    enum fr_err e = cross == NULL ? FR_ENOMEM : window_new(l, 8, &w);
+
+    if (e != FR_OK) {
+        fr_free(cross);
+        return e;
+    }
+    b = window_fill(l, &w, &at, l->user.n, l->n_items);
+    for (int i = 0; i < 8; i++)
+        items[i] = l->item_cells + (size_t)b.item[i] * l->nc[FR_ENTITY_ITEM];
+    mc = (struct fr_model_case){w.user[0], w.context[0], items, cross, 8};
+    if (snprintf(path, sizeof(path), "%s/two_tower", l->c->dir) >= (int)sizeof(path))
+        e = fr_fault(l->fault, FR_ETOOLARGE, "the output path is too long");
+    else
+        e = fr_train_two_tower_finish(tr, &meta, &mc, 1, path, l->fault);
+    window_done(&w);
+    fr_free(cross);
+    return e;
+}

@@ -1,0 +1,415 @@
+/*
+ * Models from a replayed stream: they find a planted structure, the same seed gives the same bundle,
+ * hostile streams end in a sentence, shuffled labels teach nothing, lists that were shown are used.
+ * ctest: timeout 120
+ */
+#include "daemon/learn/stream_train.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/base/alloc.h"
+#include "daemon/base/buf.h"
+#include "daemon/base/hash.h"
+#include "daemon/base/log.h"
+#include "daemon/base/rng.h"
+#include "daemon/pipeline/spec_config.h"
+#include "tests/support/tmpdir.h"
+
+#define CLUSTERS 10
+#define SIZE 40 /* items of a cluster */
+#define USERS 150
+#define EVENTS 9000
+#define T0 1790000000000LL
+
+static struct fr_config cfg;
+static struct fr_spec *spec;
+static struct fr_buf stream;
+static char *dir;
+static struct fr_fault fault;
+
+static void setup(void)
+{
+    memset(&fault, 0, sizeof(fault));
+    fr_log_set_level(FR_LOG_ERROR);
+    ck_assert_int_eq(fr_config_init(&cfg, &fault), FR_OK);
+    ck_assert_int_eq(fr_config_set(&cfg, "recommend.repeat=allow", &fault), FR_OK);
+    ck_assert_int_eq(fr_spec_from_config(&cfg, &spec, &fault), FR_OK);
+    fr_buf_init(&stream);
+    dir = tmpdir_make();
+    ck_assert_ptr_nonnull(dir);
+}
+
+static void teardown(void)
+{
+    fr_buf_done(&stream);
+    fr_spec_free(spec);
+    fr_config_done(&cfg);
+    tmpdir_free(dir);
+}
+
+static void event(int n, const char *type, int user, int item)
+{
+    fr_buf_printf(&stream, "{\"event_id\":\"e%d\",\"type\":\"%s\",\"user_id\":\"u%d\",\"item_id\":\"i%d\",\"ts\":%lld}\n",
+                  n, type, user, item, T0 + n * 20000LL);
+}
+
+/* Users keep to a cluster for a while; half of the next items follow from the last one. */
+static int next_item(struct fr_rng *r, int *cluster, int *last)
+{
+    if (*cluster < 0 || fr_rng_below(r, 20) == 0)
+        *cluster = (int)fr_rng_below(r, CLUSTERS);
+    if (*last >= 0 && *last / SIZE == *cluster && fr_rng_below(r, 2) == 0)
+        *last = *cluster * SIZE + (*last % SIZE * 7 + 3) % SIZE;
+    else
+        *last = *cluster * SIZE + (int)(fr_rng_f64(r) * fr_rng_f64(r) * SIZE);
+    return *last;
+}
+
+static void structured(uint64_t seed, int events)
+{
+    static int cluster[USERS], last[USERS];
+    struct fr_rng r;
+
+    fr_rng_seed(&r, seed);
+    memset(cluster, 0xff, sizeof(cluster));
+    memset(last, 0xff, sizeof(last));
+    for (int n = 0; n < events; n++) {
+        int u = (int)fr_rng_below(&r, USERS);
+        event(n, "click", u, next_item(&r, &cluster[u], &last[u]));
+    }
+}
+
+static struct fr_stream_train_config config(uint64_t seed)
+{
+    struct fr_stream_train_config c;
+
+    fr_stream_train_config_default(&c);
+    c.in.spec = spec;
+    c.in.events = fr_buf_str(&stream);
+    c.cfg = &cfg;
+    c.dir = dir;
+    c.seed = seed;
+    c.threads = 2;
+    return c;
+}
+
+static uint32_t crc_of(const char *name)
+{
+    char path[512];
+    size_t n;
+    char *bytes;
+    uint32_t crc;
+
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    bytes = tmpdir_read(path, &n);
+    ck_assert_msg(bytes != NULL && n > 0, "%s is missing", path);
+    crc = fr_crc32(0, bytes, n);
+    fr_free(bytes);
+    return crc;
+}
+
+static void load(const char *name)
+{
+    struct fr_model *m = NULL;
+    char path[512];
+
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    ck_assert_msg(fr_model_load(path, &spec->fields, &m, &fault) == FR_OK, "%s", fault.msg);
+    fr_model_free(m);
+}
+
+/* HR@20 of the most popular items over the newest events. */
+static double popular_hr(void)
+{
+    static int count[CLUSTERS * SIZE];
+    const char *p = stream.p, *end = stream.p + stream.n;
+    int n = 0, hits = 0, total = 0;
+
+    memset(count, 0, sizeof(count));
+    for (; p < end; n++) {
+        const char *nl = memchr(p, '\n', (size_t)(end - p)), *it = strstr(p, "\"i");
+        int item = 0, above = 0;
+        while (it != NULL && it < nl && strncmp(it, "\"item_id\":\"i", 12) != 0)
+            it = strstr(it + 1, "\"i");
+        ck_assert(it != NULL && it < nl);
+        for (const char *d = it + 12; *d >= '0' && *d <= '9'; d++)
+            item = item * 10 + (*d - '0');
+        for (int k = 0; k < CLUSTERS * SIZE && n > EVENTS * 9 / 10; k++)
+            above += count[k] > count[item];
+        if (n > EVENTS * 9 / 10) {
+            total++;
+            hits += above < 20;
+        }
+        count[item]++;
+        p = nl + 1;
+    }
+    return (double)hits / total;
+}
+
+START_TEST(a_planted_structure_is_found)
+{
+    struct fr_stream_train_result r;
+    struct fr_stream_train_config c;
+    double popular;
+
+    structured(5, EVENTS);
+    popular = popular_hr();
+    c = config(1);
+    c.held_out = .3;
+    ck_assert_msg(fr_stream_train(&c, &r, &fault) == FR_OK, "%s", fault.msg);
+    ck_assert_uint_eq(r.lines, EVENTS);
+    ck_assert_uint_eq(r.refused, 0);
+    ck_assert_uint_ge(r.examples, EVENTS - USERS);
+    ck_assert_uint_ge(r.lists, 1000);
+    ck_assert_uint_ge(r.eval_triggers, 800);
+    ck_assert_double_gt(r.hr20_tower, popular + 0.1);
+    ck_assert_double_ge(r.hr20_ranker, r.hr20_tower - 0.02);
+    ck_assert_double_gt(r.auc, 0.6);
+    load("two_tower");
+    load("deepfm");
+}
+END_TEST
+
+START_TEST(a_seed_is_a_bundle)
+{
+    struct fr_stream_train_result r;
+    struct fr_stream_train_config c;
+    uint32_t tower[3], ranker[3];
+    static const uint64_t seeds[3] = {7, 7, 8};
+
+    structured(6, 2500);
+    for (int i = 0; i < 3; i++) {
+        c = config(seeds[i]);
+        ck_assert_msg(fr_stream_train(&c, &r, &fault) == FR_OK, "%s", fault.msg);
+        tower[i] = crc_of("two_tower/weights.safetensors") ^ crc_of("two_tower/manifest.json") << 1;
+        ranker[i] = crc_of("deepfm/weights.safetensors") ^ crc_of("deepfm/manifest.json") << 1;
+    }
+    ck_assert_uint_eq(tower[0], tower[1]);
+    ck_assert_uint_eq(ranker[0], ranker[1]);
+    ck_assert_uint_ne(tower[0], tower[2]);
+    ck_assert_uint_ne(ranker[0], ranker[2]);
+}
+END_TEST
+
+START_TEST(the_version_is_the_newest_examples_time_or_what_is_asked_for)
+{
+    struct fr_stream_train_result r;
+    struct fr_stream_train_config c;
+    struct fr_model *m = NULL;
+    char path[512];
+
+    structured(6, 800);
+    snprintf(path, sizeof(path), "%s/two_tower", dir);
+    for (int i = 0; i < 2; i++) {
+        c = config(1);
+        c.deepfm = false;
+        c.version = i == 0 ? 0 : 77;
+        ck_assert_msg(fr_stream_train(&c, &r, &fault) == FR_OK, "%s", fault.msg);
+        ck_assert_int_eq(fr_model_load(path, &spec->fields, &m, &fault), FR_OK);
+        if (i == 1)
+            ck_assert_uint_eq(fr_model_info(m)->version, 77);
+        else
+            ck_assert(fr_model_info(m)->version > T0 && fr_model_info(m)->version < T0 + 800 * 20000LL);
+        fr_model_free(m);
+    }
+}
+END_TEST
+
+/* What must hold of any stream: an error with a sentence, or bundles that load. */
+static void ends_well(const char *what)
+{
+    struct fr_stream_train_result r;
+    struct fr_stream_train_config c = config(1);
+    enum fr_err e;
+
+    memset(&fault, 0, sizeof(fault));
+    c.epochs = 1;
+    c.ranker_epochs = 1;
+    e = fr_stream_train(&c, &r, &fault);
+    if (e == FR_OK) {
+        load("two_tower");
+        load("deepfm");
+    } else {
+        ck_assert_msg(strlen(fault.msg) > 10, "%s: no reason given", what);
+    }
+    fr_buf_clear(&stream);
+}
+
+START_TEST(hostile_streams_end_in_a_sentence_or_a_bundle)
+{
+    ends_well("empty");
+    ck_assert_int_eq(fault.err, FR_EINVAL);
+    fr_buf_puts(&stream, "\n\n{}\n[1,2]\n{\"type\":\"click\"}\nnonsense\n\0");
+    ends_well("no events");
+    ck_assert_msg(strstr(fault.msg, "no events") != NULL, "%s", fault.msg);
+    for (int i = 0; i < 300; i++)
+        event(i, "click", 1, i % 7);
+    ends_well("one user");
+    for (int i = 0; i < 300; i++)
+        event(i, "click", i % 9, 3);
+    ends_well("one item");
+    for (int i = 0; i < 300; i++)
+        event(i, "skip", i % 9, i % 5);
+    ends_well("nothing positive");
+    for (int i = 0; i < 300; i++)
+        event(i, "click", i, i);
+    ends_well("nobody comes back");
+    for (int i = 0; i < 600; i++)
+        fr_buf_printf(&stream, "{\"event_id\":\"%d\",\"type\":\"click\",\"user_id\":\"%d\",\"item_id\":\"%d\",\"ts\":%d,"
+                      "\"value\":%s}\n", i, i % 5, i % 11, i % 2 == 0 ? i * 1000 : 0,
+                      i % 3 == 0 ? "1e308" : i % 3 == 1 ? "-1e308" : "1e999");
+    ends_well("values and times out of any range");
+    for (int i = 0; i < 400; i++)
+        event(i % 100, "click", i % 5, i % 11);
+    ends_well("the same events again");
+}
+END_TEST
+
+START_TEST(settings_out_of_range_are_refused)
+{
+    struct fr_stream_train_result r;
+    struct fr_stream_train_config c = config(1);
+
+    c.epochs = 0;
+    ck_assert_int_eq(fr_stream_train(&c, &r, &fault), FR_EINVAL);
+    c = config(1);
+    c.tower_part = 1;
+    ck_assert_int_eq(fr_stream_train(&c, &r, &fault), FR_EINVAL);
+}
+END_TEST
+
+/* Random positives: whatever the ranker learns, it cannot order held-out lists. */
+START_TEST(shuffled_labels_teach_nothing)
+{
+    struct fr_stream_train_result r;
+    struct fr_stream_train_config c;
+
+    structured(5, EVENTS);
+    c = config(1);
+    c.two_tower = false;
+    c.shuffle_labels = true;
+    c.held_out = .5;
+    c.ranker_epochs = 1;
+    ck_assert_msg(fr_stream_train(&c, &r, &fault) == FR_OK, "%s", fault.msg);
+    ck_assert_uint_ge(r.lists_held_out, 500);
+    ck_assert_double_gt(r.auc, 0.45);
+    ck_assert_double_lt(r.auc, 0.55);
+}
+END_TEST
+
+/* ---- what was shown ---- */
+
+static void rec_id(const char *rec)
+{
+    if (rec[0] != '\0')
+        fr_buf_printf(&stream, "\"rec_id\":\"%s\",", rec);
+}
+
+static void shown(int n, int user, const char *rec, const int *items, int count)
+{
+    fr_buf_printf(&stream, "{\"event_id\":\"s%d\",\"type\":\"impressions\",\"user_id\":\"u%d\",", n, user);
+    rec_id(rec);
+    fr_buf_puts(&stream, "\"items\":[");
+    for (int i = 0; i < count; i++)
+        fr_buf_printf(&stream, "%s{\"item_id\":\"i%d\",\"position\":%d}", i == 0 ? "" : ",", items[i], i);
+    fr_buf_printf(&stream, "],\"ts\":%lld}\n", T0 + n * 20000LL);
+}
+
+static void click(int n, int user, int item, const char *rec, long long later_ms)
+{
+    fr_buf_printf(&stream, "{\"event_id\":\"c%d\",\"type\":\"click\",\"user_id\":\"u%d\",\"item_id\":\"i%d\",", n,
+                  user, item);
+    rec_id(rec);
+    fr_buf_printf(&stream, "\"ts\":%lld}\n", T0 + n * 20000LL + later_ms);
+}
+
+START_TEST(clicks_find_the_list_they_were_made_in)
+{
+    static const int a[] = {1, 2, 3}, b[] = {4, 5};
+    struct fr_stream_input in = {.spec = spec};
+    struct fr_stream_labels l;
+
+    shown(0, 1, "r0", a, 3);        /* line 0: before any trigger */
+    event(1, "click", 1, 9);        /* line 1: trigger */
+    shown(2, 1, "r1", a, 3);        /* its list */
+    shown(3, 1, "r1b", b, 2);       /* a second one of the same trigger: passed over */
+    click(4, 1, 2, "r1", 0);        /* line 4: click on it, and a trigger */
+    click(5, 1, 3, "r1", 0);        /* another */
+    shown(6, 1, "r2", b, 2);        /* list of line 5 */
+    click(7, 1, 5, "other", 0);     /* another list's click */
+    event(8, "click", 2, 9);        /* line 8: trigger of user 2 */
+    shown(9, 2, "", b, 2);
+    click(10, 2, 4, "", 86400000);  /* too late */
+    in.events = fr_buf_str(&stream);
+    ck_assert_int_eq(fr_stream_labels_find(&in, &l, &fault), FR_OK);
+    ck_assert_uint_eq(l.n_refused, 0);
+    ck_assert_uint_eq(l.n_impressions, 4);
+    ck_assert_uint_eq(l.n_shown, 1);
+    ck_assert_uint_eq(l.shown[0].line, 1);
+    ck_assert_uint_eq(l.shown[0].n, 3);
+    ck_assert_uint_eq(l.shown[0].clicks, 2);
+    ck_assert(!l.shown_click[l.shown[0].first] && l.shown_click[l.shown[0].first + 1] &&
+              l.shown_click[l.shown[0].first + 2]);
+    ck_assert_uint_eq(l.shown_item[l.shown[0].first + 1], fr_id_hash(spec->key, FR_STR_LIT("i2")));
+    fr_stream_labels_done(&l);
+}
+END_TEST
+
+/* A user is shown one item of the own cluster among nine of others and clicks it. */
+START_TEST(lists_that_were_shown_are_learnt_from)
+{
+    struct fr_stream_train_result r;
+    struct fr_stream_train_config c;
+    struct fr_rng g;
+    int n = 0;
+
+    fr_rng_seed(&g, 9);
+    for (int round = 0; round < 1500; round++) {
+        int user = (int)fr_rng_below(&g, 60), own = user % CLUSTERS, items[10];
+        char rec[16];
+        snprintf(rec, sizeof(rec), "r%d", round);
+        event(n++, "view", user, own * SIZE + (int)fr_rng_below(&g, SIZE));
+        for (int i = 0; i < 10; i++)
+            items[i] = (own + i) % CLUSTERS * SIZE + (int)fr_rng_below(&g, SIZE);
+        shown(n++, user, rec, items, 10);
+        click(n++, user, items[0], rec, 0);
+    }
+    c = config(1);
+    ck_assert_msg(fr_stream_train(&c, &r, &fault) == FR_OK, "%s", fault.msg);
+    ck_assert_uint_eq(r.refused, 0);
+    ck_assert_uint_eq(r.impressions, 1500);
+    ck_assert_uint_eq(r.shown, 1500);
+    ck_assert_uint_gt(r.lists, 300);
+    ck_assert_uint_lt(r.lists, 600); /* only those after tower A's part, one for each click */
+    ck_assert_double_lt(r.ranker_loss, 2.0); /* ln 10 = 2.30: chance */
+    load("deepfm");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("learn_stream_train");
+    TCase *tc = tcase_create("train");
+    SRunner *sr;
+    int failed;
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, a_planted_structure_is_found);
+    tcase_add_test(tc, a_seed_is_a_bundle);
+    tcase_add_test(tc, the_version_is_the_newest_examples_time_or_what_is_asked_for);
+    tcase_add_test(tc, hostile_streams_end_in_a_sentence_or_a_bundle);
+    tcase_add_test(tc, settings_out_of_range_are_refused);
+    tcase_add_test(tc, shuffled_labels_teach_nothing);
+    tcase_add_test(tc, clicks_find_the_list_they_were_made_in);
+    tcase_add_test(tc, lists_that_were_shown_are_learnt_from);
+    suite_add_tcase(s, tc);
+    sr = srunner_create(s);
+    srunner_run_all(sr, CK_ENV);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
