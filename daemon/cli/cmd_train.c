@@ -1,14 +1,17 @@
 /*
- * daemon/cli/cmd_train.c - `freshet train`: model bundles from a replayed stream.
+ * daemon/cli/cmd_train.c - `freshet train`: model bundles from a replayed stream, files or topics.
  */
 #include "daemon/cli/cmd_train.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "daemon/base/alloc.h"
 #include "daemon/base/file.h"
 #include "daemon/base/json.h"
+#include "daemon/cli/progress.h"
 #include "daemon/cli/settings.h"
+#include "daemon/cli/topic_log.h"
 #include "daemon/learn/stream_train.h"
 #include "daemon/pipeline/spec_config.h"
 
@@ -18,9 +21,38 @@ struct flags {
     struct fr_settings s;
     const char *events, *items, *out;
     int model; /* all, two_tower, deepfm */
-    int64_t seed, threads, epochs, until;
-    bool json;
+    int64_t seed, threads, epochs, until, version;
+    bool json, quiet, topics;
 };
+
+/* A bar for each part of the training. */
+struct bar {
+    struct fr_progress p;
+    const char *what;
+    uint64_t done;
+    bool quiet;
+};
+
+static void bar_end(struct bar *b)
+{
+    if (b->what != NULL)
+        fr_progress_finish(&b->p, b->done);
+    b->what = NULL;
+}
+
+static void bar_tell(void *ctx, const char *what, uint64_t done, uint64_t total)
+{
+    struct bar *b = ctx;
+
+    if (b->what == NULL || strcmp(b->what, what) != 0) {
+        bar_end(b);
+        b->what = what;
+        fr_progress_start(&b->p, what, "examples", total, b->quiet);
+    }
+    b->p.total = total;
+    b->done = done;
+    fr_progress_update(&b->p, done);
+}
 
 static void print_json(const struct flags *f, const struct fr_stream_train_result *r)
 {
@@ -60,6 +92,12 @@ static void print_json(const struct flags *f, const struct fr_stream_train_resul
     fr_jsonw_u64(&w, r->lists);
     fr_jsonw_key(&w, "items");
     fr_jsonw_u64(&w, r->items);
+    fr_jsonw_key(&w, "impressions");
+    fr_jsonw_u64(&w, r->impressions);
+    fr_jsonw_key(&w, "lists_clicked");
+    fr_jsonw_u64(&w, r->shown);
+    fr_jsonw_key(&w, "ranker_epoch");
+    fr_jsonw_i64(&w, r->ranker_epochs);
     fr_jsonw_key(&w, "metrics");
     fr_jsonw_object(&w);
     for (size_t i = 0; i < sizeof(metric) / sizeof(metric[0]); i++) {
@@ -78,6 +116,9 @@ static void print_text(const struct fr_stream_train_result *r)
     printf("%llu events (%llu refused), %llu examples, %llu items\n", (unsigned long long)r->lines,
            (unsigned long long)r->refused, (unsigned long long)r->examples,
            (unsigned long long)r->items);
+    if (r->impressions > 0)
+        printf("%llu lists were shown, %llu of them clicked in\n", (unsigned long long)r->impressions,
+               (unsigned long long)r->shown);
     if (r->lists > 0)
         printf("ranker: %llu lists; held out: AUC %.4f, HR@20 %.4f (tower alone %.4f, among the "
                "candidates %.4f) over %llu triggers\n",
@@ -86,15 +127,16 @@ static void print_text(const struct fr_stream_train_result *r)
     printf("%.1f s\n", r->total_s);
 }
 
-static int train(const struct flags *f, const struct fr_spec *spec, struct fr_str events, struct fr_str items)
+static int train(const struct flags *f, const struct fr_stream_input *in)
 {
     struct fr_fault fault = {FR_OK, NULL, 0, ""};
     struct fr_stream_train_config c;
     struct fr_stream_train_result r;
+    struct bar bar = {.quiet = f->quiet};
     enum fr_err e;
 
     fr_stream_train_config_default(&c);
-    c.in = (struct fr_stream_input){.spec = spec, .events = events, .items = items, .until = (uint64_t)f->until};
+    c.in = *in;
     c.cfg = &f->s.cfg;
     c.dir = f->out;
     c.two_tower = f->model != 2;
@@ -102,7 +144,11 @@ static int train(const struct flags *f, const struct fr_spec *spec, struct fr_st
     c.seed = (uint64_t)f->seed;
     c.threads = (int)f->threads;
     c.epochs = (int)f->epochs;
+    c.version = (uint64_t)f->version;
+    c.progress = bar_tell;
+    c.progress_ctx = &bar;
     e = fr_stream_train(&c, &r, &fault);
+    bar_end(&bar);
     if (e != FR_OK) {
         fprintf(stderr, "freshet train: %s\n", fault.msg[0] != '\0' ? fault.msg : fr_err_text(e));
         return FR_EXIT_FAILURE;
@@ -114,25 +160,61 @@ static int train(const struct flags *f, const struct fr_spec *spec, struct fr_st
     return FR_EXIT_OK;
 }
 
+/* What is trained on, held in memory. */
+struct input {
+    struct fr_stream_log events, items;
+    char *event_text, *item_text;
+};
+
+static enum fr_err read_topics(const struct flags *f, struct input *in, struct fr_stream_input *out, struct fr_fault *fault)
+{
+    const struct fr_settings *s = &f->s;
+    enum fr_err e = fr_topic_log_read(&s->conn, s->names.name[FR_TOPIC_EVENTS], FR_TOPIC_EVENTS, f->quiet,
+                                      &in->events, fault);
+
+    if (e == FR_OK)
+        e = fr_topic_log_read(&s->conn, s->names.name[FR_TOPIC_ITEMS], FR_TOPIC_ITEMS, f->quiet, &in->items,
+                              fault);
+    out->event_log = &in->events;
+    out->item_log = &in->items;
+    return e;
+}
+
+static enum fr_err read_files(const struct flags *f, struct input *in, struct fr_stream_input *out, struct fr_fault *fault)
+{
+    size_t n_ev = 0, n_it = 0;
+    enum fr_err e = fr_file_read(f->events, MAX_FILE, &in->event_text, &n_ev, fault);
+
+    if (e == FR_OK && f->items != NULL)
+        e = fr_file_read(f->items, MAX_FILE, &in->item_text, &n_it, fault);
+    if (e != FR_OK)
+        return e;
+    out->events = (struct fr_str){in->event_text, n_ev};
+    out->items = (struct fr_str){in->item_text == NULL ? "" : in->item_text, n_it};
+    return FR_OK;
+}
+
 static int read_and_train(const struct flags *f)
 {
     struct fr_fault fault = {FR_OK, NULL, 0, ""};
+    struct fr_stream_input si = {.until = (uint64_t)f->until};
     struct fr_spec *spec = NULL;
-    char *ev = NULL, *it = NULL;
-    size_t n_ev = 0, n_it = 0;
+    struct input in;
     int rc = FR_EXIT_FAILURE;
     enum fr_err e = fr_spec_from_config(&f->s.cfg, &spec, &fault);
 
+    memset(&in, 0, sizeof(in));
     if (e == FR_OK)
-        e = fr_file_read(f->events, MAX_FILE, &ev, &n_ev, &fault);
-    if (e == FR_OK && f->items != NULL)
-        e = fr_file_read(f->items, MAX_FILE, &it, &n_it, &fault);
+        e = f->topics ? read_topics(f, &in, &si, &fault) : read_files(f, &in, &si, &fault);
+    si.spec = spec;
     if (e == FR_OK)
-        rc = train(f, spec, (struct fr_str){ev, n_ev}, (struct fr_str){it == NULL ? "" : it, n_it});
+        rc = train(f, &si);
     else
         fprintf(stderr, "freshet train: %s\n", fault.msg);
-    fr_free(ev);
-    fr_free(it);
+    fr_stream_log_done(&in.events);
+    fr_stream_log_done(&in.items);
+    fr_free(in.event_text);
+    fr_free(in.item_text);
     fr_spec_free(spec);
     return rc;
 }
@@ -144,22 +226,27 @@ int fr_cmd_train_run(int argc, char **argv)
         FR_SETTINGS_ARGS(&f.s),
         {"events", FR_ARG_STR, &f.events, 0, 0, "FILE", "JSON Lines of `events` values, in order"},
         {"items", FR_ARG_STR, &f.items, 0, 0, "FILE", "JSON Lines of `items` values"},
+        {"from-topics", FR_ARG_BOOL, &f.topics, 0, 0, NULL, "read the events and items topics to their present end instead"},
         {"model", FR_ARG_CHOICE, &f.model, 0, 0, "all|two_tower|deepfm", "what to train"},
         {"out", FR_ARG_STR, &f.out, 0, 0, "DIR", "bundles go to DIR/two_tower and DIR/deepfm"},
         {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle"},
         {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (2)"},
         {"epochs", FR_ARG_INT, &f.epochs, 1, 100, "N", "passes of the tower over its examples (4)"},
         {"until-event", FR_ARG_INT, &f.until, 1, 4294967290.0, "N", "use the first N events only"},
+        {"version", FR_ARG_INT, &f.version, 1, 9007199254740991.0, "N", "of the bundles (the time of the newest example in ms)"},
+        {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
         {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object instead of text"}};
-    struct fr_args a = {"train --events FILE --out DIR [flags]",
+    struct fr_args a = {"train --events FILE | --from-topics --out DIR [flags]",
                         "Replay a stream through the serving code and train the models on it.",
                         flags, (int)(sizeof(flags) / sizeof(flags[0])), NULL, 0, 0};
     int rc = fr_args_parse(&a, argc, argv);
 
     if (rc != FR_ARGS_GO_ON)
         return rc;
-    if (f.events == NULL || f.out == NULL)
-        return fr_args_usage("train", "--events and --out are needed");
+    if (f.out == NULL || (f.events == NULL && !f.topics))
+        return fr_args_usage("train", "--out, and --events or --from-topics, are needed");
+    if (f.topics && (f.events != NULL || f.items != NULL))
+        return fr_args_usage("train", "--from-topics reads both topics: it goes with neither --events nor --items");
     rc = fr_settings_load(&f.s, "train");
     if (rc == FR_ARGS_GO_ON)
         rc = read_and_train(&f);

@@ -16,13 +16,13 @@ void fr_stream_train_config_default(struct fr_stream_train_config *c)
     c->seed = 1;
     c->threads = 1;
     c->epochs = 4;
-    c->ranker_epochs = 2;
+    c->ranker_epochs = 3;
     c->batch = 256;
     c->tower_part = .65;
     c->held_out = .05;
     c->max_held_out = 2000;
     c->negatives = 30;
-    c->max_lists = 40000;
+    c->max_lists = 80000;
 }
 
 void fr_learner_tell(const struct fr_learner *l, const char *what, uint64_t done, uint64_t total)
