@@ -125,7 +125,7 @@ bool fr_child_running(struct fr_child *c)
     return false;
 }
 
-void fr_child_stop(struct fr_child *c, int grace_ms)
+void fr_child_stop(struct fr_child *c, int grace_ms, bool (*hurry)(void))
 {
     const struct timespec ts = {0, POLL_MS * 1000000L};
 
@@ -133,7 +133,7 @@ void fr_child_stop(struct fr_child *c, int grace_ms)
         return;
     (void)kill(c->pid, SIGTERM);
     for (int waited = 0; fr_child_running(c); waited += POLL_MS) {
-        if (waited >= grace_ms)
+        if (waited >= grace_ms || (hurry != NULL && hurry()))
             (void)kill(c->pid, SIGKILL);
         (void)nanosleep(&ts, NULL);
     }

@@ -36,7 +36,8 @@ FR_MUST_CHECK enum fr_err fr_child_start(const char *name,
 /** Does it still run? Reaps it if not. False for no child. */
 bool fr_child_running(struct fr_child *c);
 
-/** SIGTERM, wait up to grace_ms, then SIGKILL; reaped when this returns. No child is a no-op. */
-void fr_child_stop(struct fr_child *c, int grace_ms);
+/** SIGTERM, wait up to grace_ms or until `hurry` (nullable) says true, then SIGKILL; reaped when this
+ *  returns. No child is a no-op. */
+void fr_child_stop(struct fr_child *c, int grace_ms, bool (*hurry)(void));
 
 #endif

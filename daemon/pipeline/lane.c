@@ -343,10 +343,15 @@ void fr_lane_run(struct fr_lane *l)
     }
 }
 
+void fr_lane_wake(struct fr_lane *l)
+{
+    fr_source_wake(l->src, l->id);
+}
+
 void fr_lane_stop(struct fr_lane *l)
 {
     atomic_store(&l->stop, true);
-    fr_source_wake(l->src, l->id);
+    fr_lane_wake(l);
 }
 
 void fr_lane_status(struct fr_lane *l, struct fr_lane_status *out)

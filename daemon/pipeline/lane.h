@@ -70,6 +70,9 @@ void fr_lane_close_inline(struct fr_lane *lane, bool lost);
 /** Ask fr_lane_run() to return. @thread any */
 void fr_lane_stop(struct fr_lane *lane);
 
+/** End the lane's wait for records, if it waits: there is something else to do. @thread any */
+void fr_lane_wake(struct fr_lane *lane);
+
 /** What the outside may know. @thread any */
 struct fr_lane_status {
     int64_t progress;    /* grows with every batch and acknowledgement */

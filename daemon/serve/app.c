@@ -120,6 +120,11 @@ static enum fr_err make_refresher(struct fr_app *a, struct fr_fault *fault)
     return e == FR_OK ? FR_OK : fr_fault(fault, e, "out of memory");
 }
 
+static void wake_lane(void *lane)
+{
+    fr_lane_wake(lane);
+}
+
 static enum fr_err make_lane(struct fr_app *a, int i, struct fr_fault *fault)
 {
     struct fr_app_lane *l = &a->lane[i];
@@ -137,6 +142,8 @@ static enum fr_err make_lane(struct fr_app *a, int i, struct fr_fault *fault)
     e = make_sink(a, fr_outbox_ack, fr_lane_outbox(l->lane), &l->sink, fault);
     if (e == FR_OK)
         fr_outbox_attach(fr_lane_outbox(l->lane), l->sink);
+    if (e == FR_OK)
+        fr_kafka_sink_on_acks(l->sink, wake_lane, l->lane);
     return e;
 }
 
@@ -414,6 +421,9 @@ void fr_app_stop(struct fr_app *a)
         (void)pthread_join(a->refresher_thread, NULL);
     }
     fr_refresher_free(a->refresher);
+    for (int i = 0; i < a->n_lanes; i++)
+        if (a->lane[i].sink != NULL)
+            fr_kafka_sink_on_acks(a->lane[i].sink, NULL, NULL); /* it would wake a source that is gone */
     fr_source_free(a->src);
     for (int i = 0; i < a->n_lanes; i++) {
         fr_lane_free(a->lane[i].lane);

@@ -26,6 +26,8 @@ struct kafka_sink {
     rd_kafka_conf_t *conf; /* template: every producer is made from a copy */
     fr_sink_ack_fn ack;
     void *ack_ctx;
+    void (*wake)(void *ctx); /* nullable; see fr_kafka_sink_on_acks() */
+    void *wake_ctx;
     uint64_t in_flight;
     int delivered; /* acks during the present poll */
     bool dead;     /* fatal error seen: to be replaced */
@@ -85,6 +87,33 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
             e == FR_OK ? m->offset : FR_OFFSET_NONE);
 }
 
+static void on_event(rd_kafka_t *rk, void *opaque)
+{
+    const struct kafka_sink *ks = opaque;
+    (void)rk;
+    ks->wake(ks->wake_ctx);
+}
+
+/* Tell the client's main queue whom to call, or nobody. */
+static void set_event(struct kafka_sink *ks, bool on)
+{
+    rd_kafka_queue_t *q = ks->rk == NULL ? NULL : rd_kafka_queue_get_main(ks->rk);
+    if (q == NULL)
+        return;
+    rd_kafka_queue_cb_event_enable(q, on ? on_event : NULL, ks);
+    rd_kafka_queue_destroy(q);
+}
+
+void fr_kafka_sink_on_acks(struct fr_sink *sk, void (*fn)(void *ctx), void *ctx)
+{
+    struct kafka_sink *ks = self(sk);
+
+    set_event(ks, false); /* nobody reads the two fields while they change */
+    ks->wake_ctx = ctx;
+    ks->wake = fn;
+    set_event(ks, fn != NULL);
+}
+
 static void drop_client(struct kafka_sink *ks)
 {
     for (int r = 0; r < FR_TOPIC_COUNT; r++) {
@@ -113,6 +142,8 @@ static enum fr_err make_client(struct kafka_sink *ks, struct fr_fault *fault)
             return fr_fault(fault, FR_EINVAL, "kafka: bad topic name \"%s\"", ks->names.name[r]);
         }
     }
+    if (ks->wake != NULL)
+        set_event(ks, true);
     return FR_OK;
 }
 

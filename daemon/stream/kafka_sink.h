@@ -29,6 +29,14 @@ FR_MUST_CHECK enum fr_err fr_kafka_sink_new(const struct fr_kafka_sink_opts *opt
                                             struct fr_sink **out_sink,
                                             struct fr_fault *fault);
 
+/**
+ * Have `fn` called when acknowledgements wait for fr_sink_poll(), so that its thread need not look for
+ * them all the time. It runs on a thread of librdkafka's, under a lock of its queue: it may only wake
+ * somebody. fn NULL: no more calls, and none is running when this returns.
+ * @thread the owning lane, or while that does not run
+ */
+void fr_kafka_sink_on_acks(struct fr_sink *sk, void (*fn)(void *ctx), void *ctx);
+
 /** Test hook: make the producer fatally fail as after a lost sequence. */
 FR_MUST_CHECK enum fr_err fr_kafka_sink_test_fatal(struct fr_sink *sk);
 

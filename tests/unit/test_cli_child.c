@@ -32,6 +32,11 @@ static void run(const char *script, struct fr_child *out, const char *log)
     ck_assert_int_eq(fr_child_start("sh", argv, log, out, &fault), FR_OK);
 }
 
+static bool in_a_hurry(void)
+{
+    return true;
+}
+
 START_TEST(tells_exit_status_and_signal)
 {
     struct fr_child c;
@@ -55,7 +60,7 @@ START_TEST(missing_program_is_an_error_with_its_name)
     ck_assert_int_eq(fr_child_start("x", argv, NULL, &c, &fault), FR_ENOTFOUND);
     ck_assert(strstr(fault.msg, "/nonexistent/freshet-program") != NULL);
     ck_assert_int_eq(c.pid, 0);
-    fr_child_stop(&c, 10);
+    fr_child_stop(&c, 10, NULL);
     ck_assert_int_lt(waitpid(-1, NULL, WNOHANG), 0); /* nothing to reap */
 }
 END_TEST
@@ -88,15 +93,21 @@ START_TEST(stop_is_term_first_and_kill_at_the_end_of_patience)
 
     run("trap 'exit 3' TERM; while :; do sleep 0.01; done", &c, NULL);
     nanosleep(&(struct timespec){0, 200000000}, NULL); /* the trap is set */
-    fr_child_stop(&c, 5000);
+    fr_child_stop(&c, 5000, NULL);
     ck_assert_int_eq(c.status, 3);
 
     run("trap '' TERM; while :; do sleep 0.01; done", &c, NULL);
     nanosleep(&(struct timespec){0, 200000000}, NULL);
     t = proc_now_ms();
-    fr_child_stop(&c, 300);
+    fr_child_stop(&c, 300, NULL);
     ck_assert_int_eq(c.status, 128 + SIGKILL);
     ck_assert_int_ge(proc_now_ms() - t, 250);
+
+    run("trap '' TERM; while :; do sleep 0.01; done", &c, NULL);
+    t = proc_now_ms();
+    fr_child_stop(&c, 600000, in_a_hurry);
+    ck_assert_int_eq(c.pid, 0);
+    ck_assert_int_lt(proc_now_ms() - t, 20000);
 }
 END_TEST
 
