@@ -13,7 +13,9 @@
 #include "daemon/cli/judge_stream.h"
 #include "daemon/cli/lines.h"
 #include "daemon/cli/progress.h"
+#include "daemon/cli/settings.h"
 #include "daemon/cli/span.h"
+#include "daemon/cli/topic_read.h"
 
 #define MAX_LINE ((size_t)4 << 20)
 #define MAX_TYPES 32
@@ -22,8 +24,11 @@
 
 /* Flags and what follows from them. */
 struct evaluate {
-    bool stream, json, quiet, strict, no_self, no_baselines;
-    const char *events, *lists, *types, *segments;
+    struct fr_settings s;
+    bool stream, json, quiet, strict, no_self, no_baselines, topics;
+    struct fr_arg_list events, lists;
+    const char *types, *segments;
+    uint64_t bad; /* malformed messages so far */
     int repeat, match;
     int64_t n, from_ts, bootstrap, seed;
     double after, half_life, fill_half_life;
@@ -33,44 +38,93 @@ struct evaluate {
     struct fr_progress progress;
 };
 
-/* One file of values, one a line; the line from 0 is the offset in partition 0. */
-static enum fr_err read_file(struct evaluate *ev, const char *path, bool is_events, struct fr_fault *fault)
+/* What is wrong with a message, for the first few. */
+static void tell_bad(struct evaluate *ev, const char *where, uint64_t number, const struct fr_fault *why)
 {
-    struct fr_lines *l = NULL;
-    struct fr_str line;
-    uint64_t bad = 0;
-    enum fr_err e = fr_lines_open(path, MAX_LINE, &l, fault);
+    if (ev->bad++ < BAD_SHOWN)
+        fprintf(stderr, "%s:%llu: %s\n", where, (unsigned long long)number, why->msg);
+}
 
-    if (e != FR_OK)
-        return e;
-    fr_progress_start(&ev->progress, is_events ? "reading events" : "reading lists", "lines", 0, ev->quiet);
+/* One file of values, one a line; the line from 0 is the offset in its partition. */
+static enum fr_err
+read_lines(struct evaluate *ev, struct fr_lines *l, const char *path, bool is_events, int partition)
+{
+    struct fr_str line;
+
     for (;;) {
         struct fr_fault why = {.err = FR_OK};
+        enum fr_err e = fr_lines_next(l, &line);
 
-        e = fr_lines_next(l, &line);
         if (e == FR_ENOTFOUND || e == FR_EIO)
-            break;
+            return e == FR_EIO ? e : FR_OK;
         if (e == FR_OK && line.n == 0)
             continue;
         if (e == FR_ETOOLARGE)
             e = fr_fault(&why, FR_ESCHEMA, "the line is longer than %zu bytes", MAX_LINE);
         else if (is_events)
-            e = fr_judge_stream_event(ev->js, 0, (int64_t)fr_lines_number(l) - 1, -1, line, &why);
+            e = fr_judge_stream_event(ev->js, partition, (int64_t)fr_lines_number(l) - 1, -1, line, &why);
         else
             e = fr_judge_stream_list(ev->js, line, &why);
-        if (e == FR_ESCHEMA && bad++ < BAD_SHOWN)
-            fprintf(stderr, "%s:%llu: %s\n", path, (unsigned long long)fr_lines_number(l), why.msg);
-        if (e != FR_OK && e != FR_ESCHEMA)
-            break;
+        if (e == FR_ESCHEMA)
+            tell_bad(ev, path, fr_lines_number(l), &why);
+        else if (e != FR_OK)
+            return e;
         if (fr_lines_number(l) % TICK == 0)
             fr_progress_update(&ev->progress, fr_lines_number(l));
     }
+}
+
+static enum fr_err
+read_file(struct evaluate *ev, const char *path, bool is_events, int partition, struct fr_fault *fault)
+{
+    struct fr_lines *l = NULL;
+    enum fr_err e = fr_lines_open(path, MAX_LINE, &l, fault);
+
+    if (e != FR_OK)
+        return e;
+    fr_progress_start(&ev->progress, is_events ? "reading events" : "reading lists", "lines", 0, ev->quiet);
+    e = read_lines(ev, l, path, is_events, partition);
     fr_progress_finish(&ev->progress, fr_lines_number(l));
-    if (e == FR_ENOTFOUND)
-        e = FR_OK;
-    else
-        e = fr_fault(fault, e, "%s: %s", path, fr_err_text(e));
     fr_lines_free(l);
+    return e == FR_OK ? FR_OK : fr_fault(fault, e, "%s: %s", path, fr_err_text(e));
+}
+
+static enum fr_err read_files(struct evaluate *ev, struct fr_fault *fault)
+{
+    enum fr_err e = FR_OK;
+
+    for (int i = 0; i < ev->events.n && e == FR_OK; i++)
+        e = read_file(ev, ev->events.v[i], true, i, fault);
+    for (int i = 0; i < ev->lists.n && e == FR_OK; i++)
+        e = read_file(ev, ev->lists.v[i], false, 0, fault);
+    return e;
+}
+
+/* fr_log_each_fn: a record of either topic. */
+static enum fr_err take(void *ctx, const struct fr_record *r)
+{
+    struct evaluate *ev = ctx;
+    struct fr_fault why = {.err = FR_OK};
+    struct fr_str value = r->value.p == NULL ? (struct fr_str){"", 0} : r->value;
+    enum fr_err e;
+
+    if (r->role == FR_TOPIC_EVENTS)
+        e = fr_judge_stream_event(ev->js, r->partition, r->offset, r->ts_ms, value, &why);
+    else
+        e = fr_judge_stream_list(ev->js, value, &why);
+    if (e != FR_ESCHEMA)
+        return e;
+    tell_bad(ev, fr_topic_role_name(r->role), (uint64_t)r->offset, &why);
+    return FR_OK;
+}
+
+static enum fr_err read_topics(struct evaluate *ev, struct fr_fault *fault)
+{
+    static const enum fr_topic_role roles[] = {FR_TOPIC_EVENTS, FR_TOPIC_RECOMMENDATIONS};
+    enum fr_err e = FR_OK;
+
+    for (int i = 0; i < 2 && e == FR_OK; i++)
+        e = fr_topic_read(&ev->s.conn, ev->s.names.name[roles[i]], roles[i], ev->quiet, take, ev, NULL, fault);
     return e;
 }
 
@@ -184,9 +238,7 @@ static int evaluate(struct evaluate *ev)
     if (e != FR_OK)
         e = fr_fault(&fault, e, "out of memory");
     if (e == FR_OK)
-        e = read_file(ev, ev->events, true, &fault);
-    if (e == FR_OK && ev->lists != NULL)
-        e = read_file(ev, ev->lists, false, &fault);
+        e = ev->topics ? read_topics(ev, &fault) : read_files(ev, &fault);
     if (e == FR_OK)
         e = judge(ev, &o, &fault);
     fr_judge_stream_free(ev->js);
@@ -203,8 +255,10 @@ static int run(int argc, char **argv)
                           .half_life = 20000, .fill_half_life = 20000};
     const struct fr_arg flags[] = {
         {"stream", FR_ARG_BOOL, &ev.stream, 0, 0, NULL, "judge the lists made for a stream of events"},
-        {"events", FR_ARG_STR, &ev.events, 0, 0, "FILE", "the events: values of the topic, one a line; - = standard input"},
-        {"recommendations", FR_ARG_STR, &ev.lists, 0, 0, "FILE", "the lists to judge; without: baselines only"},
+        {"events", FR_ARG_LIST, &ev.events, 0, 0, "FILE", "the events: values of the topic, one a line; - = standard input; once for each partition, in order"},
+        {"recommendations", FR_ARG_LIST, &ev.lists, 0, 0, "FILE", "the lists to judge; without: baselines only"},
+        {"from-topics", FR_ARG_BOOL, &ev.topics, 0, 0, NULL, "read the events and recommendations topics to their present end instead"},
+        FR_SETTINGS_ARGS(&ev.s),
         {"n", FR_ARG_INT, &ev.n, 1, FR_JUDGE_N_MAX, "N", "length of the lists (20)"},
         {"strict", FR_ARG_BOOL, &ev.strict, 0, 0, NULL, "a label must be later than its trigger in time too"},
         {"repeat", FR_ARG_CHOICE, &ev.repeat, 0, 0, "allow|last|forever", "items struck from all lists: none, the one just used, all the user ever used"},
@@ -222,7 +276,7 @@ static int run(int argc, char **argv)
         {"json", FR_ARG_BOOL, &ev.json, 0, 0, NULL, "one JSON object on standard output; the table on standard error"},
         {"quiet", FR_ARG_BOOL, &ev.quiet, 0, 0, NULL, "no progress"},
     };
-    struct fr_args a = {.usage = "evaluate --stream --events FILE [--recommendations FILE] [flags]",
+    struct fr_args a = {.usage = "evaluate --stream --events FILE [--recommendations FILE] | --from-topics [flags]",
                         .about = "Judges recommendations against what the users did next, beside simple baselines\n"
                                  "computed in the same pass.",
                         .flags = flags,
@@ -233,9 +287,13 @@ static int run(int argc, char **argv)
         return rc;
     if (!ev.stream)
         return fr_args_usage("evaluate", "--stream is needed");
-    if (ev.events == NULL)
-        return fr_args_usage("evaluate", "--events is needed");
-    return evaluate(&ev);
+    if (ev.topics == (ev.events.n > 0) || (ev.topics && ev.lists.n > 0))
+        return fr_args_usage("evaluate", "either --events or --from-topics is needed");
+    rc = fr_settings_load(&ev.s, "evaluate");
+    if (rc == FR_ARGS_GO_ON)
+        rc = evaluate(&ev);
+    fr_settings_done(&ev.s);
+    return rc;
 }
 
 const struct fr_command fr_cmd_evaluate = {"evaluate", "judge recommendations against what users did next", run};

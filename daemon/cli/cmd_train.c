@@ -11,7 +11,7 @@
 #include "daemon/base/json.h"
 #include "daemon/cli/progress.h"
 #include "daemon/cli/settings.h"
-#include "daemon/cli/topic_log.h"
+#include "daemon/cli/topic_read.h"
 #include "daemon/learn/stream_train.h"
 #include "daemon/pipeline/spec_config.h"
 
@@ -166,18 +166,23 @@ struct input {
     char *event_text, *item_text;
 };
 
+static enum fr_err read_topic(const struct flags *f, enum fr_topic_role role, struct fr_stream_log *log, struct fr_fault *fault)
+{
+    int32_t partitions = 0;
+    enum fr_err e = fr_topic_read(&f->s.conn, f->s.names.name[role], role, f->quiet, fr_stream_log_add, log,
+                                  &partitions, fault);
+
+    fr_stream_log_finish(log, partitions);
+    return e;
+}
+
 static enum fr_err read_topics(const struct flags *f, struct input *in, struct fr_stream_input *out, struct fr_fault *fault)
 {
-    const struct fr_settings *s = &f->s;
-    enum fr_err e = fr_topic_log_read(&s->conn, s->names.name[FR_TOPIC_EVENTS], FR_TOPIC_EVENTS, f->quiet,
-                                      &in->events, fault);
+    enum fr_err e = read_topic(f, FR_TOPIC_EVENTS, &in->events, fault);
 
-    if (e == FR_OK)
-        e = fr_topic_log_read(&s->conn, s->names.name[FR_TOPIC_ITEMS], FR_TOPIC_ITEMS, f->quiet, &in->items,
-                              fault);
     out->event_log = &in->events;
     out->item_log = &in->items;
-    return e;
+    return e == FR_OK ? read_topic(f, FR_TOPIC_ITEMS, &in->items, fault) : e;
 }
 
 static enum fr_err read_files(const struct flags *f, struct input *in, struct fr_stream_input *out, struct fr_fault *fault)

@@ -180,10 +180,6 @@ static enum fr_err append(struct fr_judge_stream *js, const struct raw *r)
     enum fr_err e;
 
     if (r->id != 0) {
-        if (fr_map_get(&js->ids, r->id) != FR_MAP_NONE) {
-            js->counts.events_again++;
-            return FR_OK;
-        }
         e = fr_map_put(&js->ids, r->id, (uint32_t)js->n_raw);
         if (e != FR_OK)
             return e;
@@ -231,6 +227,10 @@ enum fr_err fr_judge_stream_event(struct fr_judge_stream *js,
     }
     if (id_of(fr_json_get(o, "event_id"), &id))
         r.id = hash(js, id);
+    if (r.id != 0 && fr_map_get(&js->ids, r.id) != FR_MAP_NONE) {
+        js->counts.events_again++;
+        return FR_OK;
+    }
     r.place = (uint64_t)partition << 48 | (uint64_t)offset;
     if (r.ev.ts > js->newest[partition])
         js->newest[partition] = r.ev.ts;

@@ -1,7 +1,7 @@
 /*
  * daemon/learn/stream_log.h - a whole topic in memory, its partitions merged into one order.
  *
- *   fr_log_reader ─► values, keys, times as they lie in the log ─► merge by time ─► stream_examples
+ *   records in any mix of partitions ─► values, keys, times as they lie in the log ─► merge by time ─► stream_examples
  *
  * Order: the newest event time that a partition has shown so far, then partition, then offset. So a
  * partition stays in offset order whatever the times in it, and the same topics always give the same
@@ -16,7 +16,7 @@
 #include "daemon/base/buf.h"
 #include "daemon/base/err.h"
 #include "daemon/base/str.h"
-#include "daemon/stream/log_reader.h"
+#include "daemon/stream/record.h"
 
 /** One record. Owner: the log. */
 struct fr_stream_record {
@@ -34,31 +34,26 @@ struct fr_stream_log {
     struct fr_buf text;
     struct fr_stream_record *rec;
     size_t n, cap;
-    int32_t partitions;
+    int32_t partitions;  /* set by _finish */
+    int64_t *newest;     /* by partition: newest event time so far */
+    int32_t n_newest;
+    struct fr_arena *ar; /* of one value's JSON */
 };
 
 /** A record as a consumer would see it; borrowed from the log. */
 struct fr_stream_value {
     struct fr_str key, value; /* p == NULL: none */
-    int64_t ts;
+    int64_t ts;               /* of the record; -1 = none */
     int32_t partition;
 };
 
-/** Told every few thousand records; `total` is what the topic held when reading began. */
-typedef void (*fr_stream_log_progress_fn)(void *ctx, uint64_t done, uint64_t total);
-
 /**
- * Read a topic from the reader's start to the end it had when the reader was made, and merge.
- * @param progress  nullable
- * @param stall_ms  give up when nothing comes for this long, e.g. 30000
- * @errors FR_ETIMEOUT FR_ENOMEM, FR_EREFUSED and what else the reader says; the fault names the place
+ * Append a record: per partition in offset order. fr_log_each_fn; ctx is the log.
+ * @errors FR_ENOMEM FR_ERANGE (partition, size)
  */
-FR_MUST_CHECK enum fr_err fr_stream_log_read(struct fr_stream_log *log,
-                                             struct fr_log_reader *lr,
-                                             int stall_ms,
-                                             fr_stream_log_progress_fn progress,
-                                             void *ctx,
-                                             struct fr_fault *fault);
+FR_MUST_CHECK enum fr_err fr_stream_log_add(void *ctx, const struct fr_record *r);
+/** Merge. @param partitions of the topic, for the check of keys */
+void fr_stream_log_finish(struct fr_stream_log *log, int32_t partitions);
 /** Record i of the merged order. */
 struct fr_stream_value fr_stream_log_get(const struct fr_stream_log *log, size_t i);
 void fr_stream_log_done(struct fr_stream_log *log);
