@@ -210,25 +210,25 @@ static void label(struct pass *p, const struct fr_event *ev)
     p->find->n_labels++;
 }
 
-/* What the user saw of the list of this line. */
+/* What the user saw after this line's trigger. */
 static void find_shown(struct pass *p, struct fr_stream_trigger *t)
 {
     const struct fr_stream_labels *l = p->labels;
+    size_t end;
 
     while (p->at_shown < l->n_shown && l->shown[p->at_shown].line < p->line)
         p->at_shown++;
-    if (p->at_shown == l->n_shown || l->shown[p->at_shown].line != p->line)
-        return;
-    t->shown = &l->shown[p->at_shown];
-    t->shown_item = l->shown_item + t->shown->first;
-    t->shown_click = l->shown_click + t->shown->first;
+    for (end = p->at_shown; end < l->n_shown && l->shown[end].line == p->line;)
+        end++;
+    t->shown = l->shown + p->at_shown;
+    t->n_shown = end - p->at_shown;
 }
 
 static enum fr_err trigger(struct pass *p, const struct fr_event *ev, struct fr_user *u)
 {
     struct fr_row_context rc = fr_row_context_of(ev, (int64_t)p->line);
     struct fr_stream_trigger t = {.line = p->line, .ev = ev, .generation = p->generation,
-                                  .ep = p->ep, .ar = p->ar};
+                                  .labels = p->labels, .ep = p->ep, .ar = p->ar};
     enum fr_err e;
 
     if (p->find != NULL)

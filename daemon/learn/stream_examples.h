@@ -9,9 +9,9 @@
  * on, unless the items named it already; those are all there from the start, with the attributes
  * they have today.
  *
- * What was shown: an `impressions` event belongs to its user's newest trigger before it; the first one
- * of a trigger counts. A later positive on one of its items, within the window (and of the same rec_id
- * where both name one), is a click on that list.
+ * What was shown: an `impressions` event belongs to its user's newest trigger before it. A later positive
+ * on one of the items of the user's newest impressions, within the window (and of the same rec_id where
+ * both name one), is a click on that list.
  */
 #ifndef FR_LEARN_STREAM_EXAMPLES_H
 #define FR_LEARN_STREAM_EXAMPLES_H
@@ -48,6 +48,19 @@ struct fr_stream_shown {
     uint32_t clicks;
 };
 
+/** Labels of a stream. Owner: fr_stream_labels_done(). */
+struct fr_stream_labels {
+    uint64_t *item; /* (n): by line, 0 = no trigger or no label */
+    uint64_t n;     /* lines */
+    uint64_t n_labels;
+    uint64_t n_refused; /* records that are no events; those of a topic that are mis-keyed too */
+    struct fr_stream_shown *shown; /* (n_shown) by line, then time; only lists with a click */
+    size_t n_shown;
+    uint64_t *shown_item;
+    bool *shown_click;
+    uint64_t n_impressions; /* impressions events that belong to a trigger */
+};
+
 /** What a pass knows at a trigger; valid for the call. */
 struct fr_stream_trigger {
     uint64_t line; /* 0-based */
@@ -55,26 +68,13 @@ struct fr_stream_trigger {
     struct fr_cut *cut;
     struct fr_item_generation *generation; /* nullable */
     uint64_t label;                        /* keyed hash of the next positive item */
-    const struct fr_stream_shown *shown;   /* nullable: what the user saw of this trigger's list */
-    const uint64_t *shown_item;            /* (shown->n) keyed hashes */
-    const bool *shown_click;               /* (shown->n) */
+    const struct fr_stream_labels *labels;
+    const struct fr_stream_shown *shown; /* (n_shown) what the user saw after it and clicked in */
+    size_t n_shown;
     struct fr_epochs *ep;
     struct fr_arena *ar; /* emptied after the line */
 };
 typedef enum fr_err (*fr_stream_trigger_fn)(void *ctx, const struct fr_stream_trigger *t);
-
-/** Labels of a stream. Owner: fr_stream_labels_done(). */
-struct fr_stream_labels {
-    uint64_t *item; /* (n): by line, 0 = no trigger or no label */
-    uint64_t n;     /* lines */
-    uint64_t n_labels;
-    uint64_t n_refused; /* records that are no events; those of a topic that are mis-keyed too */
-    struct fr_stream_shown *shown; /* (n_shown) by line; only lists with a click */
-    size_t n_shown;
-    uint64_t *shown_item;
-    bool *shown_click;
-    uint64_t n_impressions; /* impressions events that belong to a trigger */
-};
 
 /** Events that a pass over the input reads. */
 uint64_t fr_stream_input_events(const struct fr_stream_input *in);

@@ -52,14 +52,11 @@ enum fr_err
 fr_shown_finder_impressions(struct fr_shown_finder *f, const struct fr_event *ev, uint32_t trigger)
 {
     struct fr_stream_labels *l = f->labels;
-    uint32_t before = fr_map_get(&f->newest, ev->user);
     enum fr_err e;
 
     if (trigger == FR_MAP_NONE)
         return FR_OK;
     l->n_impressions++;
-    if (before != FR_MAP_NONE && l->shown[before].line == trigger)
-        return FR_OK;
     e = room(f, ev->n_impressions);
     if (e == FR_OK)
         e = fr_map_put(&f->newest, ev->user, (uint32_t)l->n_shown);
@@ -100,7 +97,9 @@ static int by_line(const void *a, const void *b)
 {
     const struct fr_stream_shown *x = a, *y = b;
 
-    return (x->line > y->line) - (x->line < y->line);
+    if (x->line != y->line)
+        return x->line < y->line ? -1 : 1;
+    return (x->first > y->first) - (x->first < y->first);
 }
 
 void fr_shown_finder_finish(struct fr_shown_finder *f)

@@ -102,63 +102,66 @@ static enum fr_err score(const struct fr_epoch *view, struct fr_arena *ar, struc
 
 /* As candidates, the items that were shown: those of stage 4 with their sources, the others without. */
 static enum fr_err shown_candidates(const struct fr_stream_trigger *t,
+                                    const struct fr_stream_shown *shown,
                                     const struct fr_epoch *view,
                                     struct fr_trigger *tr)
 {
-    struct fr_candidate *c = fr_arena_zarray(t->ar, t->shown->n + 1U, sizeof(*c));
+    const uint64_t *item = t->labels->shown_item + shown->first;
+    struct fr_candidate *c = fr_arena_zarray(t->ar, shown->n + 1U, sizeof(*c));
     uint32_t n = 0;
 
     if (c == NULL)
         return FR_ENOMEM;
-    for (uint32_t i = 0; i < t->shown->n; i++) {
-        uint32_t at = 0, idx = fr_item_table_find(view->table, t->shown_item[i]);
-        while (at < tr->n_cand && tr->cand[at].item != t->shown_item[i])
+    for (uint32_t i = 0; i < shown->n; i++) {
+        uint32_t at = 0, idx = fr_item_table_find(view->table, item[i]);
+        while (at < tr->n_cand && tr->cand[at].item != item[i])
             at++;
         if (at < tr->n_cand)
             c[n++] = tr->cand[at];
         else if (idx != FR_ITEM_NONE)
-            c[n++] = (struct fr_candidate){.idx = idx, .item = t->shown_item[i]};
+            c[n++] = (struct fr_candidate){.idx = idx, .item = item[i]};
     }
     tr->cand = c;
     tr->n_cand = n;
     return score(view, t->ar, tr);
 }
 
-static bool clicked(const struct fr_stream_trigger *t, uint64_t item)
+static bool clicked(const struct fr_stream_trigger *t, const struct fr_stream_shown *shown, uint64_t item)
 {
-    for (uint32_t i = 0; i < t->shown->n; i++)
-        if (t->shown_item[i] == item && t->shown_click[i])
+    for (size_t i = shown->first; i < shown->first + shown->n; i++)
+        if (t->labels->shown_item[i] == item && t->labels->shown_click[i])
             return true;
     return false;
 }
 
 /* One list for each click: the clicked item, and what was shown and not clicked. */
-static enum fr_err shown_lists(struct fr_learner *l,
-                               const struct fr_stream_trigger *t,
-                               const struct fr_epoch *view,
-                               struct fr_trigger *tr)
+static enum fr_err shown_list(struct fr_learner *l,
+                              const struct fr_stream_trigger *t,
+                              const struct fr_stream_shown *shown,
+                              const struct fr_epoch *view,
+                              struct fr_trigger tr)
 {
-    enum fr_err e = shown_candidates(t, view, tr);
-    struct fr_candidate *all = tr->cand;
-    struct fr_candidate *c = fr_arena_array(t->ar, tr->n_cand + 1U, sizeof(*c));
-    uint32_t n_all = tr->n_cand;
+    enum fr_err e = shown_candidates(t, shown, view, &tr);
+    struct fr_candidate *all = tr.cand;
+    struct fr_candidate *c = fr_arena_array(t->ar, tr.n_cand + 1U, sizeof(*c));
+    uint32_t n_all = tr.n_cand;
 
     if (e == FR_OK && c == NULL)
         e = FR_ENOMEM;
     for (uint32_t k = 0; k < n_all && e == FR_OK; k++) {
         struct fr_learner_list it = {l->l_item.n, 1, 0};
-        if (!clicked(t, all[k].item))
+        if (!clicked(t, shown, all[k].item))
             continue;
         c[0] = all[k];
         for (uint32_t i = 0; i < n_all; i++)
-            if (!clicked(t, all[i].item))
+            if (!clicked(t, shown, all[i].item))
                 c[it.n++] = all[i];
         if (it.n < 2)
             break;
         if (l->c->shuffle_labels)
             it.label = (uint32_t)fr_rng_below(&l->rng, it.n);
-        tr->cand = c;
-        e = list_rows(l, view, t->ar, tr, it.n);
+        tr.cand = c;
+        e = list_rows(l, view, t->ar, &tr, it.n);
         if (e == FR_OK)
             e = add_list(l, it, t->cut);
     }
@@ -209,7 +212,11 @@ static enum fr_err make_list(struct fr_learner *l,
         e = fr_stage_candidates(l->spec, &pol, view, t->ar, l->mx, &tr);
     if (e != FR_OK)
         return e;
-    return l->n_shown > 0 && !eval ? shown_lists(l, t, view, &tr) : sampled_list(l, t, view, &tr, eval);
+    if (l->n_shown == 0 || eval)
+        return sampled_list(l, t, view, &tr, eval);
+    for (size_t i = 0; i < t->n_shown && e == FR_OK; i++)
+        e = shown_list(l, t, &t->shown[i], view, tr);
+    return e;
 }
 
 /* Spread `most` over `of` evenly: is number i (from 0) taken? */
@@ -225,7 +232,7 @@ static bool wanted(struct fr_learner *l, const struct fr_stream_trigger *t, size
         return taken(i - eval_from, l->held, l->c->max_held_out);
     if (l->n_shown == 0)
         return taken(i - l->from, eval_from - l->from, l->c->max_lists);
-    return t->shown != NULL && taken(l->seen_shown++, l->n_shown, l->c->max_lists);
+    return t->n_shown > 0 && taken(l->seen_shown++, l->n_shown, l->c->max_lists);
 }
 
 static enum fr_err on_list(void *ctx, const struct fr_stream_trigger *t)

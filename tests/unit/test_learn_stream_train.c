@@ -335,9 +335,9 @@ START_TEST(clicks_find_the_list_they_were_made_in)
     shown(0, 1, "r0", a, 3);        /* line 0: before any trigger */
     event(1, "click", 1, 9);        /* line 1: trigger */
     shown(2, 1, "r1", a, 3);        /* its list */
-    shown(3, 1, "r1b", b, 2);       /* a second one of the same trigger: passed over */
-    click(4, 1, 2, "r1", 0);        /* line 4: click on it, and a trigger */
-    click(5, 1, 3, "r1", 0);        /* another */
+    click(3, 1, 2, "r1", 0);        /* line 3: click on it, and a trigger */
+    click(4, 1, 3, "r1", 0);        /* another */
+    shown(5, 1, "r1b", b, 2);       /* line 5: of line 4, never clicked in */
     shown(6, 1, "r2", b, 2);        /* list of line 5 */
     click(7, 1, 5, "other", 0);     /* another list's click */
     event(8, "click", 2, 9);        /* line 8: trigger of user 2 */
