@@ -15,7 +15,7 @@
 #define SHOP_RANDOM_LISTS 2        /* random lists a judgement averages */
 
 /* Utilities of the world; picked so that, with the defaults, a random list is clicked in about one of twenty
- * visits and the best list in about two of three. */
+ * visits and the best list in about three of five. */
 #define SHOP_OUTSIDE 6.6      /* V0: utility of "none of these" */
 #define SHOP_MISSION_CAT 1.0  /* the mission's category */
 #define SHOP_MISSION_KIND 1.4 /* and its kind, on top */
