@@ -388,10 +388,17 @@ static bool same_value(const struct fr_config *a, const struct fr_config *b, con
     return false;
 }
 
-const char *fr_config_needs_restart(const struct fr_config *cur, const struct fr_config *next)
+int fr_config_diff(const struct fr_config *cur,
+                   const struct fr_config *next,
+                   bool reloadable,
+                   struct fr_buf *out)
 {
-    for (int i = 0; i < fr_config_n_rows; i++)
-        if (!fr_config_rows[i].reload && !same_value(cur, next, &fr_config_rows[i]))
-            return fr_config_rows[i].key;
-    return NULL;
+    int n = 0;
+
+    for (int i = 0; i < fr_config_n_rows; i++) {
+        const struct fr_config_row *r = &fr_config_rows[i];
+        if (r->reload == reloadable && !same_value(cur, next, r))
+            fr_buf_printf(out, "%s%s.%s", n++ == 0 ? "" : ", ", r->section, r->key);
+    }
+    return n;
 }

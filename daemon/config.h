@@ -73,7 +73,11 @@ void fr_config_schema(struct fr_buf *out);
 /** Reference of all keys as Markdown. */
 void fr_config_manual(struct fr_buf *out);
 
-/** Name of a key that differs and cannot be reloaded, or NULL when `next` may replace `cur` live. */
-const char *fr_config_needs_restart(const struct fr_config *cur, const struct fr_config *next);
+/** Write the keys whose values differ and whose column "reload" is `reloadable`, as "a.b, c.d".
+ *  @return how many */
+int fr_config_diff(const struct fr_config *cur,
+                   const struct fr_config *next,
+                   bool reloadable,
+                   struct fr_buf *out);
 
 #endif

@@ -110,6 +110,20 @@ static void render_hist(struct fr_metrics *const *shards, int n, int id, struct 
     }
 }
 
+/* Observations below zero are counted as zero in the histogram, and here: a clock is wrong somewhere. */
+static void render_clamped(struct fr_metrics *const *shards, int n, struct fr_buf *out)
+{
+    head(out, "freshet_negative_lags_total", "counter", "Lags below zero (clocks disagree), counted as zero");
+    for (int i = 0; i < FR_HISTS; i++) {
+        struct fr_histogram_sum s;
+        if (hist_rows[i].label[0] != '\0')
+            continue; /* stages: one clock */
+        fr_metrics_hist(shards, n, (enum fr_hist)i, &s);
+        fr_buf_printf(out, "freshet_negative_lags_total{metric=\"%s\"} %llu\n", hist_rows[i].metric,
+                      (unsigned long long)s.clamped);
+    }
+}
+
 void fr_metrics_render(struct fr_metrics *const *shards, int n, struct fr_buf *out)
 {
     for (int i = 0; i < FR_COUNTERS; i++) {
@@ -123,6 +137,7 @@ void fr_metrics_render(struct fr_metrics *const *shards, int n, struct fr_buf *o
                       (unsigned long long)fr_metrics_sum(shards, n, (enum fr_counter)i));
     }
     render_dead(shards, n, out);
+    render_clamped(shards, n, out);
     for (int i = 0; i < FR_HISTS; i++) {
         if (i == 0 || strcmp(hist_rows[i].metric, hist_rows[i - 1].metric) != 0)
             head(out, hist_rows[i].metric, "histogram", hist_rows[i].help);

@@ -27,6 +27,17 @@ static void on_stop(int sig)
         _exit(1);
 }
 
+/* Something does not end. A crash loses nothing. */
+static void on_alarm(int sig)
+{
+    static const char text[] = "freshetd: not ended within daemon.shutdown_timeout_ms: ending as a crash does\n";
+
+    (void)sig;
+    if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+        _exit(1);
+    _exit(1);
+}
+
 static void on_reload(int sig)
 {
     (void)sig;
@@ -104,9 +115,7 @@ static void reload(const struct options *o, struct fr_app *app)
         e = fr_app_reload(app, &next, &fault);
         fr_config_done(&next);
     }
-    if (e == FR_OK)
-        fr_log(FR_LOG_INFO, "app", "reload=ok");
-    else
+    if (e != FR_OK)
         fr_log(FR_LOG_ERROR, "app", "reload=refused error=%s reason=\"%s\"", fr_err_label(e), fault.msg);
 }
 
@@ -121,6 +130,8 @@ static void set_signals(void)
     (void)sigaction(SIGINT, &sa, NULL);
     sa.sa_handler = on_reload;
     (void)sigaction(SIGHUP, &sa, NULL);
+    sa.sa_handler = on_alarm;
+    (void)sigaction(SIGALRM, &sa, NULL);
     sa.sa_handler = SIG_IGN;
     (void)sigaction(SIGPIPE, &sa, NULL);
 }
@@ -139,6 +150,8 @@ static int run(const struct options *o, struct fr_app *app)
     }
     if (e != FR_OK)
         fr_log(FR_LOG_ERROR, "app", "ending=%s", fr_err_label(e));
+    if (e == FR_ESTATE)
+        _exit(1); /* the stuck thread cannot be waited for */
     return e == FR_OK ? 0 : 1;
 }
 
@@ -166,6 +179,7 @@ int main(int argc, char **argv)
     }
     fr_log(FR_LOG_INFO, "app", "started=true version=%s http_port=%d", FR_VERSION, fr_app_http_port(app));
     code = run(&o, app);
+    (void)alarm((unsigned)((fr_app_shutdown_timeout_ms(app) + 999) / 1000));
     fr_app_stop(app);
     return code;
 }

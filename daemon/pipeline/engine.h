@@ -4,6 +4,7 @@
 #ifndef FR_PIPELINE_ENGINE_H
 #define FR_PIPELINE_ENGINE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "daemon/base/clock.h"
@@ -14,9 +15,19 @@
 
 struct fr_ticks;
 
-/** Owner: the process. Thread: immutable, any (the parts have their own rules). */
+/** What SIGHUP may replace: published whole, never edited, kept until the process ends. The
+ *  specification differs from the first one in triggers and list lengths only. */
+struct fr_live {
+    const struct fr_config *cfg;
+    const struct fr_spec *spec;
+};
+
+/**
+ * Owner: the process. Thread: immutable, any (the parts have their own rules). A lane works on a copy
+ * of its own, whose cfg and spec follow `live` between batches.
+ */
 struct fr_engine {
-    const struct fr_config *cfg; /* lanes read reloadable keys through `tuning` */
+    const struct fr_config *cfg;
     const struct fr_spec *spec;
     const struct fr_topic_names *names;
     const struct fr_clock *clock;
@@ -24,6 +35,7 @@ struct fr_engine {
     struct fr_ticks *ticks;
     int32_t n_partitions;
     bool deterministic; /* replay: ticks inline, one user at a time, no wall-clock decisions */
+    const struct fr_live *_Atomic *live; /* nullable: cfg and spec stay as they are */
 };
 
 #endif

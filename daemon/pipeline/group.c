@@ -11,9 +11,13 @@
 #include "daemon/pipeline/take.h"
 
 #define TAKE_TRIES 20
+#define COUNT_TIMEOUT_MS 2000
 
 enum fr_err fr_group_init(struct fr_group *g)
 {
+    if (pthread_mutex_init(&g->lock, NULL) != 0)
+        return FR_ENOMEM;
+    g->lock_made = true;
     fr_rng_seed(&g->rng, fr_rng_os_seed());
     return fr_arena_new((size_t)1 << 20, 0, &g->ar);
 }
@@ -22,6 +26,49 @@ void fr_group_done(struct fr_group *g)
 {
     fr_arena_free(g->ar);
     g->ar = NULL;
+    if (g->lock_made)
+        (void)pthread_mutex_destroy(&g->lock);
+    g->lock_made = false;
+}
+
+void fr_group_reason(struct fr_group *g, char out[FR_FAULT_MSG])
+{
+    (void)pthread_mutex_lock(&g->lock);
+    memcpy(out, g->reason, FR_FAULT_MSG);
+    (void)pthread_mutex_unlock(&g->lock);
+}
+
+static void set_reason(struct fr_group *g, const char *text)
+{
+    (void)pthread_mutex_lock(&g->lock);
+    (void)snprintf(g->reason, sizeof(g->reason), "%s", text);
+    (void)pthread_mutex_unlock(&g->lock);
+}
+
+bool fr_group_check_count(struct fr_group *g, int timeout_ms)
+{
+    struct fr_fault fault = {FR_OK, NULL, 0, ""};
+    bool was = atomic_load(&g->recount);
+    int32_t n = 0;
+    enum fr_err e = fr_source_partition_count(g->src, timeout_ms, &n, &fault);
+
+    if (e == FR_OK && n != g->eng->n_partitions)
+        e = fr_fault(&fault, FR_EMISMATCH,
+                     "the events topic has %d partitions now, the state was made with %d: users would be "
+                     "looked up in the wrong place; nothing is read. Restore the count, or start a new "
+                     "group (kafka.group)",
+                     (int)n, (int)g->eng->n_partitions);
+    if (e != FR_OK && e != FR_EMISMATCH)
+        return false;
+    atomic_store(&g->recount, e != FR_OK);
+    if (was == (e != FR_OK))
+        return false;
+    set_reason(g, fault.msg);
+    if (e != FR_OK)
+        fr_log(FR_LOG_ERROR, "group", "partition_count=changed reason=\"%s\"", fault.msg);
+    else
+        fr_log(FR_LOG_INFO, "group", "partition_count=%d as_before=true", (int)n);
+    return true;
 }
 
 static void pause_ms(long ms)
@@ -52,8 +99,16 @@ static enum fr_err on_assign(void *ctx, struct fr_assigned *parts, int n)
 {
     struct fr_group *g = ctx;
 
+    (void)fr_group_check_count(g, COUNT_TIMEOUT_MS);
     atomic_store(&g->assigned, n);
     atomic_store(&g->refused, 0);
+    if (atomic_load(&g->recount)) {
+        for (int i = 0; i < n; i++)
+            parts[i].refused = true;
+        atomic_store(&g->refused, n);
+        return FR_OK;
+    }
+    set_reason(g, "");
     for (int i = 0; i < n; i++) {
         struct fr_fault fault = {FR_OK, NULL, 0, ""};
         struct fr_taken t;
@@ -69,7 +124,7 @@ static enum fr_err on_assign(void *ctx, struct fr_assigned *parts, int n)
         }
         parts[i].refused = true;
         atomic_fetch_add(&g->refused, 1);
-        (void)snprintf(g->reason, sizeof(g->reason), "%s", fault.msg);
+        set_reason(g, fault.msg);
         fr_log(FR_LOG_ERROR, "group", "partition=%d refused=%s reason=\"%s\"",
                (int)parts[i].partition, fr_err_label(e), fault.msg);
     }

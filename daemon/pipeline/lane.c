@@ -125,7 +125,8 @@ enum fr_err fr_lane_new(const struct fr_lane_config *cfg, struct fr_lane **out_l
 
     if (l == NULL)
         return FR_ENOMEM;
-    l->eng = cfg->eng;
+    l->own = *cfg->eng;
+    l->eng = &l->own;
     l->id = cfg->id;
     l->src = cfg->src;
     l->store = cfg->store;
@@ -318,10 +319,22 @@ enum fr_err fr_lane_close(struct fr_lane *l, bool lost, int timeout_ms)
     return done ? FR_OK : FR_ETIMEOUT;
 }
 
+/* Take over what a reload has published; a batch sees one configuration. */
+static void follow(struct fr_lane *l)
+{
+    const struct fr_live *live = l->own.live == NULL ? NULL : atomic_load_explicit(l->own.live, memory_order_acquire);
+
+    if (live != NULL) {
+        l->own.cfg = live->cfg;
+        l->own.spec = live->spec;
+    }
+}
+
 int fr_lane_step(struct fr_lane *l, int timeout_ms)
 {
     int n;
 
+    follow(l);
     fr_lane_read_mail(l);
     answer_close(l);
     (void)fr_outbox_poll(l->outbox, 0);

@@ -237,16 +237,26 @@ void fr_lane_commit_positions(struct fr_lane *l, int timeout_ms)
     }
 }
 
-static void check_idle(struct fr_lane *l, struct fr_part *p)
+/* False: the store does not answer, so asking for the other partitions is no use. */
+static bool check_idle(struct fr_lane *l, struct fr_part *p)
 {
     enum fr_err e = fr_store_check(l->store, p->partition, p->token, p->r);
 
-    if (e != FR_EFENCED)
-        return;
+    if (e == FR_OK) {
+        fr_lane_unstall(l);
+        return true;
+    }
+    if (e != FR_EFENCED) { /* without traffic nothing else would notice */
+        int64_t zero = 0;
+        (void)atomic_compare_exchange_strong(&l->stalled_since_us, &zero,
+                                             fr_clock_mono_us(l->eng->clock));
+        return false;
+    }
     fr_count(&l->mx, FR_C_FENCED, 1);
     fr_log(FR_LOG_WARN, "lane", "lane=%d partition=%d state=changed_elsewhere", l->id,
            (int)p->partition);
     p->state = FR_PART_RETAKE;
+    return true;
 }
 
 void fr_lane_housekeeping(struct fr_lane *l)
@@ -268,8 +278,10 @@ void fr_lane_housekeeping(struct fr_lane *l)
             if (fr_lane_save_items(l, p) != FR_OK)
                 continue;
         }
-        if (check)
-            check_idle(l, p);
+        if (check && !check_idle(l, p)) {
+            l->last_check_us = fr_clock_mono_us(l->eng->clock);
+            check = false;
+        }
     }
     if (check)
         l->last_check_us = now;

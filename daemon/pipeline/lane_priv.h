@@ -29,7 +29,8 @@ struct lane_mail {
 };
 
 struct fr_lane {
-    const struct fr_engine *eng;
+    const struct fr_engine *eng; /* &own */
+    struct fr_engine own;        /* cfg and spec change between batches only */
     int id;
     struct fr_source *src;
     struct fr_store *store;

@@ -9,9 +9,9 @@
 #include "daemon/base/alloc.h"
 
 struct fr_ticks {
-    const struct fr_spec *spec;
     int32_t n;
-    pthread_mutex_t lock;           /* guards posted, pending */
+    pthread_mutex_t lock;           /* guards spec, posted, pending */
+    const struct fr_spec *spec;
     struct fr_item_snapshot **posted; /* newest not yet taken by the builder */
     struct fr_item_snapshot **kept;   /* builder's */
     bool pending;
@@ -67,6 +67,14 @@ void fr_ticks_post(struct fr_ticks *t, int32_t partition, struct fr_item_snapsho
     fr_item_snapshot_free(old);
 }
 
+void fr_ticks_set_spec(struct fr_ticks *t, const struct fr_spec *spec)
+{
+    (void)pthread_mutex_lock(&t->lock);
+    t->spec = spec;
+    t->pending = true;
+    (void)pthread_mutex_unlock(&t->lock);
+}
+
 bool fr_ticks_pending(struct fr_ticks *t)
 {
     bool pending;
@@ -80,6 +88,7 @@ bool fr_ticks_pending(struct fr_ticks *t)
 enum fr_err fr_ticks_build(struct fr_ticks *t, struct fr_item_generation **out_g)
 {
     const struct fr_item_snapshot **view;
+    const struct fr_spec *spec;
     enum fr_err e;
 
     (void)pthread_mutex_lock(&t->lock);
@@ -91,13 +100,14 @@ enum fr_err fr_ticks_build(struct fr_ticks *t, struct fr_item_generation **out_g
         t->posted[i] = NULL;
     }
     t->pending = false;
+    spec = t->spec;
     (void)pthread_mutex_unlock(&t->lock);
     view = fr_calloc((size_t)t->n, sizeof(*view));
     if (view == NULL)
         return FR_ENOMEM;
     for (int32_t i = 0; i < t->n; i++)
         view[i] = t->kept[i];
-    e = fr_item_generation_build(t->spec, view, t->n, t->number + 1, out_g);
+    e = fr_item_generation_build(spec, view, t->n, t->number + 1, out_g);
     fr_free(view);
     if (e == FR_OK)
         t->number++;

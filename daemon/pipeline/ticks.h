@@ -27,6 +27,10 @@ void fr_ticks_free(struct fr_ticks *t);
 /** Hand over a snapshot; it replaces the partition's older one. @thread any */
 void fr_ticks_post(struct fr_ticks *t, int32_t partition, struct fr_item_snapshot **take_snapshot);
 
+/** Build with another specification from now on (the length of popular lists). It is borrowed for the
+ *  ticks' life. @thread any */
+void fr_ticks_set_spec(struct fr_ticks *t, const struct fr_spec *spec);
+
 /** Has anything been posted since the last build? @thread any */
 bool fr_ticks_pending(struct fr_ticks *t);
 

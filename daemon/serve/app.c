@@ -19,9 +19,6 @@
 #include "daemon/stream/kafka_source.h"
 #include "daemon/stream/kafka_topics.h"
 
-#define REJOIN_PAUSE_US 2000000
-#define REJOINS_MAX 10
-
 /* ---- parts ---- */
 
 /* Redis must be there at the start, and must never evict. */
@@ -57,24 +54,6 @@ static enum fr_err make_sink(struct fr_app *a, fr_sink_ack_fn ack, void *ctx, st
                                    .ack_ctx = ctx};
 
     return fr_kafka_sink_new(&o, out, fault);
-}
-
-static enum fr_err load_models(const struct fr_config *cfg,
-                               struct fr_app *a,
-                               struct fr_fault *fault)
-{
-    struct fr_model *retrieval = NULL, *ranker = NULL;
-    enum fr_err e = FR_OK;
-
-    if (cfg->models_retrieval[0] != '\0')
-        e = fr_model_load(cfg->models_retrieval, &a->spec->fields, &retrieval, fault);
-    if (e == FR_OK && cfg->models_ranker[0] != '\0')
-        e = fr_model_load(cfg->models_ranker, &a->spec->fields, &ranker, fault);
-    if (e == FR_OK)
-        e = fr_epochs_set_models(a->epochs, &retrieval, &ranker, fault);
-    fr_model_free(retrieval);
-    fr_model_free(ranker);
-    return e;
 }
 
 static void ignore_ack(void *ctx, uint64_t cookie, enum fr_err err, int32_t partition, int64_t offset)
@@ -218,8 +197,6 @@ static enum fr_err make_local(struct fr_app *a, struct fr_fault *fault)
     if (e == FR_OK)
         e = fr_arena_new((size_t)1 << 16, 0, &a->ar_http);
     if (e == FR_OK)
-        e = load_models(&a->cfg, a, fault);
-    if (e == FR_OK)
         e = fr_connect_store(&a->cfg, &a->store, fault);
     if (e == FR_OK)
         e = fr_connect_store(&a->cfg, &a->store_http, fault);
@@ -232,6 +209,9 @@ static enum fr_err make_remote(struct fr_app *a, struct fr_fault *fault)
     enum fr_err e = check_store(a, fault);
 
     if (e == FR_OK)
+        e = fr_app_load_models(a, &a->cfg, fault);
+    atomic_store(&a->models_ok, e == FR_OK);
+    if (e == FR_OK)
         e = make_source(a, fault);
     if (e == FR_OK)
         e = fr_source_partition_count(a->src, 10000, &n, fault);
@@ -242,6 +222,12 @@ static enum fr_err make_remote(struct fr_app *a, struct fr_fault *fault)
     if (e != FR_OK)
         return fr_fault(fault, e, "out of memory");
     a->eng.ticks = a->ticks;
+    a->marks.high = fr_calloc((size_t)n * FR_TOPIC_INPUTS, sizeof(*a->marks.high));
+    a->marks.n = n;
+    if (a->marks.high == NULL)
+        return fr_fault(fault, FR_ENOMEM, "out of memory");
+    for (int32_t i = 0; i < n * FR_TOPIC_INPUTS; i++)
+        a->marks.high[i] = FR_OFFSET_NONE;
     e = make_refresher(a, fault);
     for (int i = 0; i < (int)a->cfg.lanes_count && e == FR_OK; i++)
         e = make_lane(a, i, fault);
@@ -260,6 +246,19 @@ static enum fr_err make_remote(struct fr_app *a, struct fr_fault *fault)
     return e;
 }
 
+static enum fr_err start_http(struct fr_app *a, struct fr_fault *fault)
+{
+    enum fr_err e;
+
+    if (a->cfg.http_listen[0] == '\0')
+        return FR_OK;
+    e = fr_http_start(a->cfg.http_listen, (uint16_t)a->cfg.http_port, fr_app_routes, fr_app_n_routes, a, fault,
+                      &a->http);
+    if (e == FR_OK)
+        fr_log(FR_LOG_INFO, "app", "http_listen=%s http_port=%d", a->cfg.http_listen, (int)fr_http_port(a->http));
+    return e;
+}
+
 enum fr_err fr_app_start(struct fr_config *take_cfg, struct fr_app **out_app, struct fr_fault *fault)
 {
     struct fr_app *a = fr_calloc(1, sizeof(*a));
@@ -275,123 +274,36 @@ enum fr_err fr_app_start(struct fr_config *take_cfg, struct fr_app **out_app, st
     memset(take_cfg, 0, sizeof(*take_cfg));
     fr_log_set_level((enum fr_log_level)a->cfg.log_level);
     fr_clock_init_real(&a->clock);
-    e = make_local(a, fault);
-    a->eng = (struct fr_engine){&a->cfg, a->spec, &a->names, &a->clock, a->epochs, NULL, 0, false};
+    e = start_http(a, fault); /* first: it says what the rest is waiting for */
+    if (e == FR_OK)
+        e = make_local(a, fault);
+    a->eng = (struct fr_engine){&a->cfg, a->spec, &a->names, &a->clock, a->epochs, NULL, 0, false, &a->live};
     a->group.eng = &a->eng;
     if (e == FR_OK)
         e = fr_group_init(&a->group);
     if (e == FR_OK)
         e = make_remote(a, fault);
-    atomic_store(&a->models_ok, e == FR_OK);
     if (e == FR_OK)
         e = start_threads(a, fault);
-    if (e == FR_OK && a->cfg.http_listen[0] != '\0')
-        e = fr_http_start(a->cfg.http_listen, (uint16_t)a->cfg.http_port, fr_app_routes, fr_app_n_routes,
-                          a, fault, &a->http);
     if (e != FR_OK) {
         if (fault != NULL && fault->err == FR_OK)
             (void)fr_fault(fault, e, "%s", fr_err_text(e));
         fr_app_stop(a);
         return e;
     }
+    atomic_store(&a->built, true);
     *out_app = a;
     return FR_OK;
+}
+
+int64_t fr_app_shutdown_timeout_ms(const struct fr_app *app)
+{
+    return app->cfg.daemon_shutdown_timeout_ms;
 }
 
 int fr_app_http_port(const struct fr_app *app)
 {
     return app->http == NULL ? 0 : fr_http_port(app->http);
-}
-
-/* ---- running ---- */
-
-static bool has_lag(struct fr_app *a, int lane)
-{
-    struct fr_lane_position pos[64];
-    int n = fr_lane_positions(a->lanes[lane], pos, 64);
-
-    for (int i = 0; i < n; i++) {
-        int64_t low, high;
-        if (fr_source_watermarks(a->src, FR_TOPIC_EVENTS, pos[i].partition, 0, &low, &high) == FR_OK &&
-            high > pos[i].pos[FR_TOPIC_EVENTS])
-            return true;
-    }
-    return false;
-}
-
-/* A lane with records to read that moves nothing, and is not waiting for Redis or Kafka, is stuck. */
-static enum fr_err watch_lanes(struct fr_app *a)
-{
-    int64_t now = fr_clock_mono_us(&a->clock);
-
-    for (int i = 0; i < a->n_lanes; i++) {
-        struct fr_app_lane *l = &a->lane[i];
-        struct fr_lane_status st;
-        fr_lane_status(l->lane, &st);
-        if (st.wants_rejoin && a->rejoin_at_us == 0)
-            a->rejoin_at_us = now + REJOIN_PAUSE_US;
-        if (st.progress != l->progress || st.stalled || st.n_open == 0) {
-            l->progress = st.progress;
-            l->progress_us = now;
-        } else if (now - l->progress_us > a->cfg.lanes_watchdog_ms * 1000) {
-            if (has_lag(a, i)) {
-                fr_log(FR_LOG_ERROR, "app", "lane=%d stuck=true", i);
-                return FR_ESTATE;
-            }
-            l->progress_us = now;
-        }
-    }
-    return FR_OK;
-}
-
-static void note_broker(struct fr_app *a, int64_t now_us)
-{
-    struct fr_source_stats st;
-    int64_t since = atomic_load(&a->broker_down_since_us);
-
-    fr_source_stats(a->src, &st);
-    if (!st.broker_down)
-        atomic_store(&a->broker_down_since_us, 0);
-    else if (since == 0)
-        atomic_store(&a->broker_down_since_us, now_us);
-}
-
-enum fr_err fr_app_serve(struct fr_app *app, int timeout_ms)
-{
-    enum fr_err e = fr_source_serve(app->src, timeout_ms);
-    int64_t now = fr_clock_mono_us(&app->clock);
-
-    note_broker(app, now);
-
-    if (e != FR_OK)
-        return e;
-    if (atomic_load(&app->group.refused) > 0 && app->rejoin_at_us == 0)
-        app->rejoin_at_us = now + REJOIN_PAUSE_US * (1 + app->rejoins);
-    if (app->rejoin_at_us != 0 && now >= app->rejoin_at_us) {
-        app->rejoin_at_us = 0;
-        if (++app->rejoins > REJOINS_MAX)
-            return FR_EREFUSED;
-        e = fr_source_rejoin(app->src);
-        if (e != FR_OK)
-            return e;
-    } else if (atomic_load(&app->group.refused) == 0 && atomic_load(&app->group.assigned) > 0 &&
-               app->rejoin_at_us == 0) {
-        app->rejoins = 0;
-    }
-    return watch_lanes(app);
-}
-
-enum fr_err fr_app_reload(struct fr_app *app, const struct fr_config *next, struct fr_fault *fault)
-{
-    const char *key = fr_config_needs_restart(&app->cfg, next);
-    enum fr_err e;
-
-    if (key != NULL)
-        e = fr_fault(fault, FR_EREFUSED, "%s cannot change without a restart", key);
-    else
-        e = load_models(next, app, fault);
-    fr_count(&app->mx, e == FR_OK ? FR_C_MODEL_RELOADS : FR_C_MODEL_RELOADS_FAILED, 1);
-    return e;
 }
 
 /* ---- end ---- */
@@ -437,8 +349,10 @@ void fr_app_stop(struct fr_app *a)
     fr_group_done(&a->group);
     fr_ticks_free(a->ticks);
     fr_epochs_free(a->epochs);
+    fr_app_live_free(a);
     fr_spec_free(a->spec);
     fr_arena_free(a->ar_http);
+    fr_free(a->marks.high);
     fr_free(a->settings);
     fr_free(a->settings_text);
     fr_config_done(&a->cfg);

@@ -23,17 +23,26 @@ struct fr_app;
 FR_MUST_CHECK enum fr_err
 fr_app_start(struct fr_config *take_cfg, struct fr_app **out_app, struct fr_fault *fault);
 
-/** Serve the group and watch the lanes for up to timeout_ms. @errors FR_EKAFKA, FR_ESTATE (a lane is
- *  stuck): the process must end */
+/** Serve the group and watch the lanes for up to timeout_ms. @errors FR_EKAFKA, FR_EREFUSED (partitions
+ *  were refused too often), FR_ESTATE (a lane is stuck, do not call fr_app_stop(): it would wait for
+ *  it): the process must end */
 FR_MUST_CHECK enum fr_err fr_app_serve(struct fr_app *app, int timeout_ms);
 
-/** Load the models named by `next` again, and take over reloadable keys. The old models serve on
- *  when anything is refused. @errors with the reason in `fault` */
+/**
+ * Load the models named by the new configuration again and take over the keys that can be reloaded: all
+ * of it, or nothing when anything is refused (then the old ones serve on). Logs which keys changed.
+ * @param take_next  its contents may be moved from FR_OK on; fr_config_done() it in any case
+ * @errors FR_EREFUSED a key needs a restart; the models' own, with the reason in `fault`
+ * @thread main
+ */
 FR_MUST_CHECK enum fr_err
-fr_app_reload(struct fr_app *app, const struct fr_config *next, struct fr_fault *fault);
+fr_app_reload(struct fr_app *app, struct fr_config *take_next, struct fr_fault *fault);
 
 /** Port of the HTTP server; 0 = off. */
 int fr_app_http_port(const struct fr_app *app);
+
+/** SIGTERM to exit, as configured. */
+int64_t fr_app_shutdown_timeout_ms(const struct fr_app *app);
 
 /** Finish in order and release everything. NULL is a no-op. */
 void fr_app_stop(struct fr_app *app);

@@ -19,6 +19,13 @@
 
 #define FR_APP_MAX_LANES 256
 
+/* Ends of the input logs as asked from the broker, at most once a second. */
+struct fr_app_marks {
+    int64_t *high; /* by partition and role; FR_OFFSET_NONE = not known */
+    int32_t n;     /* partitions */
+    int64_t asked_us;
+};
+
 struct fr_app_lane {
     struct fr_lane *lane;
     struct fr_store *store;
@@ -29,8 +36,19 @@ struct fr_app_lane {
     int64_t progress_us;
 };
 
-struct fr_app {
+/* A configuration taken over by a reload. Kept until the end: a lane may still be using it, and a reload
+ * that changes keys is rare. */
+struct fr_app_live {
+    struct fr_live pub;
     struct fr_config cfg;
+    struct fr_spec *spec;
+    struct fr_app_live *older;
+};
+
+struct fr_app {
+    struct fr_config cfg; /* as started */
+    const struct fr_live *_Atomic live; /* newest reload's, or NULL */
+    struct fr_app_live *lives;          /* main's */
     struct fr_spec *spec;
     struct fr_topic_names names;
     struct fr_clock clock;
@@ -56,12 +74,22 @@ struct fr_app {
     bool refresher_running;
     struct fr_http *http;
     struct fr_metrics mx; /* main's */
+    _Atomic bool built; /* everything above may be used by the HTTP thread */
     _Atomic bool models_ok;
+    _Atomic bool stuck; /* a lane moves nothing though it could */
     _Atomic bool stopping;
     _Atomic int64_t broker_down_since_us; /* monotonic; 0 = a broker answers */
     int64_t rejoin_at_us;
     int rejoins;
+    int64_t counted_us;
+    struct fr_app_marks marks; /* the HTTP thread's */
 };
+
+/* app_reload.c */
+enum fr_err fr_app_load_models(struct fr_app *a, const struct fr_config *cfg, struct fr_fault *fault);
+void fr_app_live_free(struct fr_app *a);
+/* What is in force now. @thread main */
+const struct fr_config *fr_app_cfg(const struct fr_app *a);
 
 /* app_status.c */
 extern const struct fr_http_route fr_app_routes[];

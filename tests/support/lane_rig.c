@@ -40,7 +40,7 @@ void rig_init(struct rig *r, int32_t partitions, bool deterministic, const char 
     must(fr_store_memory_data_new(&r->data), "store");
     must(fr_arena_new(1 << 20, 0, &r->ar), "arena");
     r->eng = (struct fr_engine){&r->cfg,  r->spec,  &r->names,  &r->clock,
-                                r->epochs, r->ticks, partitions, deterministic};
+                                r->epochs, r->ticks, partitions, deterministic, NULL};
 }
 
 void rig_start(struct rig *r, int i)

@@ -1,0 +1,120 @@
+/*
+ * tests/kafka/test_partition_count.c - partitions added to a real topic while the daemon runs: it stops
+ * reading, /readyz says why and what to do, and a restart refuses with the same remedy.
+ * ctest: labels proc
+ * ctest: timeout 120
+ */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <librdkafka/rdkafka.h>
+
+#include "daemon/stream/kafka_topics.h"
+#include "tests/support/daemon_rig.h"
+#include "tests/support/kafka_server.h"
+
+static struct daemon_rig d;
+static char prefix_set[80], group_set[80];
+
+static void setup(void)
+{
+    struct fr_topic_spec specs[FR_TOPIC_COUNT];
+    struct fr_topic_report reports[FR_TOPIC_COUNT];
+    struct fr_fault fault = {FR_OK, NULL, 0, ""};
+    struct fr_kafka_conn conn = {.brokers = kafka_server_shared()};
+    char unique[62], prefix[64];
+    int n;
+
+    daemon_rig_init(&d, false);
+    kafka_server_unique("pc", unique, sizeof(unique));
+    (void)snprintf(prefix, sizeof(prefix), "%s.", unique);
+    (void)snprintf(prefix_set, sizeof(prefix_set), "topics.prefix=%s", prefix);
+    (void)snprintf(group_set, sizeof(group_set), "kafka.group=%s", unique);
+    ck_assert_int_eq(fr_topic_names_init(&d.names, prefix), FR_OK);
+    n = fr_kafka_topics_default(&d.names, DAEMON_PARTITIONS, 1, specs);
+    ck_assert_msg(fr_kafka_topics_ensure(&conn, specs, n, true, 30000, reports, &fault) == FR_OK, "%s", fault.msg);
+}
+
+static void teardown(void)
+{
+    daemon_rig_done(&d);
+}
+
+/* The last word on kafka.brokers is ours. */
+static void start(void)
+{
+    char brokers[300];
+    const char *set[] = {brokers, prefix_set, group_set, NULL};
+
+    (void)snprintf(brokers, sizeof(brokers), "kafka.brokers=%s", kafka_server_shared());
+    daemon_start(&d, set);
+}
+
+static void add_partition(enum fr_topic_role role)
+{
+    char text[200];
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, NULL, text, sizeof(text));
+    rd_kafka_queue_t *q;
+    rd_kafka_NewPartitions_t *np;
+    rd_kafka_event_t *ev;
+
+    ck_assert_ptr_nonnull(rk);
+    ck_assert_int_gt(rd_kafka_brokers_add(rk, kafka_server_shared()), 0);
+    q = rd_kafka_queue_new(rk);
+    np = rd_kafka_NewPartitions_new(d.names.name[role], DAEMON_PARTITIONS + 1, text, sizeof(text));
+    ck_assert_ptr_nonnull(np);
+    rd_kafka_CreatePartitions(rk, &np, 1, NULL, q);
+    ev = rd_kafka_queue_poll(q, (int)proc_deadline_ms(20000));
+    ck_assert_ptr_nonnull(ev);
+    ck_assert_int_eq(rd_kafka_event_error(ev), RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_event_destroy(ev);
+    rd_kafka_NewPartitions_destroy(np);
+    rd_kafka_queue_destroy(q);
+    rd_kafka_destroy(rk);
+}
+
+START_TEST(partition_count__grows__reading_stops_with_the_remedy)
+{
+    start();
+    ck_assert(proc_wait_text(d.proc, 2, "http_port=", 30000));
+    d.http_port = (int)strtol(strstr(daemon_log(&d), "http_port=") + 10, NULL, 10);
+    ck_assert_msg(daemon_get_until(&d, "/readyz", 200, NULL, 60000), "%s\n%s", d.body.p, daemon_log(&d));
+    add_partition(FR_TOPIC_EVENTS);
+    ck_assert_msg(daemon_get_until(&d, "/readyz", 503, "they must be equal", 30000), "%s\n%s", d.body.p,
+                  daemon_log(&d));
+    ck_assert(daemon_get_until(&d, "/metrics", 200, "freshet_partitions{state=\"open\"} 0\n", 30000));
+    add_partition(FR_TOPIC_REQUESTS);
+    ck_assert(proc_running(d.proc)); /* it stays, to say why */
+    ck_assert_int_eq(daemon_get(&d, "/healthz"), 200);
+    daemon_stop(&d);
+    start();
+    ck_assert_int_eq(proc_wait(d.proc, 30000), 1);
+    ck_assert_msg(strstr(daemon_log(&d), "5") != NULL && strstr(daemon_log(&d), "group") != NULL, "%s", daemon_log(&d));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("freshetd/partition_count");
+    TCase *tc = tcase_create("kafka");
+    SRunner *sr;
+    int failed, rc = kafka_server_require("kafka.partition_count");
+
+    if (rc != 0)
+        return rc;
+    if (!redis_server_available()) {
+        printf("SKIP kafka.partition_count: no redis-server program\n");
+        return 77;
+    }
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 100);
+    tcase_add_test(tc, partition_count__grows__reading_stops_with_the_remedy);
+    suite_add_tcase(s, tc);
+    sr = srunner_create(s);
+    srunner_run_all(sr, CK_NORMAL);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
