@@ -11,6 +11,7 @@
 #include "daemon/cli/cmd_config.h"
 #include "daemon/cli/cmd_doctor.h"
 #include "daemon/cli/cmd_evaluate.h"
+#include "daemon/cli/cmd_import.h"
 #include "daemon/cli/cmd_simulate.h"
 #include "daemon/cli/cmd_topics.h"
 #include "daemon/cli/cmd_train.h"
@@ -24,6 +25,7 @@ static const struct fr_command *const commands[] = {
     &fr_cmd_doctor,
     &fr_cmd_evaluate,
     &fr_cmd_train,
+    &fr_cmd_import,
     &fr_cmd_simulate,
 };
 
