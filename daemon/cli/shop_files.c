@@ -93,7 +93,7 @@ static enum fr_err write_items(const struct fr_shop *sh, struct out_file *o)
     fr_buf_init(&b);
     for (uint32_t i = 0; i < fr_shop_items(sh) && e == FR_OK; i++) {
         fr_buf_clear(&b);
-        fr_shop_item_json(sh, i, &b);
+        fr_shop_item_json(sh, i, 0, &b);
         e = fr_buf_err(&b);
         if (e == FR_OK)
             e = put_line(o, fr_buf_str(&b));

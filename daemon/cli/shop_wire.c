@@ -99,7 +99,7 @@ int fr_shop_impressions_json(const char *event_id,
     return known;
 }
 
-void fr_shop_item_json(const struct fr_shop *sh, uint32_t item, struct fr_buf *out)
+void fr_shop_item_json(const struct fr_shop *sh, uint32_t item, int64_t shift_ms, struct fr_buf *out)
 {
     struct fr_shop_item it;
     struct fr_jsonw w;
@@ -117,7 +117,7 @@ void fr_shop_item_json(const struct fr_shop *sh, uint32_t item, struct fr_buf *o
     put_z(&w, "brand", it.brand);
     fr_jsonw_key(&w, "price");
     fr_jsonw_f64(&w, it.price);
-    put_i64(&w, "created_ts", it.born_ms);
+    put_i64(&w, "created_ts", it.born_ms + shift_ms);
     if (it.died_ms != 0) {
         fr_jsonw_key(&w, "available");
         fr_jsonw_bool(&w, false);

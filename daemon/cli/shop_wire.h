@@ -41,7 +41,7 @@ int fr_shop_impressions_json(const char *event_id,
                              struct fr_str rec_id,
                              struct fr_buf *out);
 
-/** An item as it is now; a dead one is not available. */
-void fr_shop_item_json(const struct fr_shop *sh, uint32_t item, struct fr_buf *out);
+/** An item as it is now; a dead one is not available. `shift_ms` is added to its time of birth. */
+void fr_shop_item_json(const struct fr_shop *sh, uint32_t item, int64_t shift_ms, struct fr_buf *out);
 
 #endif
