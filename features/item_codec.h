@@ -5,6 +5,9 @@
  *   {"v":1, "f":first event ts, "l":newest event ts, "ty":[names], "hl":[hl0,hl1], "L":[L0,L1],
  *    "c":[T*2 weights, type-major]}            types without events are left out of "ty"
  *
+ * Every applied event (no duplicate, no dead letter) counts for its item, each entry of an
+ * `impressions` list for its own; rows never expire. Weights and landmarks as in user_codec.h.
+ *
  * Layer: features; used by item_stats.c.
  */
 #ifndef FR_FEATURES_ITEM_CODEC_H

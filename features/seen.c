@@ -13,8 +13,8 @@ void fr_seen_init(struct fr_seen *s, uint32_t cap)
 
 void fr_seen_clear(struct fr_seen *s)
 {
-    uint64_t evicted = s->evicted;
-    *s = (struct fr_seen){.cap = s->cap, .evicted = evicted, .dirty = true};
+    uint64_t evicted = fr_seen_evicted(s);
+    *s = (struct fr_seen){.cap = s->cap, .evicted = evicted, .dirty = s->cap != 0};
 }
 
 /* ---- the stored strings: walked often, so without fr_mp_next() ---- */

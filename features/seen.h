@@ -50,7 +50,8 @@ struct fr_seen_filter {
 /** Empty set. */
 void fr_seen_init(struct fr_seen *s, uint32_t cap);
 
-/** Forget everything; the record must be written. Copies keep what they had. */
+/** Forget everything; the record must be written, unless the set is switched off (cap 0): then there
+ *  is none. Copies keep what they had. */
 void fr_seen_clear(struct fr_seen *s);
 
 /**

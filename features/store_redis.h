@@ -6,6 +6,7 @@
  *   <prefix>:{<group>:<partition>}:s:<id>   string, seen record
  *   <prefix>:{<group>:<partition>}:items    hash  item id -> row (one key a partition: it can be read
  *                                           back whole with HSCAN, on a cluster too)
+ *   aux in meta: MessagePack array, the offsets in [V, R) of duplicates (they did not count for items)
  *
  * A connection that failed is closed and never used again; the next call connects anew, not before a
  * back-off has passed (until then FR_EIO at once). Commands go out by argv with lengths, so ids may

@@ -23,6 +23,19 @@
  *   "gt"  int             its event time, ms; 0 without one
  *   "o"   int | nil       largest offset applied
  *
+ * What an event does to it (in offset order; tests/support/check_state.py recomputes all of it):
+ *   - The same event_id (its hash: SipHash-2-4 under the key of features.key, low 53 bits, 0 taken
+ *     as 1) among "d" is a duplicate: only "o" moves.
+ *   - Else, if it is later than "l" by more than the TTL, all but "g", "gt" and "o" is emptied first.
+ *   - It counts in "n", "c", "r", "f" and "l" (an `impressions` event once), "d" gets its hash and
+ *     keeps the newest events.dedup_window.
+ *   - L[k] is the largest multiple of hl[k] that is not after "l"; an event at t weighs
+ *     2^((t - L[k]) / hl[k]), also a late one.
+ *   - If its type is in events.positive, (item, type, t) enters "h": ordered by time, of equal times
+ *     the later offset first, cut to features.history.
+ *   - If its type is in recommend.on and recommend.min_interval_ms has passed since "gt" (or "g" is
+ *     nil), it is a trigger: "g" is its offset, "gt" the larger of "gt" and its time.
+ *
  * Types in which the user never had an event are left out of "ty". An integral float64 may come
  * back from Redis' Lua as an integer: numbers are read from both. A record whose types or
  * half-lives differ from the config is still read: types go by name (unknown ones are dropped), a

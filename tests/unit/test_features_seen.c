@@ -131,6 +131,27 @@ START_TEST(copy__later_adds_and_clear__copy_keeps_what_it_had)
 }
 END_TEST
 
+START_TEST(clear__counts_what_fell_out_and_writes_only_where_a_set_is_kept)
+{
+    struct fr_arena *ar = feat_arena();
+    struct fr_seen s;
+    bool added;
+    fr_seen_init(&s, 2);
+    for (int i = 0; i < 5; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "a%d", i);
+        ck_assert_int_eq(fr_seen_add(&s, ar, fr_str_z(id), &added), FR_OK);
+    }
+    fr_seen_clear(&s);
+    ck_assert_uint_eq(fr_seen_evicted(&s), 3);
+    ck_assert(s.dirty);
+    fr_seen_init(&s, 0); /* switched off: an expired user must not leave an empty record */
+    fr_seen_clear(&s);
+    ck_assert(!s.dirty);
+    fr_arena_free(ar);
+}
+END_TEST
+
 START_TEST(add__cap_zero__nothing_kept)
 {
     struct fr_arena *ar = feat_arena();
@@ -268,6 +289,7 @@ int main(void)
     TCase *tc = tcase_create("all");
     tcase_add_test(tc, add__random_items_saved_every_batch__equals_the_naive_list);
     tcase_add_test(tc, copy__later_adds_and_clear__copy_keeps_what_it_had);
+    tcase_add_test(tc, clear__counts_what_fell_out_and_writes_only_where_a_set_is_kept);
     tcase_add_test(tc, add__cap_zero__nothing_kept);
     tcase_add_test(tc, decode__cap_lowered__newest_kept_and_the_rest_counted);
     tcase_add_loop_test(tc,

@@ -1,0 +1,40 @@
+#!/bin/bash
+# The state in Redis equals an independent recomputation: 3,000 records (all types, duplicates, late and
+# equal times, poison of every kind, wrong partitions, requests' partner topics empty) through the real
+# daemon on a real Kafka and a private Redis, three settings; then check_state.py over every user and
+# every field, and its self-test: one corrupted value is found, and nothing else.
+# ctest: kafka
+# ctest: labels proc
+# ctest: timeout 300
+#
+# usage: state_check.sh SOURCE_DIR BUILD_DIR
+set -uo pipefail
+. "$1/tests/support/services.sh"
+services_begin state_check "$2"
+services_kafka
+services_redis
+records=${FRESHET_STATE_RECORDS:-3000}
+
+# run SEED CHECK_FLAGS... -- DAEMON_FLAGS...
+run() {
+  local seed=$1 check=()
+  shift
+  while [ "$1" != -- ]; do
+    check+=("$1")
+    shift
+  done
+  shift
+  services_topics 4
+  "$python" "$tools/make_events.py" synthetic "$records" "$seed" >"$work/records" || exit 1
+  "$python" "$tools/produce.py" "$brokers" "${prefix}events" "$work/records" --records || exit 1
+  services_daemon "$@"
+  "$python" "$tools/check_state.py" "${set[@]}" "$@" --wait 60 "${check[@]}" || services_fail "seed $seed: the state differs"
+  services_stop_daemon || services_fail "the daemon's status is $?"
+  # the end of the daemon saves what is left, and adds nothing
+  "$python" "$tools/check_state.py" "${set[@]}" "$@" || services_fail "seed $seed: the state differs after the end"
+  echo "ok state_check: seed $seed $*"
+}
+
+run 1 --self-test 1 -- --set recommend.repeat=forever --set features.seen=20
+run 2 -- --set recommend.repeat=allow --set state.ttl_ms=2d --set recommend.min_interval_ms=5m --set batch.max_events=1
+run 3 -- --set recommend.on=click --set events.dedup_window=4 --set features.history=7 --set batch.max_events=7
