@@ -24,6 +24,7 @@ struct ranker {
     struct fr_learner *l;
     struct fr_train_deepfm *tr;
     struct fr_arena *ar;
+    float lr;
     uint32_t *order; /* (n_train) */
     struct fr_model *best;
     struct measure choose, report; /* of the best epoch */
@@ -63,10 +64,11 @@ static struct fr_rank_list *expand(struct ranker *r, const uint32_t *which, size
     return out;
 }
 
-/* Once through the training lists: count their ids and values, or step. */
+/* Once through the training lists: count their ids and values, or step. The step size falls evenly. */
 static enum fr_err pass(struct ranker *r, bool observe, int epoch)
 {
     struct fr_learner *l = r->l;
+    size_t all = (size_t)l->c->ranker_epochs * l->n_train, before = (size_t)epoch * l->n_train;
     double sum = 0, loss = 0;
     size_t steps = 0;
     enum fr_err e = FR_OK;
@@ -76,13 +78,13 @@ static enum fr_err pass(struct ranker *r, bool observe, int epoch)
         struct fr_rank_list *lists = expand(r, r->order + i, n, UINT32_MAX);
         if (lists == NULL)
             return FR_ENOMEM;
+        fr_train_deepfm_set_lr(r->tr, r->lr * (float)(1.0 - 0.95 * (double)(before + i) / (double)all));
         e = observe ? fr_train_deepfm_observe(r->tr, lists, (int)n)
                     : fr_train_deepfm_step(r->tr, lists, (int)n, &loss);
         sum += loss;
         fr_arena_reset(r->ar);
         if (!observe)
-            fr_learner_tell(l, "ranker", (uint64_t)epoch * l->n_train + i,
-                            (uint64_t)l->c->ranker_epochs * l->n_train);
+            fr_learner_tell(l, "ranker", before + i, all);
     }
     if (!observe)
         l->out->ranker_loss = steps == 0 ? 0 : sum / (double)steps;
@@ -173,7 +175,7 @@ static enum fr_err start(struct ranker *r)
     return keep(r, &better);
 }
 
-static enum fr_err fit(struct ranker *r, float lr)
+static enum fr_err fit(struct ranker *r)
 {
     const struct fr_learner *l = r->l;
     int worse = 0;
@@ -184,7 +186,6 @@ static enum fr_err fit(struct ranker *r, float lr)
     for (int ep = 0; ep < l->c->ranker_epochs && e == FR_OK && worse < PATIENCE; ep++) {
         bool better = false;
         shuffle(r->l, r->order, l->n_train);
-        fr_train_deepfm_set_lr(r->tr, lr * (float)(1.0 - 0.9 * ep / l->c->ranker_epochs));
         e = pass(r, false, ep);
         if (e == FR_OK)
             e = keep(r, &better);
@@ -238,7 +239,7 @@ static void config(const struct fr_learner *l, struct fr_deepfm_train_config *cf
     cfg->opt.id_dropout = 0.2f;
 }
 
-static enum fr_err ranker_new(struct ranker *r, float *out_lr)
+static enum fr_err ranker_new(struct ranker *r)
 {
     const struct fr_learner *l = r->l;
     const char *fields[FR_MAX_FIELDS];
@@ -254,7 +255,7 @@ static enum fr_err ranker_new(struct ranker *r, float *out_lr)
         if (l->spec->feat[i].kind != FR_KIND_USER_ID)
             fields[cfg.n_fields++] = l->spec->fields.f[i].name;
     cfg.fields = fields;
-    *out_lr = cfg.opt.lr;
+    r->lr = cfg.opt.lr;
     r->order = fr_calloc(l->n_train + 1, sizeof(*r->order));
     r->logit = fr_calloc(rows + 1, sizeof(*r->logit));
     r->label = fr_calloc(rows + 1, sizeof(*r->label));
@@ -268,11 +269,10 @@ static enum fr_err ranker_new(struct ranker *r, float *out_lr)
 enum fr_err fr_learner_ranker(struct fr_learner *l)
 {
     struct ranker r = {.l = l};
-    float lr = 0;
-    enum fr_err e = ranker_new(&r, &lr);
+    enum fr_err e = ranker_new(&r);
 
     if (e == FR_OK)
-        e = fit(&r, lr);
+        e = fit(&r);
     if (e == FR_OK && r.best == NULL)
         e = fr_fault(l->fault, FR_EINVAL, "the ranker needs at least one epoch");
     if (e == FR_OK) {
