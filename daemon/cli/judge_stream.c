@@ -365,6 +365,38 @@ static enum fr_err join(struct fr_judge_stream *js, enum fr_judge_match match)
     return e;
 }
 
+/* Give `*old` the number of its first appearance. */
+static void renumber(uint32_t *fresh, uint32_t *old, uint32_t *next)
+{
+    if (fresh[*old] == FR_JUDGE_NONE)
+        fresh[*old] = (*next)++;
+    *old = fresh[*old];
+}
+
+/* Numbers in the merged order: they break ties, so they must not depend on how a reader interleaved the
+ * partitions. Items that stand in lists only come last; no baseline names them. */
+static enum fr_err renumber_all(struct fr_judge_stream *js)
+{
+    uint32_t *user = fr_malloc_array((size_t)js->n_users + 1, sizeof(*user));
+    uint32_t *item = fr_malloc_array((size_t)js->n_items + 1, sizeof(*item));
+    uint32_t n_users = 0, n_items = 0;
+    enum fr_err e = user == NULL || item == NULL ? FR_ENOMEM : FR_OK;
+
+    if (e == FR_OK) {
+        memset(user, 0xff, ((size_t)js->n_users + 1) * sizeof(*user));
+        memset(item, 0xff, ((size_t)js->n_items + 1) * sizeof(*item));
+        for (size_t i = 0; i < js->n_raw; i++) {
+            renumber(user, &js->raw[i].ev.user, &n_users);
+            renumber(item, &js->raw[i].ev.item, &n_items);
+        }
+        for (size_t i = 0; i < js->n_items_listed; i++)
+            renumber(item, &js->items[i], &n_items);
+    }
+    fr_free(user);
+    fr_free(item);
+    return e;
+}
+
 enum fr_err fr_judge_stream_finish(struct fr_judge_stream *js,
                                    enum fr_judge_match match,
                                    struct fr_judge_input *out_in)
@@ -378,6 +410,8 @@ enum fr_err fr_judge_stream_finish(struct fr_judge_stream *js,
         return FR_ENOMEM;
     if (js->n_raw > 1)
         qsort(js->raw, js->n_raw, sizeof(*js->raw), by_order);
+    if (renumber_all(js) != FR_OK)
+        return FR_ENOMEM;
     for (size_t i = 0; i < js->n_raw; i++) {
         js->events[i] = js->raw[i].ev;
         if (newest > js->events[i].ts && newest - js->events[i].ts > js->counts.skew_ms)

@@ -16,10 +16,9 @@ void fr_stream_train_config_default(struct fr_stream_train_config *c)
     c->seed = 1;
     c->threads = 1;
     c->epochs = 4;
-    c->ranker_epochs = 3;
+    c->ranker_epochs = 2;
     c->batch = 256;
-    c->tower_part = .65;
-    c->held_out = .05;
+    c->held_out = .1;
     c->max_held_out = 2000;
     c->negatives = 30;
     c->max_lists = 80000;
@@ -121,11 +120,14 @@ static enum fr_err collect(struct fr_learner *l, const struct fr_stream_labels *
 {
     struct fr_stream_input in = l->c->in;
     struct fr_epochs *ep = NULL;
+    double part = l->c->tower_part;
     enum fr_err e = fr_learner_epochs(l, &ep);
 
     in.progress = tell_examples;
     in.progress_ctx = l;
-    l->from = (size_t)((double)labels->n_labels * l->c->tower_part);
+    if (part <= 0)
+        part = labels->n_shown < FR_LEARNER_MIN_SHOWN ? 0.8 : 0.5;
+    l->from = (size_t)((double)labels->n_labels * part);
     if (e == FR_OK)
         e = fr_stream_replay(&in, labels, ep, on_example, l, l->fault);
     if (e == FR_OK && l->user.n < FR_STREAM_TRAIN_MIN)
@@ -199,7 +201,7 @@ static enum fr_err check(const struct fr_stream_train_config *c, struct fr_fault
     if (c->epochs < 1 || c->ranker_epochs < 1 || c->batch < 1 || c->threads < 1 || c->negatives < 1 ||
         c->max_lists < 1 || c->max_held_out < 2)
         return fr_fault(fault, FR_EINVAL, "epochs, batch, threads, negatives and lists must be at least 1");
-    if (!(c->tower_part > 0) || !(c->tower_part < 1) || !(c->held_out > 0) || !(c->held_out < 1))
+    if (!(c->tower_part >= 0) || !(c->tower_part < 1) || !(c->held_out > 0) || !(c->held_out < 1))
         return fr_fault(fault, FR_EINVAL, "the parts of the stream must lie between 0 and 1");
     return FR_OK;
 }

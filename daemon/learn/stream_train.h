@@ -34,7 +34,9 @@ struct fr_stream_train_config {
     int epochs;        /* of the tower */
     int ranker_epochs; /* at most; early stop on held-out lists */
     int batch;         /* examples of a tower step */
-    double tower_part; /* share of the examples that tower A is trained on */
+    /* Share of the examples that tower A is trained on; 0 = .8 (the closer it comes to the final tower,
+     * the better the ranker fits that one), .5 where what was shown is known (there are few clicks) */
+    double tower_part;
     double held_out;   /* share of the rest, the newest, that the ranker is measured on */
     int negatives;     /* of a ranker list; with impressions: whatever was shown */
     uint32_t max_lists, max_held_out; /* spread evenly over their parts */
@@ -46,7 +48,7 @@ struct fr_stream_train_config {
     void *progress_ctx;
 };
 
-/** What was measured. hr20_* are over held-out triggers: the newest 5 % of the ranker's part. Half of
+/** What was measured. hr20_* are over held-out triggers: the newest tenth of the ranker's part. Half of
  *  them choose the ranker's epoch, hr20_ranker, auc and logloss are over the other half. */
 struct fr_stream_train_result {
     uint64_t lines, refused, examples, lists, lists_held_out, eval_triggers, items;

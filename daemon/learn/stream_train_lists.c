@@ -14,8 +14,6 @@
 #include "daemon/pipeline/stage4_candidates.h"
 #include "daemon/pipeline/stage5_score.h"
 
-#define MIN_SHOWN 100 /* fewer lists with clicks: as if nothing were known of what was shown */
-
 static enum fr_err add_list(struct fr_learner *l, struct fr_learner_list it, const struct fr_cut *cut)
 {
     enum fr_err e = fr_cell_rows_add(&l->l_user, cut->user_cells, l->nc[FR_ENTITY_USER]);
@@ -276,7 +274,7 @@ enum fr_err fr_learner_lists(struct fr_learner *l, const struct fr_stream_labels
     in.progress = tell;
     in.progress_ctx = l;
     l->held = (size_t)((double)(l->user.n - l->from) * l->c->held_out) + 1;
-    l->n_shown = labels->n_shown < MIN_SHOWN ? 0 : labels->n_shown;
+    l->n_shown = labels->n_shown < FR_LEARNER_MIN_SHOWN ? 0 : labels->n_shown;
     l->mx = fr_calloc(1, sizeof(*l->mx));
     if (e == FR_OK && l->mx == NULL)
         e = FR_ENOMEM;

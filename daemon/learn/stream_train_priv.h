@@ -16,6 +16,7 @@
 #include "models/train/train_two_tower.h"
 
 #define FR_LEARNER_TOP 20 /* HR@20 */
+#define FR_LEARNER_MIN_SHOWN 100 /* fewer lists with clicks: as if nothing were known of what was shown */
 
 struct fr_metrics;
 

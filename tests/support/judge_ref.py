@@ -30,7 +30,7 @@ class Stream:
 
     def __init__(self, partitions, lists):
         self.count = dict(malformed=0, other=0, again=0, bad_lists=0, asked=0, lists_again=0, lost=0)
-        self.number = {}  # item -> number, by first appearance
+        self.number = {}  # item -> number, by first appearance in the merged order
         raw, ids = [], set()
         for p, lines in enumerate(partitions):
             newest = None
@@ -44,10 +44,11 @@ class Stream:
                     continue
                 ids.add(event_id)
                 newest = ts if newest is None else max(newest, ts)
-                self.number.setdefault(item, len(self.number))
                 raw.append(dict(order=newest, p=p, o=offset, user=(p, user), item=item, ts=ts, id=event_id))
         raw.sort(key=lambda e: (e["order"], e["p"], e["o"]))
         self.events = raw
+        for e in raw:
+            self.number.setdefault(e["item"], len(self.number))
         self.has_lists = bool(lists)
         self.join(lists)
 

@@ -158,12 +158,12 @@ START_TEST(a_planted_structure_is_found)
     structured(5, EVENTS);
     popular = popular_hr();
     c = config(1);
-    c.held_out = .3;
+    c.held_out = .5;
     ck_assert_msg(fr_stream_train(&c, &r, &fault) == FR_OK, "%s", fault.msg);
     ck_assert_uint_eq(r.lines, EVENTS);
     ck_assert_uint_eq(r.refused, 0);
     ck_assert_uint_ge(r.examples, EVENTS - USERS);
-    ck_assert_uint_ge(r.lists, 1000);
+    ck_assert_uint_ge(r.lists, 500);
     ck_assert_uint_ge(r.eval_triggers, 800);
     ck_assert_double_gt(r.hr20_tower, popular + 0.1);
     ck_assert_double_ge(r.hr20_ranker, r.hr20_tower - 0.02);
@@ -383,7 +383,7 @@ START_TEST(lists_that_were_shown_are_learnt_from)
     ck_assert_uint_eq(r.impressions, 1500);
     ck_assert_uint_eq(r.shown, 1500);
     ck_assert_uint_gt(r.lists, 300);
-    ck_assert_uint_lt(r.lists, 600); /* only those after tower A's part, one for each click */
+    ck_assert_uint_lt(r.lists, 750); /* only those after tower A's part, one for each click */
     ck_assert_double_lt(r.ranker_loss, 2.0); /* ln 10 = 2.30: chance */
     load("deepfm");
 }
