@@ -13,7 +13,7 @@
 #include "daemon/base/alloc.h"
 
 #define MAX_CONNECTIONS 128U
-#define TIMEOUT_S 10U
+#define TIMEOUT_S 5U
 #define CONNECTION_BYTES ((size_t)16384)
 #define MAX_ARG 128
 
