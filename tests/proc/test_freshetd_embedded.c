@@ -11,6 +11,7 @@
 #include "daemon/base/arena.h"
 #include "daemon/stream/recommendation_codec.h"
 #include "tests/support/daemon_rig.h"
+#include "tests/support/exposition.h"
 
 #define USERS 20
 
@@ -52,6 +53,60 @@ static void clicks(const char *round)
     daemon_flush(&d);
 }
 
+/* Ids that are no user's, and no path, key or pattern either. */
+static void hostile_ids(void)
+{
+    static const struct {
+        const char *path;
+        int status;
+    } ids[] = {
+        {"/v1/users/nobody", 404},       {"/v1/users/*", 404},
+        {"/v1/users/%2e%2e%2fu3", 404},  {"/v1/users/u3%0d%0aFLUSHALL", 404},
+        {"/v1/users/u3%20", 404},        {"/v1/users/%7Bfreshet:0%7D:meta", 404},
+        {"/v1/users/%25s%25n%25n", 404}, {"/v1/users/%ff%fe", 400},
+        {"/v1/users/", 400},             {"/v1/users/u%33", 200},
+    };
+
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+        ck_assert_msg(daemon_get(&d, ids[i].path) == ids[i].status, "%s: %s", ids[i].path, d.body.p);
+}
+
+/* /metrics by the strict reader, with what the issue names. */
+static void whole_page(void)
+{
+    static const char *const samples[] = {
+        "freshet_recommendation_freshness_seconds_count",
+        "freshet_feature_freshness_seconds_count",
+        "freshet_item_freshness_seconds_count",
+        "freshet_stage_seconds_count{stage=\"ingest\"}",
+        "freshet_stage_seconds_count{stage=\"features\"}",
+        "freshet_stage_seconds_count{stage=\"embed\"}",
+        "freshet_stage_seconds_count{stage=\"candidates\"}",
+        "freshet_stage_seconds_count{stage=\"score\"}",
+        "freshet_stage_seconds_count{stage=\"emit\"}",
+        "freshet_events_total{result=\"applied\"}",
+        "freshet_recommendations_total{source=\"event\"}",
+        "freshet_dead_letters_total{reason=\"syntax\"}",
+        "freshet_partitions{state=\"open\"}",
+    };
+    char why[300];
+
+    daemon_produce(&d, FR_TOPIC_EVENTS, "u1", "{not json");
+    daemon_flush(&d);
+    ck_assert_msg(daemon_get_until(&d, "/metrics", 200, "freshet_dead_letters_total{reason=\"syntax\"} 1\n", 20000), "%s",
+                  d.body.p);
+    ck_assert_msg(exposition_check(d.body.p, why, sizeof(why)), "%s\n%s", why, d.body.p);
+    for (size_t i = 0; i < sizeof(samples) / sizeof(samples[0]); i++)
+        ck_assert_msg(exposition_value(d.body.p, samples[i]) > 0, "%s\n%s", samples[i], d.body.p);
+    for (int p = 0; p < DAEMON_PARTITIONS; p++) {
+        char name[100];
+        (void)snprintf(name, sizeof(name), "freshet_input_lag_records{topic=\"events\",partition=\"%d\"}", p);
+        ck_assert_msg(exposition_value(d.body.p, name) >= 0, "%s\n%s", name, d.body.p);
+        (void)snprintf(name, sizeof(name), "freshet_input_lag_seconds{topic=\"events\",partition=\"%d\"}", p);
+        ck_assert_msg(exposition_value(d.body.p, name) >= 0, "%s\n%s", name, d.body.p);
+    }
+}
+
 START_TEST(embedded__clicks_of_another_process__recommendations_then_clean_end)
 {
     static const char *const set[] = {"recommend.repeat=allow", NULL};
@@ -70,6 +125,8 @@ START_TEST(embedded__clicks_of_another_process__recommendations_then_clean_end)
     fr_arena_free(ar);
     ck_assert_int_eq(bad_lists, 0);
     ck_assert_int_eq(daemon_get(&d, "/v1/users/u3"), 200);
+    hostile_ids();
+    whole_page();
     port = (uint16_t)strtol(d.brokers + 10, NULL, 10);
     ck_assert(proc_wait_port(port, 1000));
     daemon_stop(&d);
