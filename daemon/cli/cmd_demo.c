@@ -178,7 +178,7 @@ static int demo(const struct fr_demo_opts *o)
     int rc = FR_EXIT_OK;
 
     d.o = o;
-    d.side = &fr_demo_record_side;
+    d.side = o->data != NULL ? &fr_demo_record_side : &fr_demo_shop_side;
     d.figures.p50_ms = d.figures.p99_ms = d.figures.daemon_p50_ms = d.figures.daemon_p99_ms = (double)NAN;
     d.figures.feature_p50_ms = d.figures.feature_p99_ms = (double)NAN;
     d.figures.ctr = d.figures.random = d.figures.oracle = d.figures.captured = (double)NAN;
@@ -204,11 +204,11 @@ static int demo(const struct fr_demo_opts *o)
 
 static int run(int argc, char **argv)
 {
-    struct fr_demo_opts o = {.seed = 1, .users = 2000, .items = 1000, .past = 30000, .rate = 50};
+    struct fr_demo_opts o = {.seed = 1, .users = 2000, .items = 1000, .past = 30000, .rate = 20};
     const struct fr_arg flags[] = {
         {"seconds", FR_ARG_INT, &o.seconds, 1, 1e9, "N", "end N seconds after the first recommendation (default: Ctrl-C)"},
         {"data", FR_ARG_STR, &o.data, 0, 0, "DIR", "real events, a folder in the layout of yoochoose or ml-1m"},
-        {"rate", FR_ARG_INT, &o.rate, 1, 2000, "N", "events a second, live (50)"},
+        {"rate", FR_ARG_INT, &o.rate, 1, 2000, "N", "visits of the shop, or recorded events, a second (20)"},
         {"past", FR_ARG_INT, &o.past, 1000, 200000, "N", "events to train on before the start (30000)"},
         {"users", FR_ARG_INT, &o.users, 10, 100000, "N", "users of the simulated shop (2000)"},
         {"items", FR_ARG_INT, &o.items, 50, 20000, "N", "items of the simulated shop (1000)"},

@@ -60,6 +60,7 @@ struct fr_demo_side {
 };
 
 extern const struct fr_demo_side fr_demo_record_side;
+extern const struct fr_demo_side fr_demo_shop_side;
 
 
 /** Run a program of ours to its end, its words on standard error. `name` is for messages.

@@ -9,6 +9,7 @@
 #include "daemon/base/str.h"
 #include "daemon/cli/args.h"
 #include "daemon/cli/cmd_config.h"
+#include "daemon/cli/cmd_demo.h"
 #include "daemon/cli/cmd_doctor.h"
 #include "daemon/cli/cmd_evaluate.h"
 #include "daemon/cli/cmd_import.h"
@@ -25,6 +26,7 @@ static const struct fr_command *const commands[] = {
     &fr_cmd_doctor,
     &fr_cmd_evaluate,
     &fr_cmd_train,
+    &fr_cmd_demo,
     &fr_cmd_import,
     &fr_cmd_simulate,
 };
