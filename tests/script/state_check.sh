@@ -1,11 +1,12 @@
 #!/bin/bash
 # The state in Redis equals an independent recomputation: 3,000 records (all types, duplicates, late and
-# equal times, poison of every kind, wrong partitions, requests' partner topics empty) through the real
+# equal times, poison of every kind, wrong partitions) through the real
 # daemon on a real Kafka and a private Redis, three settings; then check_state.py over every user and
-# every field, and its self-test: one corrupted value is found, and nothing else.
+# every field, and its self-test: one corrupted value is found, and nothing else; and check_stream.py over
+# every offset, dead letter and list.
 # ctest: kafka
 # ctest: labels proc
-# ctest: timeout 300
+# ctest: timeout 600
 #
 # usage: state_check.sh SOURCE_DIR BUILD_DIR
 set -uo pipefail
@@ -14,6 +15,10 @@ services_begin state_check "$2"
 services_kafka
 services_redis
 records=${FRESHET_STATE_RECORDS:-3000}
+
+for i in $(seq 0 59); do
+  printf '{"item_id":"i%d"}\n{"item_id":"%d"}\n' "$i" "$i"
+done >"$work/items"
 
 # run SEED CHECK_FLAGS... -- DAEMON_FLAGS...
 run() {
@@ -27,8 +32,10 @@ run() {
   services_topics 4
   "$python" "$tools/make_events.py" synthetic "$records" "$seed" >"$work/records" || exit 1
   "$python" "$tools/produce.py" "$brokers" "${prefix}events" "$work/records" --records || exit 1
+  "$python" "$tools/produce.py" "$brokers" "${prefix}items" "$work/items" --id item_id || exit 1
   services_daemon "$@"
   "$python" "$tools/check_state.py" "${set[@]}" "$@" --wait 60 "${check[@]}" || services_fail "seed $seed: the state differs"
+  "$python" "$tools/check_stream.py" "${set[@]}" "$@" --wait 60 --exactly --metrics "$http" || services_fail "seed $seed: the topics differ"
   services_stop_daemon || services_fail "the daemon's status is $?"
   # the end of the daemon saves what is left, and adds nothing
   "$python" "$tools/check_state.py" "${set[@]}" "$@" || services_fail "seed $seed: the state differs after the end"
