@@ -220,7 +220,7 @@ static int run(int argc, char **argv)
 
     if (rc != FR_ARGS_GO_ON)
         return rc;
-    return write_files(&f);
+    return f.out != NULL ? write_files(&f) : simulate_live(&f);
 }
 
 const struct fr_command fr_cmd_simulate = {"simulate", "a simulated shop: events to files, or live against the daemon", run};
