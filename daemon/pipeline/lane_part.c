@@ -230,7 +230,7 @@ void fr_lane_commit_positions(struct fr_lane *l, int timeout_ms)
         if (e == FR_OK) {
             for (int k = 0; k < n; k++)
                 p->committed[pos[k].role] = pos[k].offset;
-        } else {
+        } else if (e != FR_EAGAIN) { /* else: the broker is away, which others log */
             fr_log(FR_LOG_WARN, "lane", "lane=%d partition=%d commit=%s", l->id, (int)p->partition,
                    fr_err_label(e));
         }

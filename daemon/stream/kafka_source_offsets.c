@@ -60,6 +60,12 @@ fr_kafka_source_commit(struct fr_source *src, const struct fr_position *pos, int
     rd_kafka_topic_partition_list_t *list = to_list(ks, pos, n, true);
     if (list == NULL)
         return FR_EINVAL;
+    /* librdkafka would keep it until the coordinator is back. If the session has timed out by then, it
+     * is sent without a member id, and the broker's answer (a static member fenced) is fatal. */
+    if (atomic_load_explicit(&ks->broker_down, memory_order_relaxed)) {
+        rd_kafka_topic_partition_list_destroy(list);
+        return FR_EAGAIN;
+    }
     enum fr_err e = timeout_ms > 0 ? commit_wait(ks, list, timeout_ms)
                                    : fr_kafka_err(rd_kafka_commit(ks->rk, list, 1));
     rd_kafka_topic_partition_list_destroy(list);

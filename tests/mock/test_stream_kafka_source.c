@@ -52,7 +52,7 @@ static void join(struct rig_owner *o, const char *instance, int lanes)
 {
     struct fr_fault fault = {0};
     ck_assert_msg(open_source(o, instance, lanes, &fault) == FR_OK, "%s", fault.msg);
-    ck_assert(rig_serve_until(o, 4, rig_ms(15000)));
+    ck_assert(rig_serve_until(o, 4, rig_ms(60000)));
 }
 
 START_TEST(round_trip__three_lanes__each_record_once_on_its_lane_then_resume_from_commit)
