@@ -52,6 +52,7 @@ struct fr_stream_train_config {
  *  them choose the ranker's epoch, hr20_ranker, auc and logloss are over the other half. */
 struct fr_stream_train_result {
     uint64_t lines, refused, examples, lists, lists_held_out, eval_triggers, items;
+    uint64_t rows_held_out;      /* that auc and logloss are over */
     uint64_t impressions, shown; /* impressions events; of these, lists with a click */
     int ranker_epochs;           /* the one that was kept, from 1 */
     double examples_s, tower_a_s, lists_s, ranker_s, tower_s, total_s;

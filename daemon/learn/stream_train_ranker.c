@@ -18,6 +18,7 @@
 /* Measures over one half of the held-out lists. */
 struct measure {
     double hr20, auc, logloss, mrr;
+    size_t rows;
 };
 
 struct ranker {
@@ -116,7 +117,8 @@ static enum fr_err measure(struct ranker *r, size_t first, struct measure *out)
         at += l->list[i].n;
     }
     *out = (struct measure){.hr20 = n == 0 ? 0 : (double)hits / (double)n,
-                            .mrr = n == 0 ? 0 : rr / (double)n};
+                            .mrr = n == 0 ? 0 : rr / (double)n,
+                            .rows = at};
     if (e == FR_OK && n > 0)
         e = fr_metric_auc(r->logit, r->label, at, &out->auc);
     if (e == FR_OK && n > 0)
@@ -200,6 +202,7 @@ static void report(struct ranker *r)
     struct fr_learner *l = r->l;
     double found = (double)l->eval_found / (double)l->out->eval_triggers;
 
+    l->out->rows_held_out = r->report.rows;
     l->out->auc = r->report.auc;
     l->out->logloss = r->report.logloss;
     l->out->hr20_ranker = r->report.hr20 * found;
