@@ -68,6 +68,7 @@ static void print_json(const struct flags *f, const struct fr_stream_train_resul
         double v;
     } metric[] = {{"tower_loss", r->tower_loss}, {"ranker_loss", r->ranker_loss},
                   {"auc", r->auc},               {"logloss", r->logloss},
+                  {"mrr_tower", r->mrr_tower},   {"mrr_ranker", r->mrr_ranker},
                   {"candidates", r->candidates}, {"hr20_tower", r->hr20_tower},
                   {"hr20_ranker", r->hr20_ranker}};
     struct fr_jsonw w;
@@ -119,7 +120,12 @@ static void print_text(const struct fr_stream_train_result *r)
     if (r->impressions > 0)
         printf("%llu lists were shown, %llu of them clicked in\n", (unsigned long long)r->impressions,
                (unsigned long long)r->shown);
-    if (r->lists > 0)
+    if (r->lists > 0 && r->candidates <= 0)
+        printf("ranker: %llu lists; held out, among what was shown: AUC %.4f, MRR %.4f (tower alone %.4f) "
+               "over %llu lists\n",
+               (unsigned long long)r->lists, r->auc, r->mrr_ranker, r->mrr_tower,
+               (unsigned long long)r->lists_held_out);
+    else if (r->lists > 0)
         printf("ranker: %llu lists; held out: AUC %.4f, HR@20 %.4f (tower alone %.4f, among the "
                "candidates %.4f) over %llu triggers\n",
                (unsigned long long)r->lists, r->auc, r->hr20_ranker, r->hr20_tower, r->candidates,

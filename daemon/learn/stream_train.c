@@ -16,7 +16,6 @@ void fr_stream_train_config_default(struct fr_stream_train_config *c)
     c->seed = 1;
     c->threads = 1;
     c->epochs = 4;
-    c->ranker_epochs = 2;
     c->batch = 256;
     c->held_out = .1;
     c->max_held_out = 2000;
@@ -126,7 +125,7 @@ static enum fr_err collect(struct fr_learner *l, const struct fr_stream_labels *
     in.progress = tell_examples;
     in.progress_ctx = l;
     if (part <= 0)
-        part = labels->n_shown < FR_LEARNER_MIN_SHOWN ? 0.8 : 0.5;
+        part = labels->n_shown < FR_LEARNER_MIN_SHOWN ? 0.8 : 0.3;
     l->from = (size_t)((double)labels->n_labels * part);
     if (e == FR_OK)
         e = fr_stream_replay(&in, labels, ep, on_example, l, l->fault);
@@ -198,7 +197,7 @@ static void learner_done(struct fr_learner *l)
 
 static enum fr_err check(const struct fr_stream_train_config *c, struct fr_fault *fault)
 {
-    if (c->epochs < 1 || c->ranker_epochs < 1 || c->batch < 1 || c->threads < 1 || c->negatives < 1 ||
+    if (c->epochs < 1 || c->ranker_epochs < 0 || c->batch < 1 || c->threads < 1 || c->negatives < 1 ||
         c->max_lists < 1 || c->max_held_out < 2)
         return fr_fault(fault, FR_EINVAL, "epochs, batch, threads, negatives and lists must be at least 1");
     if (!(c->tower_part >= 0) || !(c->tower_part < 1) || !(c->held_out > 0) || !(c->held_out < 1))

@@ -32,10 +32,10 @@ struct fr_stream_train_config {
     uint64_t seed;
     int threads;
     int epochs;        /* of the tower */
-    int ranker_epochs; /* at most; early stop on held-out lists */
+    int ranker_epochs; /* at most, early stop on held-out lists; 0 = 2 to 10, more for fewer lists */
     int batch;         /* examples of a tower step */
     /* Share of the examples that tower A is trained on; 0 = .8 (the closer it comes to the final tower,
-     * the better the ranker fits that one), .5 where what was shown is known (there are few clicks) */
+     * the better the ranker fits that one), .3 where what was shown is known (clicks are few) */
     double tower_part;
     double held_out;   /* share of the rest, the newest, that the ranker is measured on */
     int negatives;     /* of a ranker list; with impressions: whatever was shown */
@@ -49,7 +49,7 @@ struct fr_stream_train_config {
 };
 
 /** What was measured. hr20_* are over held-out triggers: the newest tenth of the ranker's part. Half of
- *  them choose the ranker's epoch, hr20_ranker, auc and logloss are over the other half. */
+ *  them choose the ranker's epoch, what is said of the ranker is over the other half. */
 struct fr_stream_train_result {
     uint64_t lines, refused, examples, lists, lists_held_out, eval_triggers, items;
     uint64_t rows_held_out;      /* that auc and logloss are over */
@@ -57,7 +57,8 @@ struct fr_stream_train_result {
     int ranker_epochs;           /* the one that was kept, from 1 */
     double examples_s, tower_a_s, lists_s, ranker_s, tower_s, total_s;
     double tower_loss, ranker_loss; /* of the last epoch */
-    double candidates, hr20_tower, hr20_ranker, auc, logloss;
+    double auc, logloss, mrr_tower, mrr_ranker; /* over held-out lists, places beyond 20 count 0 */
+    double candidates, hr20_tower, hr20_ranker; /* 0 with impressions: those lists are too short */
 };
 
 void fr_stream_train_config_default(struct fr_stream_train_config *c);

@@ -4,7 +4,7 @@
  *
  * With impressions in the stream: lists that were shown and clicked in, negatives are what was shown
  * and not clicked. Without: the next positive, and negatives drawn from the other candidates. The
- * newest part of the stream is held out.
+ * newest part of the stream is held out; there, without impressions, lists hold all candidates.
  */
 #include "ann/live_index.h"
 #include "daemon/base/alloc.h"
@@ -66,12 +66,13 @@ static void sample(struct fr_learner *l, struct fr_trigger *tr, uint32_t label, 
     }
 }
 
+/* Place of a candidate in the tower's order, from 1. */
 static uint32_t tower_rank(const struct fr_trigger *tr, uint32_t label)
 {
     uint32_t rank = 1;
 
     if (!tr->cand[label].has_score)
-        return UINT32_MAX;
+        return tr->n_cand;
     for (uint32_t i = 0; i < tr->n_cand; i++)
         rank += tr->cand[i].has_score && tr->cand[i].score > tr->cand[label].score;
     return rank;
@@ -147,7 +148,7 @@ static enum fr_err shown_list(struct fr_learner *l,
     if (e == FR_OK && c == NULL)
         e = FR_ENOMEM;
     for (uint32_t k = 0; k < n_all && e == FR_OK; k++) {
-        struct fr_learner_list it = {l->l_item.n, 1, 0};
+        struct fr_learner_list it = {l->l_item.n, 1, 0, 0};
         if (!clicked(t, shown, all[k].item))
             continue;
         c[0] = all[k];
@@ -159,6 +160,8 @@ static enum fr_err shown_list(struct fr_learner *l,
         if (l->c->shuffle_labels)
             it.label = (uint32_t)fr_rng_below(&l->rng, it.n);
         tr.cand = c;
+        tr.n_cand = it.n;
+        it.tower_place = tower_rank(&tr, 0);
         e = list_rows(l, view, t->ar, &tr, it.n);
         if (e == FR_OK)
             e = add_list(l, it, t->cut);
@@ -173,7 +176,7 @@ static enum fr_err sampled_list(struct fr_learner *l,
                                 struct fr_trigger *tr,
                                 bool eval)
 {
-    struct fr_learner_list it = {l->l_item.n, tr->n_cand, 0};
+    struct fr_learner_list it = {l->l_item.n, tr->n_cand, 0, 0};
     uint32_t at = 0, most = (uint32_t)l->c->negatives + 1;
     enum fr_err e;
 
@@ -184,7 +187,8 @@ static enum fr_err sampled_list(struct fr_learner *l,
         return FR_OK;
     if (eval) {
         l->eval_found++;
-        l->eval_hits += tower_rank(tr, at) <= FR_LEARNER_TOP;
+        it.tower_place = tower_rank(tr, at);
+        l->eval_hits += it.tower_place <= FR_LEARNER_TOP;
     } else if (it.n > most) {
         it.n = most;
     }
@@ -210,8 +214,9 @@ static enum fr_err make_list(struct fr_learner *l,
         e = fr_stage_candidates(l->spec, &pol, view, t->ar, l->mx, &tr);
     if (e != FR_OK)
         return e;
-    if (l->n_shown == 0 || eval)
+    if (l->n_shown == 0)
         return sampled_list(l, t, view, &tr, eval);
+    l->out->eval_triggers += eval;
     for (size_t i = 0; i < t->n_shown && e == FR_OK; i++)
         e = shown_list(l, t, &t->shown[i], view, tr);
     return e;
@@ -223,14 +228,17 @@ static bool taken(size_t i, size_t of, size_t most)
     return most >= of || (i + 1) * most / of > i * most / of;
 }
 
-/* With impressions, training lists are among those that were shown and clicked in. */
+/* With impressions: of the lists that were shown and clicked in. */
 static bool wanted(struct fr_learner *l, const struct fr_stream_trigger *t, size_t i, size_t eval_from)
 {
-    if (i >= eval_from)
-        return taken(i - eval_from, l->held, l->c->max_held_out);
-    if (l->n_shown == 0)
-        return taken(i - l->from, eval_from - l->from, l->c->max_lists);
-    return t->n_shown > 0 && taken(l->seen_shown++, l->n_shown, l->c->max_lists);
+    bool eval = i >= eval_from;
+
+    if (l->n_shown > 0)
+        return t->n_shown > 0 &&
+               (eval ? l->out->eval_triggers < l->c->max_held_out
+                     : taken(l->seen_shown++, l->n_shown, l->c->max_lists));
+    return eval ? taken(i - eval_from, l->held, l->c->max_held_out)
+                : taken(i - l->from, eval_from - l->from, l->c->max_lists);
 }
 
 static enum fr_err on_list(void *ctx, const struct fr_stream_trigger *t)

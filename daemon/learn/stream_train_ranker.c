@@ -14,10 +14,12 @@
 
 #define LISTS_STEP 64
 #define PATIENCE 2 /* epochs without a better one */
+#define FEW_LISTS 20000
+#define MAX_EPOCHS 10
 
 /* Measures over one half of the held-out lists. */
 struct measure {
-    double hr20, auc, logloss, mrr;
+    double hr20, auc, logloss, mrr, mrr_tower;
     size_t rows;
 };
 
@@ -26,6 +28,7 @@ struct ranker {
     struct fr_train_deepfm *tr;
     struct fr_arena *ar;
     float lr;
+    int epochs; /* at most */
     uint32_t *order; /* (n_train) */
     struct fr_model *best;
     struct measure choose, report; /* of the best epoch */
@@ -69,7 +72,7 @@ static struct fr_rank_list *expand(struct ranker *r, const uint32_t *which, size
 static enum fr_err pass(struct ranker *r, bool observe, int epoch)
 {
     struct fr_learner *l = r->l;
-    size_t all = (size_t)l->c->ranker_epochs * l->n_train, before = (size_t)epoch * l->n_train;
+    size_t all = (size_t)r->epochs * l->n_train, before = (size_t)epoch * l->n_train;
     double sum = 0, loss = 0;
     size_t steps = 0;
     enum fr_err e = FR_OK;
@@ -98,7 +101,7 @@ static enum fr_err measure(struct ranker *r, size_t first, struct measure *out)
 {
     const struct fr_learner *l = r->l;
     size_t at = 0, hits = 0, n = 0;
-    double rr = 0;
+    double rr = 0, rr_tower = 0;
     enum fr_err e = FR_OK;
 
     for (size_t i = l->n_train + first; i < l->n_lists && e == FR_OK; i += 2, n++) {
@@ -112,12 +115,14 @@ static enum fr_err measure(struct ranker *r, size_t first, struct measure *out)
         place = fr_metric_rank(r->logit + at, l->list[i].n, l->list[i].label);
         hits += place <= FR_LEARNER_TOP;
         rr += place <= FR_LEARNER_TOP ? 1.0 / (double)place : 0;
+        rr_tower += l->list[i].tower_place <= FR_LEARNER_TOP ? 1.0 / l->list[i].tower_place : 0;
         for (uint32_t k = 0; k < l->list[i].n; k++)
             r->label[at + k] = k == l->list[i].label;
         at += l->list[i].n;
     }
     *out = (struct measure){.hr20 = n == 0 ? 0 : (double)hits / (double)n,
                             .mrr = n == 0 ? 0 : rr / (double)n,
+                            .mrr_tower = n == 0 ? 0 : rr_tower / (double)n,
                             .rows = at};
     if (e == FR_OK && n > 0)
         e = fr_metric_auc(r->logit, r->label, at, &out->auc);
@@ -185,7 +190,7 @@ static enum fr_err fit(struct ranker *r)
 
     if (e == FR_OK)
         e = start(r);
-    for (int ep = 0; ep < l->c->ranker_epochs && e == FR_OK && worse < PATIENCE; ep++) {
+    for (int ep = 0; ep < r->epochs && e == FR_OK && worse < PATIENCE; ep++) {
         bool better = false;
         shuffle(r->l, r->order, l->n_train);
         e = pass(r, false, ep);
@@ -202,9 +207,13 @@ static void report(struct ranker *r)
     struct fr_learner *l = r->l;
     double found = (double)l->eval_found / (double)l->out->eval_triggers;
 
+    l->out->mrr_ranker = r->report.mrr;
+    l->out->mrr_tower = r->report.mrr_tower;
     l->out->rows_held_out = r->report.rows;
     l->out->auc = r->report.auc;
     l->out->logloss = r->report.logloss;
+    if (l->n_shown > 0)
+        return; /* of some twenty items shown, all are among the best twenty */
     l->out->hr20_ranker = r->report.hr20 * found;
     l->out->hr20_tower = (double)l->eval_hits / (double)l->out->eval_triggers;
     l->out->candidates = found;
@@ -212,11 +221,12 @@ static void report(struct ranker *r)
 
 static enum fr_err save(struct ranker *r)
 {
-    static const char *const names[] = {"auc", "logloss", "hr20", "hr20_tower", "candidates"};
+    static const char *const names[] = {"auc",        "logloss", "mrr",       "mrr_tower",
+                                        "hr20", "hr20_tower", "candidates"};
     struct fr_learner *l = r->l;
-    const double values[] = {l->out->auc, l->out->logloss, l->out->hr20_ranker, l->out->hr20_tower,
-                             l->out->candidates};
-    struct fr_model_meta meta = {"deepfm", fr_learner_version(l), "", l->newest_ts, names, values, 5};
+    const double values[] = {l->out->auc,         l->out->logloss,    l->out->mrr_ranker, l->out->mrr_tower,
+                             l->out->hr20_ranker, l->out->hr20_tower, l->out->candidates};
+    struct fr_model_meta meta = {"deepfm", fr_learner_version(l), "", l->newest_ts, names, values, 7};
     uint32_t which = (uint32_t)l->n_train;
     struct fr_rank_list *lists = expand(r, &which, 1, 8);
     char path[4096];
@@ -242,6 +252,14 @@ static void config(const struct fr_learner *l, struct fr_deepfm_train_config *cf
     cfg->opt.id_dropout = 0.5f;
 }
 
+/* Few lists need more rounds to be learnt from, many begin to be learnt by heart in the second. */
+static int epochs_of(size_t lists)
+{
+    size_t n = FEW_LISTS / (lists + 1);
+
+    return n < 2 ? 2 : n > MAX_EPOCHS ? MAX_EPOCHS : (int)n;
+}
+
 static enum fr_err ranker_new(struct ranker *r)
 {
     const struct fr_learner *l = r->l;
@@ -259,6 +277,7 @@ static enum fr_err ranker_new(struct ranker *r)
             fields[cfg.n_fields++] = l->spec->fields.f[i].name;
     cfg.fields = fields;
     r->lr = cfg.opt.lr;
+    r->epochs = l->c->ranker_epochs > 0 ? l->c->ranker_epochs : epochs_of(l->n_train);
     r->order = fr_calloc(l->n_train + 1, sizeof(*r->order));
     r->logit = fr_calloc(rows + 1, sizeof(*r->logit));
     r->label = fr_calloc(rows + 1, sizeof(*r->label));
