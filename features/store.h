@@ -86,6 +86,7 @@ struct fr_store_info {
     char policy[32]; /* maxmemory-policy */
     bool aof;
     bool cluster;
+    int64_t time_us; /* the server's clock, since the epoch; 0 = it does not tell */
 };
 
 typedef enum fr_err (*fr_store_row_fn)(void *ctx, struct fr_str item_id, struct fr_str row);

@@ -454,7 +454,7 @@ static enum fr_err get_user(struct fr_store *st,
 static enum fr_err info(struct fr_store *st, struct fr_store_info *out)
 {
     (void)st;
-    *out = (struct fr_store_info){"memory", "noeviction", false, false};
+    *out = (struct fr_store_info){"memory", "noeviction", false, false, 0};
     return FR_OK;
 }
 

@@ -642,7 +642,8 @@ static enum fr_err op_info(struct fr_store *st, struct fr_store_info *out)
     struct redis_store *s = (struct redis_store *)st;
     struct args a;
     redisReply *r;
-    char flag[8];
+    char flag[8], time_us[24];
+    uint64_t us;
     enum fr_err e = begin(s);
 
     if (e != FR_OK)
@@ -664,6 +665,9 @@ static enum fr_err op_info(struct fr_store *st, struct fr_store_info *out)
     out->aof = strcmp(flag, "1") == 0;
     info_value(r->str, "cluster_enabled", flag, sizeof(flag));
     out->cluster = strcmp(flag, "1") == 0;
+    info_value(r->str, "server_time_usec", time_us, sizeof(time_us));
+    if (fr_str_to_u64(fr_str_z(time_us), &us) == FR_OK && us < INT64_MAX)
+        out->time_us = (int64_t)us;
     freeReplyObject(r);
     return FR_OK;
 }

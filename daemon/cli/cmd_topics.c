@@ -35,6 +35,11 @@ static int ensure(const struct fr_settings *s, bool create)
                                     (int)s->cfg.topics_replication, specs);
     enum fr_err e;
 
+    if (strcmp(s->cfg.kafka_brokers, "embedded") == 0) {
+        fprintf(stderr, "freshet topics: kafka.brokers is embedded: that broker lives inside freshetd and has its topics "
+                        "(its address is in the daemon's log)\n");
+        return FR_EXIT_FAILURE;
+    }
     memset(reports, 0, sizeof(reports));
     e = fr_kafka_topics_ensure(&s->conn, specs, n, create, 30000, reports, &fault);
     if (e == FR_OK || e == FR_EMISMATCH || e == FR_ENOTFOUND || e == FR_EREFUSED)

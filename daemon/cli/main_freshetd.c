@@ -14,6 +14,7 @@
 #include "daemon/base/log.h"
 #include "daemon/config.h"
 #include "daemon/serve/app.h"
+#include "models/gemm.h"
 #include "models/gemm_core.h"
 
 #define MAX_SETS 128
@@ -161,16 +162,20 @@ int main(int argc, char **argv)
     struct fr_fault fault = {FR_OK, NULL, 0, ""};
     struct fr_config cfg;
     struct fr_app *app;
+    enum fr_gemm_core_state kernels;
     int code = parse(argc, argv, &o);
     enum fr_err e;
 
     if (code >= 0)
         return code;
-    (void)fr_gemm_core_ensure(argv);
+    kernels = fr_gemm_core_ensure(argv);
     set_signals();
     e = fr_cpu_check(&fault);
     if (e == FR_OK)
         e = load(&o, &cfg, &fault);
+    fr_log(kernels == FR_GEMM_CORE_LOWER || kernels == FR_GEMM_CORE_KEPT ? FR_LOG_WARN : FR_LOG_INFO, "app",
+           "cpu=%s blas=%s blas_kernels=%s", fr_cpu_level_name(fr_cpu_level()), fr_gemm_core(),
+           fr_gemm_core_state_name(kernels));
     if (e == FR_OK)
         e = fr_app_start(&cfg, &app, &fault);
     if (e != FR_OK) {

@@ -158,8 +158,12 @@ static void cleanup_policy(rd_kafka_t *rk, const char *topic, int timeout_ms, ch
     rd_kafka_ConfigResource_destroy(res);
 }
 
-static void
-judge(rd_kafka_t *rk, const struct fr_topic_spec *s, int timeout_ms, struct fr_topic_report *r)
+/* `ask` becomes false once the broker has not told a policy: it would not for the next one either. */
+static void judge(rd_kafka_t *rk,
+                  const struct fr_topic_spec *s,
+                  int timeout_ms,
+                  bool *ask,
+                  struct fr_topic_report *r)
 {
     char policy[64];
     if (r->partitions != s->partitions) {
@@ -171,7 +175,10 @@ judge(rd_kafka_t *rk, const struct fr_topic_spec *s, int timeout_ms, struct fr_t
                  (int)s->partitions);
         return;
     }
-    cleanup_policy(rk, s->name, timeout_ms, policy, sizeof policy);
+    policy[0] = '\0';
+    if (*ask)
+        cleanup_policy(rk, s->name, timeout_ms, policy, sizeof policy);
+    *ask = policy[0] != '\0';
     bool compacts = strstr(policy, "compact") != NULL;
     if (policy[0] != '\0' && compacts != s->compact) {
         r->state = FR_TOPIC_DIFFERS;
@@ -193,6 +200,7 @@ static enum fr_err look(rd_kafka_t *rk,
                         struct fr_topic_report *reports,
                         struct fr_fault *fault)
 {
+    bool ask = true;
     for (int i = 0; i < n; i++) {
         struct fr_fault why = {0};
         memset(&reports[i], 0, sizeof reports[i]);
@@ -201,7 +209,7 @@ static enum fr_err look(rd_kafka_t *rk,
         if (e == FR_ENOTFOUND)
             reports[i].state = FR_TOPIC_MISSING;
         else if (e == FR_OK)
-            judge(rk, &specs[i], timeout_ms, &reports[i]);
+            judge(rk, &specs[i], timeout_ms, &ask, &reports[i]);
         else
             return fr_fault(fault, e, "%s", why.msg);
     }

@@ -1,7 +1,7 @@
 /*
  * tests/proc/test_readyz.c - every condition of GET /readyz made false, and true again, on the real
  * daemon with a private Redis and a broker that fails on purpose. (A changed partition count: real
- * brokers only, tests/kafka/test_partition_count.c, and tests/unit/test_pipeline_group.c.)
+ * brokers only, tests/kafka/test_freshetd_topics.c, and tests/unit/test_pipeline_group.c.)
  * ctest: timeout 400
  */
 #include <check.h>

@@ -1,6 +1,8 @@
 /*
- * tests/kafka/test_partition_count.c - partitions added to a real topic while the daemon runs: it stops
- * reading, /readyz says why and what to do, and a restart refuses with the same remedy.
+ * tests/kafka/test_freshetd_topics.c - topics that are not as they should be, on a real broker: partitions
+ * added while the daemon runs stop its reading, /readyz says why and what to do, a restart refuses with
+ * the same remedy; `freshet doctor` names missing topics, wrong policies and unequal counts. (The embedded
+ * broker creates what is asked for and tells no policy.)
  * ctest: labels proc
  * ctest: timeout 120
  */
@@ -95,22 +97,57 @@ START_TEST(partition_count__grows__reading_stops_with_the_remedy)
 }
 END_TEST
 
+/* Run `freshet doctor` with one more setting. */
+static int doctor(const char *set, char *out, size_t cap)
+{
+    char brokers[300], redis[340];
+    const char *argv[] = {FR_BUILD_DIR "/freshet", "doctor",   "--set", brokers,   "--set", redis,
+                          "--set",                 prefix_set, "--set", group_set, "--set", set, NULL};
+
+    (void)snprintf(brokers, sizeof(brokers), "kafka.brokers=%s", kafka_server_shared());
+    (void)snprintf(redis, sizeof(redis), "redis.address=%s", d.redis_address);
+    return proc_run(argv, 60000, out, cap);
+}
+
+START_TEST(doctor__missing_wrong_policy_and_unequal__each_with_its_remedy)
+{
+    static char out[20000];
+    char set[200];
+
+    ck_assert_msg(doctor("topics.partitions=4", out, sizeof(out)) == 0, "%s", out);
+    ck_assert_int_eq(doctor("topics.events=other", out, sizeof(out)), 1);
+    ck_assert_msg(strstr(out, "other: does not exist") != NULL && strstr(out, "-> freshet topics create") != NULL, "%s",
+                  out);
+    ck_assert_int_eq(doctor("topics.items=examples", out, sizeof(out)), 1); /* not compacted */
+    ck_assert_msg(strstr(out, "cleanup.policy is delete, wanted compact") != NULL && strstr(out, "kafka-configs.sh") != NULL,
+                  "%s", out);
+    add_partition(FR_TOPIC_EVENTS);
+    (void)snprintf(set, sizeof(set), "topics.partitions=%d", DAEMON_PARTITIONS);
+    for (int64_t end = proc_now_ms() + proc_deadline_ms(20000); doctor(set, out, sizeof(out)) == 0;) {
+        ck_assert_msg(proc_now_ms() < end, "%s", out);
+        proc_pause_ms(50); /* the broker tells of new partitions a moment later */
+    }
+    ck_assert_msg(strstr(out, "has 5, ") != NULL && strstr(out, "--partitions 5") != NULL, "%s", out);
+}
+END_TEST
+
 int main(void)
 {
-    Suite *s = suite_create("freshetd/partition_count");
+    Suite *s = suite_create("freshetd/topics");
     TCase *tc = tcase_create("kafka");
     SRunner *sr;
-    int failed, rc = kafka_server_require("kafka.partition_count");
+    int failed, rc = kafka_server_require("kafka.freshetd_topics");
 
     if (rc != 0)
         return rc;
     if (!redis_server_available()) {
-        printf("SKIP kafka.partition_count: no redis-server program\n");
+        printf("SKIP kafka.freshetd_topics: no redis-server program\n");
         return 77;
     }
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 100);
     tcase_add_test(tc, partition_count__grows__reading_stops_with_the_remedy);
+    tcase_add_test(tc, doctor__missing_wrong_policy_and_unequal__each_with_its_remedy);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_NORMAL);
