@@ -99,7 +99,9 @@ static int planning(const struct flags *f, const struct fr_import_rows *rows, st
     if (strcmp(f->rebase, "now") != 0 && (fr_str_to_i64(fr_str_z(f->rebase), &to) != FR_OK || to < 0))
         return fr_args_usage("import", "--rebase %.40s: now, or milliseconds since the epoch, is needed", f->rebase);
     /* paced: the first event is now; else the last one, so that nothing lies in the future */
-    p->shift_ms = to - fr_import_time_of(rows, p, p->paced ? 0 : p->n_events - 1);
+    p->from_now = p->paced && strcmp(f->rebase, "now") == 0;
+    if (!p->from_now)
+        p->shift_ms = to - fr_import_time_of(rows, p, p->paced ? 0 : p->n_events - 1);
     return FR_ARGS_GO_ON;
 }
 
@@ -118,8 +120,11 @@ static void report(const struct flags *f,
     struct fr_buf b;
 
     if (!f->json) {
-        (void)printf("%llu events, %llu items; %llu bad records, %llu left out\n", (unsigned long long)p->n_events,
+        (void)printf("%llu events, %llu items; %llu bad records, %llu left out", (unsigned long long)p->n_events,
                      (unsigned long long)rows->n_items, (unsigned long long)r->bad, (unsigned long long)r->left_out);
+        if (f->out == NULL)
+            (void)printf("; %llu records acknowledged", (unsigned long long)sent);
+        (void)printf("\n");
         return;
     }
     fr_buf_init(&b);
@@ -162,6 +167,8 @@ static int import(struct flags *f)
     }
     if (e != FR_OK)
         rc = complain(&fault);
+    if (e != FR_OK && sent > 0)
+        (void)fprintf(stderr, "freshet import: %llu records had been acknowledged\n", (unsigned long long)sent);
     if (fr_stop_signal_asked())
         rc = fr_stop_signal_status();
     fr_import_rows_done(&rows);

@@ -11,10 +11,12 @@
 #include "daemon/cli/progress.h"
 #include "daemon/cli/stop_signal.h"
 #include "daemon/stream/kafka_sink.h"
+#include "daemon/stream/kafka_topics.h"
 
 #define TICK 1024
 #define ROOM_TRIES 6000 /* of 10 ms */
 #define FLUSH_MS 60000
+#define TOPIC_MS 10000
 
 int64_t fr_import_time_of(const struct fr_import_rows *rows, const struct fr_import_plan *p, uint64_t i)
 {
@@ -121,8 +123,9 @@ static enum fr_err wait_until(struct sender *s, const struct fr_clock *clock, in
     return FR_OK;
 }
 
-static enum fr_err send_events(struct sender *s, const struct fr_import_rows *rows, const struct fr_import_plan *p)
+static enum fr_err send_events(struct sender *s, const struct fr_import_rows *rows, const struct fr_import_plan *given)
 {
+    struct fr_import_plan plan = *given, *p = &plan;
     struct fr_progress bar;
     struct fr_clock clock;
     struct fr_buf b;
@@ -132,6 +135,8 @@ static enum fr_err send_events(struct sender *s, const struct fr_import_rows *ro
 
     fr_clock_init_real(&clock);
     start = fr_clock_mono_us(&clock);
+    if (plan.from_now && plan.n_events > 0)
+        plan.shift_ms += fr_clock_wall_ms(&clock) - fr_import_time_of(rows, p, 0);
     fr_buf_init(&b);
     fr_progress_start(&bar, "events", "events", p->n_events, p->quiet);
     for (; i < p->n_events && e == FR_OK; i++) {
@@ -173,6 +178,17 @@ static enum fr_err send_items(struct sender *s, const struct fr_import_rows *row
     return e;
 }
 
+/* Said at once, not after a minute of retries. */
+static enum fr_err topics_there(const struct fr_settings *set, const struct fr_import_rows *rows, struct fr_fault *fault)
+{
+    int32_t n;
+    enum fr_err e = fr_kafka_topics_count(&set->conn, set->names.name[FR_TOPIC_EVENTS], TOPIC_MS, &n, fault);
+
+    if (e == FR_OK && rows->n_items > 0)
+        e = fr_kafka_topics_count(&set->conn, set->names.name[FR_TOPIC_ITEMS], TOPIC_MS, &n, fault);
+    return e;
+}
+
 enum fr_err fr_import_to_topics(const struct fr_import_rows *rows,
                                 const struct fr_import_plan *p,
                                 const struct fr_settings *set,
@@ -186,8 +202,11 @@ enum fr_err fr_import_to_topics(const struct fr_import_rows *rows,
                                    .message_max_bytes = (int32_t)set->cfg.kafka_message_max_bytes,
                                    .ack = on_ack,
                                    .ack_ctx = &s};
-    enum fr_err e = fr_kafka_sink_new(&o, &s.sink, fault), flushed;
+    enum fr_err e = topics_there(set, rows, fault), flushed;
 
+    *out_sent = 0;
+    if (e == FR_OK)
+        e = fr_kafka_sink_new(&o, &s.sink, fault);
     if (e != FR_OK)
         return e;
     e = send_items(&s, rows);

@@ -15,6 +15,7 @@ struct fr_import_plan {
     double speed;      /* gaps between events are divided by this; > 0 */
     int64_t shift_ms;  /* added to the times after that */
     bool paced;        /* topics: each event leaves when its gap is over; else as fast as possible */
+    bool from_now;     /* paced: shift_ms is chosen when the first event leaves, which is then now */
     bool quiet;        /* no progress */
 };
 
@@ -28,9 +29,10 @@ FR_MUST_CHECK enum fr_err fr_import_to_files(const struct fr_import_rows *rows,
                                              struct fr_fault *fault);
 
 /**
- * Items, then events, keyed, by the murmur2 partitioner; all acknowledged when it returns FR_OK.
+ * Items, then events, keyed, by the murmur2 partitioner; all acknowledged when it returns FR_OK. The
+ * records' own timestamps are the producer's now, never the data's: a broker refuses what is ahead of it.
  * @param out_sent  records acknowledged
- * @errors FR_EKAFKA FR_ETIMEOUT something was not delivered; FR_ECLOSED a stop was asked for (what was sent
+ * @errors FR_ENOTFOUND a topic is not there; FR_EKAFKA FR_ETIMEOUT no broker, or something was not delivered; FR_ECLOSED a stop was asked for (what was sent
  *         is delivered)
  */
 FR_MUST_CHECK enum fr_err fr_import_to_topics(const struct fr_import_rows *rows,
