@@ -9,7 +9,6 @@
 #include "daemon/cli/import_time.h"
 
 #define MAX_TEXT ((size_t)64 << 10)
-#define COLUMN_MAX 256
 
 static const char yoochoose[] = "events.file = period_{n}.txt\n"
                                 "events.n = 0-16\n"
@@ -57,6 +56,7 @@ struct line {
     int number;
     char key[FR_IMPORT_TEXT];
     char value[1024];
+    uint64_t seen; /* bit i: known_keys[i] has stood there */
     struct fr_fault *fault;
 };
 
@@ -83,21 +83,9 @@ static enum fr_err yes_no(const struct line *l, bool *out)
 
 static enum fr_err column_of(const struct line *l, const char *text, struct fr_import_column *out)
 {
-    uint64_t n;
-    size_t len = strlen(text);
+    const char *why = fr_import_column_parse(text, out);
 
-    out->at = -1;
-    out->name[0] = '\0';
-    if (fr_str_to_u64(fr_str_z(text), &n) == FR_OK) {
-        if (n < 1 || n > COLUMN_MAX)
-            return bad(l, "columns are numbered from 1 to 256");
-        out->at = (int)n - 1;
-        return FR_OK;
-    }
-    if (len == 0 || len >= FR_IMPORT_TEXT)
-        return bad(l, "a column's number or name is needed");
-    memcpy(out->name, text, len + 1);
-    return FR_OK;
+    return why == NULL ? FR_OK : bad(l, why);
 }
 
 /* "A-B", or "A" alone. */
@@ -136,53 +124,40 @@ static enum fr_err separator(const struct line *l, char out[FR_IMPORT_TEXT])
     return word(l, out);
 }
 
-/* Next word of the value, cut in place; NULL at the end. */
-static char *next_word(char **rest)
+/* A type of events with one item; the wire's `impressions` have a list. */
+static enum fr_err type(const struct line *l, const char *name)
 {
-    char *p = *rest + strspn(*rest, " "), *from = p;
-
-    if (*p == '\0')
-        return NULL;
-    p += strcspn(p, " ");
-    if (*p != '\0')
-        *p++ = '\0';
-    *rest = p;
-    return from;
+    return strcmp(name, "impressions") == 0 ? bad(l, "impressions cannot be imported") : FR_OK;
 }
 
 static enum fr_err rule(struct line *l, struct fr_import_map *m)
 {
-    static const char *const ops[] = {"<", "<=", "==", "!=", ">=", ">"};
     struct fr_import_rule *r = &m->rule[m->n_rules];
-    char *rest = l->value;
-    char *column = next_word(&rest), *op = next_word(&rest), *number = next_word(&rest), *type = next_word(&rest);
-    enum fr_err e;
+    const char *why;
 
     if (m->n_rules == FR_IMPORT_RULES)
         return bad(l, "more than 16 rules");
-    if (type == NULL || next_word(&rest) != NULL || strlen(type) >= FR_IMPORT_TEXT)
-        return bad(l, "COLUMN OP NUMBER TYPE is needed");
-    e = column_of(l, column, &r->column);
-    if (e != FR_OK)
-        return e;
-    r->op = FR_IMPORT_LT;
-    for (int i = 0; i < 6; i++)
-        if (strcmp(op, ops[i]) == 0) {
-            r->op = (enum fr_import_op)i;
-            if (fr_str_to_f64(fr_str_z(number), &r->number) != FR_OK)
-                return bad(l, "the third word is no number");
-            memcpy(r->type, type, strlen(type) + 1);
-            m->n_rules++;
-            return FR_OK;
-        }
-    return bad(l, "the second word is none of < <= == != >= >");
+    why = fr_import_rule_parse(l->value, r);
+    if (why != NULL)
+        return bad(l, why);
+    m->n_rules++;
+    return type(l, r->type);
+}
+
+static enum fr_err file(const struct line *l, struct fr_import_table *t)
+{
+    if (strchr(l->value, '/') != NULL)
+        return bad(l, "a name without folders is needed");
+    if (t->n_files == FR_IMPORT_FILES)
+        return bad(l, "more than 32 files");
+    return word(l, t->file[t->n_files++]);
 }
 
 static enum fr_err require(struct line *l, struct fr_import_map *m)
 {
     char *rest = l->value, *w;
 
-    while ((w = next_word(&rest)) != NULL) {
+    while ((w = fr_import_word(&rest)) != NULL) {
         enum fr_err e;
         if (m->n_require == 4)
             return bad(l, "more than 4 columns");
@@ -229,7 +204,7 @@ static enum fr_err table_key(struct line *l, const char *key, struct fr_import_t
 {
     *known = true;
     if (strcmp(key, "file") == 0)
-        return strchr(l->value, '/') != NULL ? bad(l, "a name without folders is needed") : word(l, t->file);
+        return file(l, t);
     if (strcmp(key, "separator") == 0)
         return separator(l, t->separator);
     if (strcmp(key, "quotes") == 0)
@@ -247,7 +222,7 @@ static enum fr_err table_key(struct line *l, const char *key, struct fr_import_t
 static const char *const known_keys[] = {
     "events.file", "events.n", "events.separator", "events.quotes", "events.header", "events.encoding",
     "events.user", "events.item", "events.value", "events.id", "events.time", "events.time_format",
-    "events.day0", "events.type", "events.rule", "events.require", "events.order", "items.file",
+    "events.day0", "events.type", "events.type_column", "events.rule", "events.require", "events.order", "items.file",
     "items.separator", "items.quotes", "items.header", "items.encoding", "items.id", "items.title",
     "items.brand", "items.price", "items.categories", "items.category_separator", "items.flags",
     "items.flag_names"};
@@ -258,6 +233,23 @@ static enum fr_err unknown(const struct line *l)
 
     return fr_fault(l->fault, FR_ESCHEMA, "%.150s:%d: unknown key \"%.60s\"%s%s", l->name, l->number, l->key,
                     best < 0 ? "" : "; did you mean ", best < 0 ? "" : known_keys[best]);
+}
+
+static bool repeats(const char *key)
+{
+    return strcmp(key, "events.file") == 0 || strcmp(key, "items.file") == 0 || strcmp(key, "events.rule") == 0;
+}
+
+/* A key that stands twice is a mistake: which one was meant? */
+static enum fr_err once(struct line *l)
+{
+    for (size_t i = 0; i < sizeof(known_keys) / sizeof(known_keys[0]); i++)
+        if (strcmp(l->key, known_keys[i]) == 0 && !repeats(l->key)) {
+            if ((l->seen >> i & 1) != 0)
+                return bad(l, "stands twice");
+            l->seen |= UINT64_C(1) << i;
+        }
+    return FR_OK;
 }
 
 static enum fr_err event_time(struct line *l, struct fr_import_map *m)
@@ -272,7 +264,8 @@ static enum fr_err events_key(struct line *l, struct fr_import_map *m)
     const struct {
         const char *key;
         struct fr_import_column *to;
-    } columns[] = {{"user", &m->user}, {"item", &m->item}, {"value", &m->value}, {"id", &m->id}};
+    } columns[] = {{"user", &m->user}, {"item", &m->item}, {"value", &m->value}, {"id", &m->id},
+                   {"type_column", &m->type_column}};
     bool known;
     enum fr_err e = table_key(l, key, &m->events, &known);
 
@@ -291,8 +284,10 @@ static enum fr_err events_key(struct line *l, struct fr_import_map *m)
     if (strcmp(key, "day0") == 0)
         return fr_import_time(fr_str_z(l->value), "%Y-%m-%d", &m->day0_ms) == FR_OK ? FR_OK
                                                                                      : bad(l, "a day like 2014-04-01 is needed");
-    if (strcmp(key, "type") == 0)
-        return word(l, m->type);
+    if (strcmp(key, "type") == 0) {
+        e = word(l, m->type);
+        return e == FR_OK ? type(l, m->type) : e;
+    }
     if (strcmp(key, "rule") == 0)
         return rule(l, m);
     if (strcmp(key, "require") == 0)
@@ -321,7 +316,7 @@ static enum fr_err items_key(struct line *l, struct fr_import_map *m)
     if (strcmp(key, "category_separator") == 0)
         return separator(l, m->category_separator);
     if (strcmp(key, "flags") == 0) {
-        e = span_of(l, 1, COLUMN_MAX, &m->flag_from, &m->flag_to);
+        e = span_of(l, 1, FR_IMPORT_COLUMNS, &m->flag_from, &m->flag_to);
         m->flag_from--;
         m->flag_to--;
         return e;
@@ -370,20 +365,23 @@ static enum fr_err whole(const struct fr_import_map *m, const char *name, struct
 {
     const char *missing = NULL;
 
-    if (m->events.file[0] == '\0')
+    if (m->events.n_files == 0)
         missing = "events.file";
-    else if (m->user.at < 0 && m->user.name[0] == '\0')
+    else if (!fr_import_column_given(&m->user))
         missing = "events.user";
-    else if (m->item.at < 0 && m->item.name[0] == '\0')
+    else if (!fr_import_column_given(&m->item))
         missing = "events.item";
-    else if (!m->spread && m->time.at < 0 && m->time.name[0] == '\0')
+    else if (!m->spread && !fr_import_column_given(&m->time))
         missing = "events.time";
-    else if (m->type[0] == '\0')
+    else if (m->type[0] == '\0' && m->n_rules == 0 && !fr_import_column_given(&m->type_column))
         missing = "events.type";
-    else if (m->items.file[0] != '\0' && m->item_id.at < 0 && m->item_id.name[0] == '\0')
+    else if (m->items.n_files > 0 && !fr_import_column_given(&m->item_id))
         missing = "items.id";
     if (missing != NULL)
         return fr_fault(fault, FR_ESCHEMA, "%.150s: %s is needed", name, missing);
+    for (int i = 0; m->events.n_files > 1 && i < m->events.n_files; i++)
+        if (strstr(m->events.file[i], "{n}") != NULL)
+            return fr_fault(fault, FR_ESCHEMA, "%.150s: events.file: {n} or several files, not both", name);
     if (m->flag_from >= 0 && m->n_flags != m->flag_to - m->flag_from + 1)
         return fr_fault(fault, FR_ESCHEMA, "%.150s: items.flags has %d columns, items.flag_names %d names", name,
                         m->flag_to - m->flag_from + 1, m->n_flags);
@@ -392,7 +390,7 @@ static enum fr_err whole(const struct fr_import_map *m, const char *name, struct
 
 static void defaults(struct fr_import_map *m)
 {
-    struct fr_import_column *const none[] = {&m->user, &m->item, &m->value, &m->id, &m->time, &m->item_id,
+    struct fr_import_column *const none[] = {&m->user, &m->item, &m->value, &m->id, &m->time, &m->type_column, &m->item_id,
                                              &m->title, &m->brand, &m->price, &m->categories};
 
     memset(m, 0, sizeof(*m));
@@ -426,6 +424,8 @@ fr_import_map_parse(struct fr_str text, const char *name, struct fr_import_map *
         if (s.n == 0 || s.p[0] == '#')
             continue;
         e = split(s, &l);
+        if (e == FR_OK)
+            e = once(&l);
         if (e != FR_OK)
             return e;
         if (strncmp(l.key, "events.", 7) == 0)

@@ -3,16 +3,19 @@
  *
  * A mapping is a text of lines `key = value` ('#' begins a comment line; a value may stand in double
  * quotes, which keep spaces). It is not YAML: it has no structure, and every line is checked on its own.
+ * A key stands once, but for events.file, items.file and events.rule.
  *
  *   events.file        name, or names with {n}: period_{n}.txt      events.n          0-16
+ *                      may stand several times (without {n}): the files are read in this order
  *   events.separator   comma | tab | space | semicolon | other text events.quotes     yes | no
  *   events.header      yes | no: columns have names                 events.encoding   utf8 | latin1
  *   events.user, .item, .value, .id     column: a name, or a number from 1
  *   events.time        column, or `spread`: evenly over the day (events.day0 + n) of each file
- *   events.time_format seconds | milliseconds | %Y-%m-%d %H:%M:%S and the like (UTC)
- *   events.type        a word: the type of all events
- *   events.rule        COLUMN OP NUMBER TYPE, e.g. `value >= 4 like`; the first that holds gives the type,
- *                      `skip` leaves the row out; may stand several times
+ *   events.time_format seconds | milliseconds | %Y-%m-%d %H:%M:%S.%f and the like (UTC)
+ *   events.rule        COLUMN OP OPERAND TYPE, e.g. `value >= 4 like` or `action == addtocart cart`; the first
+ *                      that holds gives the type, `skip` leaves the row out; may stand several times
+ *   events.type_column column that gives the type where no rule holds
+ *   events.type        a word: the type of all other events
  *   events.require     columns that must not be empty (rows without are left out)
  *   events.order       file | time: by time, ties in file order | time_user_item: ties by user, then item
  *   items.file, .separator, .quotes, .header, .encoding as above
@@ -30,31 +33,18 @@
 
 #include "daemon/base/err.h"
 #include "daemon/base/str.h"
+#include "daemon/cli/import_rule.h"
 
-#define FR_IMPORT_TEXT 128
 #define FR_IMPORT_RULES 16
 #define FR_IMPORT_FLAGS 64
+#define FR_IMPORT_FILES 32
 
 enum fr_import_order { FR_IMPORT_ORDER_FILE, FR_IMPORT_ORDER_TIME, FR_IMPORT_ORDER_TIME_USER_ITEM };
 
-/** A column by number from 0, or by name; neither: not given. */
-struct fr_import_column {
-    int at; /* -1 = by name or not given */
-    char name[FR_IMPORT_TEXT];
-};
-
-enum fr_import_op { FR_IMPORT_LT, FR_IMPORT_LE, FR_IMPORT_EQ, FR_IMPORT_NE, FR_IMPORT_GE, FR_IMPORT_GT };
-
-struct fr_import_rule {
-    struct fr_import_column column;
-    enum fr_import_op op;
-    double number;
-    char type[FR_IMPORT_TEXT]; /* "skip" = leave the row out */
-};
-
 /** One table: where it is and how it is cut. */
 struct fr_import_table {
-    char file[FR_IMPORT_TEXT]; /* "" = there is none */
+    char file[FR_IMPORT_FILES][FR_IMPORT_TEXT];
+    int n_files; /* 0 = there is none */
     char separator[FR_IMPORT_TEXT];
     bool quotes, header, latin1;
 };
@@ -62,11 +52,11 @@ struct fr_import_table {
 struct fr_import_map {
     struct fr_import_table events, items;
     int n_from, n_to; /* of {n} */
-    struct fr_import_column user, item, value, id, time;
+    struct fr_import_column user, item, value, id, time, type_column;
     bool spread;
     int64_t day0_ms;
     char time_format[FR_IMPORT_TEXT]; /* "seconds", "milliseconds", or a pattern */
-    char type[FR_IMPORT_TEXT];
+    char type[FR_IMPORT_TEXT]; /* "" = every event must get one by rule or column */
     struct fr_import_rule rule[FR_IMPORT_RULES];
     int n_rules;
     struct fr_import_column require[4];

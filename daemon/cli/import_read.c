@@ -26,7 +26,9 @@ struct pass {
     struct fr_import_rows *rows;
     const struct fr_import_table *table;
     char name[FR_IMPORT_TEXT + 32]; /* the file's */
-    int n;                          /* of {n} */
+    int n;                          /* of {n}, or the file's place among several */
+    bool numbered;                  /* there is more than one file */
+    int n_columns;                  /* of the header; 0 = there is none */
     struct fr_delimited d;
     struct fr_buf utf8; /* the newest latin1 field as UTF-8 */
     struct fr_fault *fault;
@@ -61,10 +63,12 @@ static enum fr_err find_columns(struct pass *p, struct fr_import_column *const *
 {
     enum fr_err e = FR_OK;
 
+    p->n_columns = 0;
     if (p->table->header) {
         e = fr_delimited_next(&p->d);
         if (e != FR_OK)
             return fr_fault(p->fault, FR_ESCHEMA, "%s: no header line", p->name);
+        p->n_columns = p->d.n_fields;
     } else {
         for (int i = 0; i < n; i++)
             if (c[i]->name[0] != '\0')
@@ -82,7 +86,7 @@ static struct fr_str field(const struct pass *p, const struct fr_import_column *
     return c->at < 0 || c->at >= p->d.n_fields ? (struct fr_str){NULL, 0} : p->d.field[c->at];
 }
 
-/* As UTF-8 in the rows' buffer; control characters become spaces in titles. */
+/* As UTF-8 in the rows' buffer. @return false: too long, not UTF-8, or with control characters */
 static bool text_of(struct pass *p, struct fr_str s, size_t max, struct fr_import_ref *out)
 {
     fr_buf_clear(&p->utf8);
@@ -99,7 +103,7 @@ static bool text_of(struct pass *p, struct fr_str s, size_t max, struct fr_impor
     if (fr_buf_err(&p->utf8) != FR_OK || s.n > max || !fr_utf8_valid(s))
         return false;
     for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] < 0x20)
+        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
             return false;
     *out = fr_import_rows_text(p->rows, s);
     return true;
@@ -116,40 +120,31 @@ static enum fr_err id_of(struct pass *p, const struct fr_import_column *c, const
 
 /* ---- events ---- */
 
-static bool holds(enum fr_import_op op, double a, double b)
-{
-    switch (op) {
-    case FR_IMPORT_LT:
-        return a < b;
-    case FR_IMPORT_LE:
-        return a <= b;
-    case FR_IMPORT_EQ:
-        return a >= b && a <= b;
-    case FR_IMPORT_NE:
-        return a < b || a > b;
-    case FR_IMPORT_GE:
-        return a >= b;
-    case FR_IMPORT_GT:
-        return a > b;
-    }
-    return false;
-}
-
-/* The type by the rules; NULL = left out. */
-static enum fr_err type_of(struct pass *p, const char **out)
+/* The type: by the rules, by its column, or the constant one; n == 0 = left out. */
+static enum fr_err type_of(struct pass *p, struct fr_import_ref *out)
 {
     const struct fr_import_map *m = p->r->map;
+    struct fr_str column = field(p, &m->type_column);
 
-    *out = m->type;
     for (int i = 0; i < m->n_rules; i++) {
-        double v;
-        if (fr_str_to_f64(field(p, &m->rule[i].column), &v) != FR_OK)
+        bool holds;
+        if (fr_import_rule_holds(&m->rule[i], field(p, &m->rule[i].column), &holds) != FR_OK)
             return bad(p, "events.rule", "the column is no number");
-        if (!holds(m->rule[i].op, v, m->rule[i].number))
+        if (!holds)
             continue;
-        *out = strcmp(m->rule[i].type, "skip") == 0 ? NULL : m->rule[i].type;
+        if (strcmp(m->rule[i].type, "skip") == 0)
+            *out = (struct fr_import_ref){0, 0};
+        else
+            *out = fr_import_rows_text(p->rows, fr_str_z(m->rule[i].type));
         return FR_OK;
     }
+    if (column.n > 0)
+        return text_of(p, column, ID_MAX, out) && !fr_str_eqz(fr_import_rows_str(p->rows, *out), "impressions")
+                   ? FR_OK
+                   : bad(p, "events.type_column", "not UTF-8 text of at most 128 bytes, or impressions");
+    if (m->type[0] == '\0')
+        return bad(p, "events.type", "no rule holds, and there is no type");
+    *out = fr_import_rows_text(p->rows, fr_str_z(m->type));
     return FR_OK;
 }
 
@@ -174,7 +169,7 @@ static enum fr_err event_id(struct pass *p, struct fr_import_event *ev)
 
     if (field(p, &p->r->map->id).n > 0)
         return id_of(p, &p->r->map->id, "events.id", &ev->id);
-    n = strchr(p->table->file, '{') != NULL ? snprintf(made, sizeof(made), "f%d-%llu", p->n, (unsigned long long)p->d.at)
+    n = p->numbered ? snprintf(made, sizeof(made), "f%d-%llu", p->n, (unsigned long long)p->d.at)
                                             : snprintf(made, sizeof(made), "l%llu", (unsigned long long)p->d.at);
     ev->id = fr_import_rows_text(p->rows, (struct fr_str){made, (size_t)n});
     return FR_OK;
@@ -184,17 +179,16 @@ static enum fr_err event_record(struct pass *p)
 {
     const struct fr_import_map *m = p->r->map;
     struct fr_import_event ev = {0};
-    const char *type;
     enum fr_err e;
 
     if (filtered(p)) {
         p->r->left_out++;
         return FR_OK;
     }
-    e = type_of(p, &type);
-    if (e == FR_OK && type == NULL)
+    e = type_of(p, &ev.type);
+    if (e == FR_OK && ev.type.n == 0)
         p->r->left_out++;
-    if (e != FR_OK || type == NULL)
+    if (e != FR_OK || ev.type.n == 0)
         return e;
     e = id_of(p, &m->user, "events.user", &ev.user);
     if (e == FR_OK)
@@ -210,7 +204,6 @@ static enum fr_err event_record(struct pass *p)
         if (fr_str_to_f64(field(p, &m->value), &ev.value) != FR_OK)
             return bad(p, "events.value", "not a number");
     }
-    ev.type = fr_import_rows_text(p->rows, fr_str_z(type));
     return fr_import_rows_event(p->rows, &ev);
 }
 
@@ -280,6 +273,14 @@ static enum fr_err item_record(struct pass *p)
 
 /* ---- files ---- */
 
+/* A byte order mark is no part of the first field. */
+static struct fr_str without_mark(struct fr_str s)
+{
+    if (s.n >= 3 && memcmp(s.p, "\xef\xbb\xbf", 3) == 0)
+        return (struct fr_str){s.p + 3, s.n - 3};
+    return s;
+}
+
 static enum fr_err records(struct pass *p, enum fr_err (*take)(struct pass *))
 {
     enum fr_err e = FR_OK;
@@ -292,6 +293,8 @@ static enum fr_err records(struct pass *p, enum fr_err (*take)(struct pass *))
             e = bad(p, "record", "quotes do not match");
         else if (e == FR_ETOOLARGE)
             e = bad(p, "record", "over 256 fields or 1 MiB");
+        else if (e == FR_OK && p->n_columns > 0 && p->d.n_fields != p->n_columns)
+            e = bad(p, "record", "not as many fields as the header has"); /* else columns would be taken for others */
         else if (e == FR_OK)
             e = take(p);
         if (fr_stop_signal_asked())
@@ -315,7 +318,7 @@ static enum fr_err one_file(struct pass *p,
     e = fr_file_read(path, MAX_FILE, &text, &n, p->fault);
     if (e != FR_OK)
         return e;
-    fr_delimited_init(&p->d, (struct fr_str){text, n}, fr_str_z(p->table->separator), p->table->quotes);
+    fr_delimited_init(&p->d, without_mark((struct fr_str){text, n}), fr_str_z(p->table->separator), p->table->quotes);
     e = find_columns(p, columns, n_columns);
     if (e == FR_OK)
         e = records(p, take);
@@ -334,13 +337,25 @@ static void spread(struct pass *p, uint64_t from)
             p->r->map->day0_ms + (int64_t)p->n * DAY_MS + (int64_t)((double)i * (double)DAY_MS / (double)n);
 }
 
+/* p->name: file p->n of the table, or with p->n for {n}. */
+static void name_file(struct pass *p)
+{
+    const char *name = p->table->file[p->table->n_files > 1 ? p->n : 0], *mark = strstr(name, "{n}");
+
+    if (mark == NULL)
+        (void)snprintf(p->name, sizeof(p->name), "%s", name);
+    else
+        (void)snprintf(p->name, sizeof(p->name), "%.*s%d%s", (int)(mark - name), name, p->n, mark + 3);
+}
+
 static enum fr_err event_files(struct pass *p)
 {
     struct fr_import_map m = *p->r->map; /* column numbers are found anew in each header */
-    struct fr_import_column *columns[5 + FR_IMPORT_RULES + 4] = {&m.user, &m.item, &m.value, &m.id, &m.time};
+    struct fr_import_column *columns[6 + FR_IMPORT_RULES + 4] = {&m.user, &m.item, &m.value,
+                                                                 &m.id,   &m.time, &m.type_column};
     const struct fr_import_map *given = p->r->map;
-    const char *mark = strstr(m.events.file, "{n}");
-    int n_columns = 5, from = mark == NULL ? 0 : p->r->n_from, to = mark == NULL ? 0 : p->r->n_to;
+    bool mark = strstr(m.events.file[0], "{n}") != NULL;
+    int n_columns = 6, from = mark ? p->r->n_from : 0, to = mark ? p->r->n_to : m.events.n_files - 1;
     enum fr_err e = FR_OK;
 
     for (int i = 0; i < m.n_rules; i++)
@@ -349,13 +364,10 @@ static enum fr_err event_files(struct pass *p)
         columns[n_columns++] = &m.require[i];
     p->r->map = &m;
     p->table = &m.events;
+    p->numbered = mark || m.events.n_files > 1;
     for (p->n = from; p->n <= to && e == FR_OK; p->n++) {
         uint64_t before = p->rows->n_events;
-        if (mark == NULL)
-            (void)snprintf(p->name, sizeof(p->name), "%s", m.events.file);
-        else
-            (void)snprintf(p->name, sizeof(p->name), "%.*s%d%s", (int)(mark - m.events.file), m.events.file, p->n,
-                           mark + 3);
+        name_file(p);
         e = one_file(p, columns, n_columns, event_record);
         if (e == FR_OK && m.spread)
             spread(p, before);
@@ -364,19 +376,19 @@ static enum fr_err event_files(struct pass *p)
     return e;
 }
 
-static enum fr_err item_file(struct pass *p)
+static enum fr_err item_files(struct pass *p)
 {
     struct fr_import_map m = *p->r->map;
     struct fr_import_column *columns[] = {&m.item_id, &m.title, &m.brand, &m.price, &m.categories};
     const struct fr_import_map *given = p->r->map;
-    enum fr_err e;
+    enum fr_err e = FR_OK;
 
-    if (m.items.file[0] == '\0')
-        return FR_OK;
     p->r->map = &m;
     p->table = &m.items;
-    (void)snprintf(p->name, sizeof(p->name), "%s", m.items.file);
-    e = one_file(p, columns, (int)(sizeof(columns) / sizeof(columns[0])), item_record);
+    for (p->n = 0; p->n < m.items.n_files && e == FR_OK; p->n++) {
+        name_file(p);
+        e = one_file(p, columns, (int)(sizeof(columns) / sizeof(columns[0])), item_record);
+    }
     p->r->map = given;
     return e;
 }
@@ -390,7 +402,7 @@ enum fr_err fr_import_read(struct fr_import_read *r, struct fr_import_rows *rows
     r->bad = r->left_out = 0;
     e = event_files(&p);
     if (e == FR_OK)
-        e = item_file(&p);
+        e = item_files(&p);
     fr_buf_done(&p.utf8);
     if (e == FR_OK && r->map->order != FR_IMPORT_ORDER_FILE)
         e = fr_import_rows_sort(rows, r->map->order == FR_IMPORT_ORDER_TIME_USER_ITEM);

@@ -43,9 +43,23 @@ static bool digits(struct fr_str *s, int max, int64_t *out)
     return n > 0;
 }
 
+/* A fraction of a second: 1 to 9 digits, in ms, what is below a ms is cut off. */
+static bool fraction(struct fr_str *s, int64_t *out)
+{
+    size_t before = s->n;
+
+    if (!digits(s, 9, out))
+        return false;
+    for (size_t n = before - s->n; n > 3; n--)
+        *out /= 10;
+    for (size_t n = before - s->n; n < 3; n++)
+        *out *= 10;
+    return true;
+}
+
 static int slot_of(char c)
 {
-    static const char letters[] = "YmdHMS";
+    static const char letters[] = "YmdHMSf";
     const char *at = c == '\0' ? NULL : strchr(letters, c);
 
     return at == NULL ? -1 : (int)(at - letters);
@@ -53,7 +67,7 @@ static int slot_of(char c)
 
 static enum fr_err by_pattern(struct fr_str s, const char *format, int64_t *out_ms)
 {
-    int64_t part[6] = {1970, 1, 1, 0, 0, 0};
+    int64_t part[7] = {1970, 1, 1, 0, 0, 0, 0};
 
     for (const char *f = format; *f != '\0'; f++) {
         if (*f != '%') {
@@ -64,7 +78,8 @@ static enum fr_err by_pattern(struct fr_str s, const char *format, int64_t *out_
             continue;
         }
         f++;
-        if (slot_of(*f) < 0 || !digits(&s, *f == 'Y' ? 4 : 2, &part[slot_of(*f)]))
+        if (*f == 'f' ? !fraction(&s, &part[6])
+                      : slot_of(*f) < 0 || !digits(&s, *f == 'Y' ? 4 : 2, &part[slot_of(*f)]))
             return FR_ESYNTAX;
     }
     if (s.n != 0)
@@ -72,7 +87,7 @@ static enum fr_err by_pattern(struct fr_str s, const char *format, int64_t *out_
     if (part[0] < 1970 || part[1] < 1 || part[1] > 12 || part[2] < 1 || part[2] > month_days(part[0], part[1]) ||
         part[3] > 23 || part[4] > 59 || part[5] > 60)
         return FR_ERANGE;
-    *out_ms = ((days_from_civil(part[0], part[1], part[2]) * 24 + part[3]) * 60 + part[4]) * 60000 + part[5] * 1000;
+    *out_ms = ((days_from_civil(part[0], part[1], part[2]) * 24 + part[3]) * 60 + part[4]) * 60000 + part[5] * 1000 + part[6];
     return FR_OK;
 }
 

@@ -2,7 +2,7 @@
  * daemon/cli/import_time.h - times as data sets write them.
  *
  * A format is `seconds`, `milliseconds` (since the epoch, decimals allowed), or a pattern of %Y %m %d %H %M
- * %S and literal characters, taken as UTC. Layer: daemon/cli. Thread: any.
+ * %S, %f (digits of a fraction of a second) and literal characters, taken as UTC. Layer: daemon/cli. Thread: any.
  */
 #ifndef FR_CLI_IMPORT_TIME_H
 #define FR_CLI_IMPORT_TIME_H

@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         return 0;
     }
-    if (m.events.file[0] == '\0' || m.events.separator[0] == '\0' || m.type[0] == '\0' || m.n_from > m.n_to ||
+    if (m.events.n_files < 1 || m.events.n_files > FR_IMPORT_FILES || m.items.n_files > FR_IMPORT_FILES || m.events.separator[0] == '\0' || m.n_from > m.n_to ||
         m.n_rules > FR_IMPORT_RULES || m.n_flags > FR_IMPORT_FLAGS || !fr_import_time_format_valid(m.time_format))
         abort();
     for (int i = 0; i < m.n_rules; i++)

@@ -76,11 +76,24 @@ rows = [line.split("\t") for line in open(f"{data}/ml-100k/u.data")]
 rows = sorted((int(t), int(u), int(i), int(v)) for u, i, v, t in rows)
 events("ml-100k", [(str(u), str(i), t * 1000, v, "rating") for t, u, i, v in rows])
 
+genres = [line.split("|")[0] for line in open(f"{data}/ml-100k/u.genre") if "|" in line]
+want = {}
+for line in open(f"{data}/ml-100k/u.item", encoding="latin-1", newline="\n"):
+    f = line.rstrip("\r\n").split("|")
+    want[f[0]] = (f[1], [g for g, flag in zip(genres, f[5:]) if flag == "1"])
+same("ml-100k: titles and categories",
+     {i["item_id"]: (i["title"], i.get("categories", [])) for i in load("ml-100k", "items")}, want)
+
 rows = list(csv.DictReader(open(f"{data}/online-retail/online_retail.csv", encoding="utf-8", newline="")))
 rows = [r for r in rows if r["customer_id"] and int(r["quantity"]) > 0]
 rows.sort(key=lambda r: int(r["unix_time"]))
 events("online-retail",
        [(r["customer_id"], r["stock_code"], int(r["unix_time"]) * 1000, float(r["unit_price"]), "purchase") for r in rows])
+
+want = {r["stock_code"]: r["description"]
+        for r in csv.DictReader(open(f"{data}/online-retail/items.csv", encoding="utf-8", newline=""))}
+got = {i["item_id"]: i.get("title", "") for i in load("online-retail", "items")}
+same("online-retail: titles", {i: t for i, t in got.items() if i in want}, want)
 
 few = load("few", "events")
 same("few: events, last time", (len(few), few[-1]["ts"]), (100, 5000000000000))

@@ -171,6 +171,11 @@ START_TEST(time__formats)
         {"2001-1-1", "%Y-%m-%d", FR_OK, INT64_C(978307200000)},
         {"2001-01-01x", "%Y-%m-%d", FR_ESYNTAX, 0},
         {"2001-01", "%Y-%m-%d", FR_ESYNTAX, 0},
+        {"2014-04-07T10:51:09.277Z", "%Y-%m-%dT%H:%M:%S.%fZ", FR_OK, INT64_C(1396867869277)},
+        {"1970-01-01 0:0:1.5", "%Y-%m-%d %H:%M:%S.%f", FR_OK, 1500},
+        {"1970-01-01 0:0:1.999999999", "%Y-%m-%d %H:%M:%S.%f", FR_OK, 1999},
+        {"1970-01-01 0:0:1.", "%Y-%m-%d %H:%M:%S.%f", FR_ESYNTAX, 0},
+        {"1970-01-01 0:0:1.0000000001", "%Y-%m-%d %H:%M:%S.%f", FR_ESYNTAX, 0},
     };
 
     for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
@@ -199,9 +204,15 @@ START_TEST(map__refusals_name_place_and_key)
         {LEAST "events.usr = 1\n", "x.map:6: unknown key \"events.usr\"; did you mean events.user"},
         {LEAST "colour = red\n", "x.map:6: unknown key \"colour\""},
         {LEAST "no equals sign\n", "x.map:6: `key = value`"},
-        {LEAST "events.user = 0\n", "x.map:6: events.user: columns are numbered"},
-        {LEAST "events.user = 257\n", "columns are numbered"},
-        {LEAST "events.user =\n", "a column's number or name"},
+        {"events.user = 0\n", "x.map:1: events.user: columns are numbered"},
+        {"events.user = 257\n", "columns are numbered"},
+        {"\nevents.user =\n", "x.map:2: events.user: a column's number or name"},
+        {LEAST "events.user = 2\n", "x.map:6: events.user: stands twice"},
+        {LEAST "events.quotes = no\n\nevents.quotes = no\n", "x.map:8: events.quotes: stands twice"},
+        {"events.type = impressions\n", "x.map:1: events.type: impressions cannot"},
+        {LEAST "events.rule = 1 == 2 impressions\n", "impressions cannot"},
+        {LEAST "events.file = e{n}.csv\n", "{n} or several files"},
+        {LEAST "events.time_format = %Y%q\n", "events.time_format"},
         {LEAST "events.header = maybe\n", "yes or no"},
         {LEAST "events.encoding = utf16\n", "utf8 or latin1"},
         {LEAST "events.n = 5-3\n", "events.n: out of range"},
@@ -210,8 +221,8 @@ START_TEST(map__refusals_name_place_and_key)
         {LEAST "events.day0 = 2014-02-30\n", "events.day0"},
         {LEAST "events.rule = value >= x like\n", "the third word is no number"},
         {LEAST "events.rule = value => 1 like\n", "the second word"},
-        {LEAST "events.rule = value >= 1\n", "COLUMN OP NUMBER TYPE"},
-        {LEAST "events.rule = value >= 1 like it\n", "COLUMN OP NUMBER TYPE"},
+        {LEAST "events.rule = value >= 1\n", "COLUMN OP OPERAND TYPE"},
+        {LEAST "events.rule = value >= 1 like it\n", "COLUMN OP OPERAND TYPE"},
         {LEAST "events.require = 1 2 3 4 5\n", "more than 4"},
         {LEAST "events.order = random\n", "file, time or time_user_item"},
         {LEAST "items.file = i.csv\n", "items.id is needed"},
@@ -341,6 +352,48 @@ START_TEST(read__numbered_files_spread_over_days)
 }
 END_TEST
 
+/* A byte order mark, several files with their columns elsewhere, types by rule on text, column, constant;
+ * short, long and malformed records, NUL and broken UTF-8 are bad records, each by its own. */
+START_TEST(read__types_files_and_hostile_records)
+{
+    static const char map[] = "events.file = a.csv\nevents.file = b.csv\nevents.header = yes\nevents.user = who\n"
+                              "events.item = what\nevents.time = when\nevents.order = file\n"
+                              "events.rule = action == addtocart cart\nevents.rule = action == \xc3\xa9 skip\n"
+                              "events.type_column = action\nevents.type = click\n";
+    static const char a[] = "\xef\xbb\xbfwho,what,when,action\r\n1,i,1,view\r\n1,j,2,addtocart\r\n1,k,3,\r\n"
+                            "1,k,3\r\n1,k,3,view,\r\n1,\"k\"x,3,view\r\n1,k\x7f,3,view\r\n1,k\0l,3,view\r\n1,k\xff,3,view\r\n"
+                            "1,k,3,\xc3\xa9\r\n1,k,3,impressions\r\n1,\"two\nlines\",3,view\r\n1,\"o,\"\"k\"\"\",3,view";
+    struct fr_import_rows rows;
+    struct fr_import_read r;
+    struct fr_fault fault;
+    char path[1024];
+
+    ck_assert(tmpdir_path(dir, "a.csv", path, sizeof(path)) && tmpdir_write(path, a, sizeof(a) - 1));
+    write("b.csv", "action,when,what,who\nbuy,7,i,2\n");
+    ck_assert_int_eq(read_set(map, false, &rows, &r, &fault), FR_OK);
+    ck_assert_uint_eq(r.bad, 8);
+    ck_assert_uint_eq(r.left_out, 1);
+    ck_assert_str_eq(json(&rows),
+                     "{\"event_id\":\"f0-2\",\"type\":\"view\",\"user_id\":\"1\",\"item_id\":\"i\",\"ts\":1000}\n"
+                     "{\"event_id\":\"f0-3\",\"type\":\"cart\",\"user_id\":\"1\",\"item_id\":\"j\",\"ts\":2000}\n"
+                     "{\"event_id\":\"f0-4\",\"type\":\"click\",\"user_id\":\"1\",\"item_id\":\"k\",\"ts\":3000}\n"
+                     "{\"event_id\":\"f0-15\",\"type\":\"view\",\"user_id\":\"1\",\"item_id\":\"o,\\\"k\\\"\",\"ts\":3000}\n"
+                     "{\"event_id\":\"f1-2\",\"type\":\"buy\",\"user_id\":\"2\",\"item_id\":\"i\",\"ts\":7000}\n"
+                     "{\"item_id\":\"i\"}\n{\"item_id\":\"j\"}\n{\"item_id\":\"k\"}\n{\"item_id\":\"o,\\\"k\\\"\"}\n");
+    fr_import_rows_done(&rows);
+    ck_assert_int_eq(read_set(map, true, &rows, &r, &fault), FR_ESCHEMA);
+    ck_assert_msg(strstr(fault.msg, "a.csv:5: record: not as many fields") != NULL, "%s", fault.msg);
+    fr_import_rows_done(&rows);
+    /* no type at all: a bad record, not an event without one */
+    ck_assert_int_eq(read_set("events.file = b.csv\nevents.user = 4\nevents.item = 3\nevents.time = 2\n"
+                              "events.rule = 1 == buy purchase\nevents.order = file\n",
+                              true, &rows, &r, &fault),
+                     FR_ESCHEMA);
+    ck_assert_msg(strstr(fault.msg, "b.csv:1: events.type: no rule holds") != NULL, "%s", fault.msg);
+    fr_import_rows_done(&rows);
+}
+END_TEST
+
 START_TEST(read__what_is_not_there)
 {
     struct fr_import_rows rows;
@@ -405,6 +458,7 @@ int main(void)
     tcase_add_test(t, map__refusals_name_place_and_key);
     tcase_add_test(t, read__named_columns_rules_order_items);
     tcase_add_test(t, read__numbered_files_spread_over_days);
+    tcase_add_test(t, read__types_files_and_hostile_records);
     tcase_add_test(t, read__what_is_not_there);
     tcase_add_test(t, plan__speed_and_shift);
     suite_add_tcase(s, t);
