@@ -30,7 +30,7 @@ run() {
   done
   shift
   services_topics 4
-  "$python" "$tools/make_events.py" synthetic "$records" "$seed" >"$work/records" || exit 1
+  "$python" "$tools/make_events.py" "$records" "$seed" >"$work/records" || exit 1
   "$python" "$tools/produce.py" "$brokers" "${prefix}events" "$work/records" --records || exit 1
   "$python" "$tools/produce.py" "$brokers" "${prefix}items" "$work/items" --id item_id || exit 1
   services_daemon "$@"

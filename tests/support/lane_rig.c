@@ -11,6 +11,7 @@
 #include "daemon/base/log.h"
 #include "daemon/pipeline/spec_config.h"
 #include "daemon/pipeline/take.h"
+#include "features/store_redis.h"
 
 #define GROUP "rig"
 
@@ -43,6 +44,20 @@ void rig_init(struct rig *r, int32_t partitions, bool deterministic, const char 
                                 r->epochs, r->ticks, partitions, deterministic, NULL};
 }
 
+static void make_store(struct rig *r, struct fr_store **out)
+{
+    struct fr_store_redis_config c = {.address = r->redis,
+                                      .prefix = r->cfg.redis_prefix,
+                                      .group = GROUP,
+                                      .connect_timeout_ms = 2000,
+                                      .command_timeout_ms = 2000};
+
+    if (r->redis == NULL)
+        must(fr_store_memory_new(r->data, out), "store");
+    else
+        must(fr_store_redis_new(&c, out, NULL), "store");
+}
+
 void rig_start(struct rig *r, int i)
 {
     struct rig_instance *in = &r->in[i];
@@ -54,8 +69,8 @@ void rig_start(struct rig *r, int i)
     struct fr_lane_config lc;
 
     memset(in, 0, sizeof(*in));
-    must(fr_store_memory_new(r->data, &in->store_main), "store");
-    must(fr_store_memory_new(r->data, &in->store_lane), "store");
+    make_store(r, &in->store_main);
+    make_store(r, &in->store_lane);
     in->group.eng = &r->eng;
     in->group.store = in->store_main;
     in->group.lanes = &in->lane;

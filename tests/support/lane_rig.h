@@ -40,6 +40,7 @@ struct rig {
     struct fr_arena *ar;
     struct rig_instance in[RIG_MAX];
     int32_t partitions;
+    const char *redis; /* nullable: address of a Redis to use instead of `data`; set before rig_start() */
 };
 
 /** `set`: NULL-terminated "section.key=value" assignments. Fails the test on any error. */

@@ -1,16 +1,11 @@
 #!/usr/bin/env python3
-"""Events as lines `{"value":...}` or plain values, for runs and tests on a real Kafka.
+"""Records for the state checker on a real Kafka.
 
-  make_events.py yoochoose DIR FIRST LAST    clicks of periods FIRST..LAST: users are the sessions, times
-                                             spread evenly through each period's day
-  make_events.py synthetic N SEED            N records for the state checker: duplicates inside and outside
-                                             the window, late and equal times, all types, impressions,
-                                             poison of each kind, records in a wrong partition
-  make_events.py items FILE                  one item record for each item of a file of event values
+  make_events.py N SEED      N records: duplicates inside and outside the window, late and equal times, all
+                             types, impressions, poison of each kind, records in a wrong partition
 
-Writes to standard output. yoochoose and items: one value a line. synthetic: one record a line as
-`{"key":str|null,"value":base64|null,"partition":int|null}`, since poison is not always text.
-Shares no code with the C implementation. Layer: tests.
+Writes one record a line to standard output, `{"key":str|null,"value":base64|null,"partition":int|null}`,
+since poison is not always text. Shares no code with the C implementation. Layer: tests.
 """
 import base64
 import json
@@ -19,35 +14,6 @@ import sys
 import time
 
 DAY_MS = 86400000
-# the first day of the yoochoose log; only differences matter
-YOOCHOOSE_DAY_0 = 1396310400000
-
-
-def yoochoose_day(period):
-    """First millisecond of a period's day."""
-    return YOOCHOOSE_DAY_0 + period * DAY_MS
-
-
-def yoochoose(directory, first, last, out):
-    for period in range(first, last + 1):
-        with open(f"{directory}/period_{period}.txt", encoding="ascii") as f:
-            rows = [line.split() for line in f if line.strip()]
-        for i, (session, item) in enumerate(rows):
-            ts = yoochoose_day(period) + i * DAY_MS // len(rows)
-            out.write(
-                f'{{"event_id":"y{period}-{i}","type":"click","user_id":"{session}","item_id":"{item}","ts":{ts}}}\n'
-            )
-
-
-def items(path, out):
-    seen = set()
-    with open(path, encoding="utf-8") as f:
-        for line in f:
-            item = json.loads(line).get("item_id")
-            if item is not None and item not in seen:
-                seen.add(item)
-                out.write(json.dumps({"item_id": item}) + "\n")
-
 
 # Each breaks one rule of the events topic; U and T stand for user and time.
 POISON = [
@@ -144,16 +110,7 @@ def synthetic(n, seed, out):
         out.write(json.dumps(rec) + "\n")
 
 
-def main(argv):
-    if len(argv) == 5 and argv[1] == "yoochoose":
-        yoochoose(argv[2], int(argv[3]), int(argv[4]), sys.stdout)
-    elif len(argv) == 4 and argv[1] == "synthetic":
-        synthetic(int(argv[2]), int(argv[3]), sys.stdout)
-    elif len(argv) == 3 and argv[1] == "items":
-        items(argv[2], sys.stdout)
-    else:
-        sys.exit(__doc__)
-
-
 if __name__ == "__main__":
-    main(sys.argv)
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    synthetic(int(sys.argv[1]), int(sys.argv[2]), sys.stdout)
