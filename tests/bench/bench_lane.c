@@ -11,13 +11,15 @@
  *
  * --events and --lists: events of a run without and with recommendations. --only: the rows whose name
  * contains it. Models are trained here on random clicks for a moment: their shape counts (Two-Tower 64-d,
- * DeepFM 400 x 3, the shipped features), not what they know.
+ * DeepFM 128 x 64 as shipped and 400 x 3, the shipped features), not what they know. "As shipped": 200
+ * candidates from the index, 50 popular ones, and the user's history.
  */
 #include <check.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "daemon/base/buf.h"
@@ -38,7 +40,23 @@
 static int runs = 5, n_events = 100000, n_lists = 2000, n_users = 20000, n_items = 20000;
 static const char *only, *sets[40];
 static int n_sets;
-static char *models_dir;
+static char *models_dir; /* two_tower, and one ranker a shape */
+
+/* A ranker's shape; the tower is the same. */
+struct shape {
+    const char *name;
+    int n_hidden, hidden[3];
+};
+static const struct shape shapes[] = {{"128x64", 2, {128, 64}}, {"400x3", 3, {400, 400, 400}}};
+
+/* One row of the table. */
+struct row {
+    const char *name;
+    const struct shape *ranker; /* NULL: features only */
+    bool redis;
+    int users, warm_up; /* events before the clock starts; they publish nothing */
+    const char *set;    /* nullable: one setting more */
+};
 
 struct world {
     struct rig r;
@@ -113,7 +131,7 @@ static void publish_generation(struct world *w)
     fr_item_generation_unref(g);
 }
 
-static void load_models(struct world *w)
+static void load_models(struct world *w, const struct shape *shape)
 {
     struct fr_epochs_config ec = {.m = 16, .ef_construction = 200, .ef_search = 250};
     struct fr_model *tower, *ranker;
@@ -129,8 +147,8 @@ static void load_models(struct world *w)
         snprintf(id, sizeof(id), "item-%d", i);
         rig_item(&w->r, id);
     }
-    snprintf(path[0], sizeof(path[0]), "%s/two_tower", models_dir);
-    snprintf(path[1], sizeof(path[1]), "%s/deepfm", models_dir);
+    snprintf(path[0], sizeof(path[0]), "%s/%s/two_tower", models_dir, shape->name);
+    snprintf(path[1], sizeof(path[1]), "%s/%s/deepfm", models_dir, shape->name);
     if (fr_model_load(path[0], &w->r.spec->fields, &tower, &fault) != FR_OK ||
         fr_model_load(path[1], &w->r.spec->fields, &ranker, &fault) != FR_OK ||
         fr_epochs_set_models(w->r.epochs, &tower, &ranker, &fault) != FR_OK)
@@ -139,8 +157,9 @@ static void load_models(struct world *w)
         continue;
 }
 
-static void train(void)
+static void train(const struct shape *shape)
 {
+    char dir[300];
     struct fr_stream_train_config c;
     struct fr_stream_train_result res;
     struct fr_deepfm_train_config ranker;
@@ -158,13 +177,14 @@ static void train(void)
         fr_buf_put(&text, "\n", 1);
     }
     fr_deepfm_train_config_default(&ranker);
-    ranker.model.n_hidden = 3;
-    for (int i = 0; i < 3; i++)
-        ranker.model.hidden[i] = 400;
+    ranker.model.n_hidden = shape->n_hidden;
+    memcpy(ranker.model.hidden, shape->hidden, sizeof(shape->hidden));
+    snprintf(dir, sizeof(dir), "%s/%s", models_dir, shape->name);
+    (void)mkdir(dir, 0700);
     fr_stream_train_config_default(&c);
     c.in = (struct fr_stream_input){.spec = w.r.spec, .events = fr_buf_str(&text)};
     c.cfg = &w.r.cfg;
-    c.dir = models_dir;
+    c.dir = dir;
     c.two_tower = c.deepfm = true;
     c.threads = 1;
     c.epochs = c.ranker_epochs = 1;
@@ -220,44 +240,73 @@ static double distinct(int users)
     return users * (1 - missed);
 }
 
-static void run(const char *name, bool lists, bool redis, int users, int warm_up)
+/* Milliseconds of wall time an event, by stage. */
+static void print_stages(struct world *w, double events)
 {
-    struct world w = {.now = T0, .users = users};
-    const char *set[44];
-    double wall[MAX_RUNS], cpu[MAX_RUNS];
-    int n = lists ? n_lists : n_events, batches = 0, k = 0;
+    static const struct {
+        const char *name;
+        enum fr_hist id;
+    } stages[] = {{"ingest", FR_H_STAGE_INGEST}, {"features", FR_H_STAGE_FEATURES}, {"embed", FR_H_STAGE_EMBED},
+                  {"candidates", FR_H_STAGE_CANDIDATES}, {"score", FR_H_STAGE_SCORE}, {"emit", FR_H_STAGE_EMIT}};
+    struct fr_metrics *m = fr_lane_metrics(w->r.in[0].lane);
 
-    if (only != NULL && strstr(name, only) == NULL)
-        return;
-    if (lists && models_dir == NULL) {
-        models_dir = tmpdir_make();
-        if (models_dir == NULL)
-            die("temporary folder", "cannot be made");
-        train();
+    printf("   ms a list:");
+    for (size_t i = 2; i < sizeof(stages) / sizeof(stages[0]); i++) {
+        struct fr_histogram_sum sum;
+        memset(&sum, 0, sizeof(sum));
+        fr_metrics_hist(&m, 1, stages[i].id, &sum);
+        printf(" %s %.3f", stages[i].name, sum.sum_s * 1e3 / events);
     }
+    printf("\n");
+}
+
+static void settings(const struct row *row, const char **set, char since[64])
+{
+    int k = 0;
+
     while (k < n_sets) {
         set[k] = sets[k];
         k++;
     }
-    if (!lists)
-        set[k++] = "recommend.on=";
+    snprintf(since, 64, "recommend.since_ms=%lld", (long long)(T0 + 5LL * row->warm_up + 1));
+    set[k++] = row->ranker == NULL ? "recommend.on=" : since;
+    if (row->set != NULL)
+        set[k++] = row->set;
     set[k] = NULL;
-    fr_rng_seed(&w.rng, 7);
-    rig_init(&w.r, PARTITIONS, false, set);
-    if (redis) {
-        static char address[300];
-        w.rs = redis_server_start(NULL);
-        if (w.rs == NULL)
+}
+
+static void start(struct world *w, const struct row *row)
+{
+    static char address[300], since[64];
+    const char *set[44];
+
+    settings(row, set, since);
+    fr_rng_seed(&w->rng, 7);
+    rig_init(&w->r, PARTITIONS, false, set);
+    if (row->redis) {
+        w->rs = redis_server_start(NULL);
+        if (w->rs == NULL)
             die("redis-server", "did not start");
-        snprintf(address, sizeof(address), "unix:%s", redis_server_socket(w.rs));
-        w.r.redis = address;
+        snprintf(address, sizeof(address), "unix:%s", redis_server_socket(w->rs));
+        w->r.redis = address;
     }
-    if (lists)
-        load_models(&w);
-    rig_start(&w.r, 0);
-    rig_give(&w.r, 0);
-    append(&w, warm_up);
-    (void)consume(&w, warm_up);
+    if (row->ranker != NULL)
+        load_models(w, row->ranker);
+    rig_start(&w->r, 0);
+    rig_give(&w->r, 0);
+    append(w, row->warm_up);
+    (void)consume(w, row->warm_up);
+}
+
+static void run(const struct row *row)
+{
+    struct world w = {.now = T0, .users = row->users};
+    double wall[MAX_RUNS], cpu[MAX_RUNS];
+    int n = row->ranker != NULL ? n_lists : n_events, batches = 0;
+
+    if (only != NULL && strstr(row->name, only) == NULL)
+        return;
+    start(&w, row);
     for (int i = 0; i < runs; i++) {
         publish_generation(&w);
         append(&w, n);
@@ -267,12 +316,13 @@ static void run(const char *name, bool lists, bool redis, int users, int warm_up
         wall[i] = n / (wall[i] + seconds(CLOCK_MONOTONIC));
         cpu[i] = n / (cpu[i] + seconds(CLOCK_THREAD_CPUTIME_ID));
     }
-    if (lists && rig_counter(&w.r, 0, FR_C_RECS_FALLBACK) + rig_counter(&w.r, 0, FR_C_RECS_EMPTY) > 0)
-        die(name, "lists were not made by the models");
-    if (rig_counter(&w.r, 0, FR_C_EVENTS_APPLIED) != (uint64_t)(warm_up + runs * n))
-        die(name, "not every event was applied");
-    printf("%-44s %9.0f events/s wall, %9.0f of the lane's CPU; records of %4.0f B, %3.0f users in a batch of %3.0f\n", name,
-           median(wall), median(cpu), record_bytes(&w), distinct(users), (double)n / batches);
+    if (rig_counter(&w.r, 0, FR_C_EVENTS_APPLIED) != (uint64_t)(row->warm_up + runs * n) ||
+        rig_counter(&w.r, 0, FR_C_RECS_FALLBACK) + rig_counter(&w.r, 0, FR_C_RECS_EMPTY) > 0)
+        die(row->name, "not every event was applied, or not every list made by the models");
+    printf("%-46s %7.0f /s wall, %7.0f /s of the lane's CPU; records of %4.0f B, %3.0f users in a batch of %3.0f\n", row->name,
+           median(wall), median(cpu), record_bytes(&w), distinct(row->users), (double)n / batches);
+    if (row->ranker != NULL)
+        print_stages(&w, (double)runs * n);
     (void)fflush(stdout);
     rig_done(&w.r);
     redis_server_free(w.rs);
@@ -282,12 +332,24 @@ START_TEST(bench)
 {
     printf("one lane, %d partitions, %d items, median of %d runs of %d events (%d with lists), OpenBLAS %s\n", PARTITIONS, n_items,
            runs, n_events, n_lists, fr_gemm_core());
-    run("features only, memory", false, false, n_users, 2 * n_users);
-    run("features only, memory, long histories", false, false, 1000, 60000);
-    run("features only, redis", false, true, n_users, 2 * n_users);
-    run("features only, redis, long histories", false, true, 1000, 60000);
-    run("recommendations, memory", true, false, n_users, n_lists);
-    run("recommendations, redis", true, true, n_users, n_lists);
+    const struct row rows[] = {
+        {"features only, memory", NULL, false, n_users, 2 * n_users, NULL},
+        {"features only, memory, long histories", NULL, false, 1000, 60000, NULL},
+        {"features only, redis", NULL, true, n_users, 2 * n_users, NULL},
+        {"features only, redis, long histories", NULL, true, 1000, 60000, NULL},
+        {"lists as shipped, DeepFM 128x64, memory", &shapes[0], false, 2000, 40000, NULL},
+        {"lists as shipped, DeepFM 128x64, redis", &shapes[0], true, 2000, 40000, NULL},
+        {"200 from the index, DeepFM 400x3, memory", &shapes[1], false, 2000, 40000, "recommend.popular=0"},
+        {"200 from the index, DeepFM 400x3, redis", &shapes[1], true, 2000, 40000, "recommend.popular=0"},
+    };
+
+    models_dir = tmpdir_make();
+    if (models_dir == NULL)
+        die("temporary folder", "cannot be made");
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
+        train(&shapes[i]);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        run(&rows[i]);
 }
 END_TEST
 
