@@ -236,6 +236,47 @@ START_TEST(run__failing_or_stopped__says_so_and_leaves_no_file)
 }
 END_TEST
 
+static enum fr_err ignore(void *ctx, struct fr_str value)
+{
+    (void)ctx;
+    ck_assert_uint_gt(value.n, 40);
+    return FR_OK;
+}
+
+START_TEST(run__every_allocation_failing_in_turn__is_clean_and_tells)
+{
+    for (uint64_t nth = 1;; nth++) {
+        struct fr_shop_conf c;
+        struct fr_shop *sh = NULL;
+        struct fr_shop_policy policy;
+        struct fr_shop_history h = {.policy = &policy, .events = 2000, .id_prefix = "t", .event = ignore};
+        struct fr_shop_change ch;
+        enum fr_err e;
+
+        fr_shop_conf_default(&c);
+        c.users = 20;
+        c.items = 127; /* the next power of two is near: the catalogue grows */
+        c.births_per_day = 40;
+        ck_assert_int_eq(fr_shop_new(&c, &sh, NULL), FR_OK);
+        fr_shop_policy_init(&policy, 1);
+        h.shop = sh;
+        fr_alloc_fail_at(nth);
+        e = fr_shop_history_run(&h);
+        fr_alloc_fail_at(0);
+        for (uint32_t k = 0; k < fr_shop_alive(sh); k++)
+            ck_assert(fr_shop_is_alive(sh, fr_shop_alive_at(sh, k)));
+        while (fr_shop_next_change(sh, &ch))
+            ck_assert_uint_lt(ch.item, fr_shop_items(sh));
+        fr_shop_free(sh);
+        if (e == FR_OK) {
+            ck_assert_uint_gt(nth, 3);
+            break;
+        }
+        ck_assert_int_eq(e, FR_ENOMEM);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("cli/shop_files");
@@ -248,6 +289,7 @@ int main(void)
     tcase_add_test(tc, write__same_seed__same_bytes_and_a_longer_history_begins_the_same);
     tcase_add_test(tc, write__events__are_counted_ordered_and_clicks_follow_their_list);
     tcase_add_test(tc, run__failing_or_stopped__says_so_and_leaves_no_file);
+    tcase_add_test(tc, run__every_allocation_failing_in_turn__is_clean_and_tells);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);
