@@ -19,6 +19,8 @@
 #include "daemon/stream/kafka_source.h"
 #include "daemon/stream/kafka_topics.h"
 
+#define HTTP_STORE_TIMEOUT_MS 500
+
 /* ---- parts ---- */
 
 /* Redis must be there at the start, and must never evict. */
@@ -174,6 +176,16 @@ static enum fr_err start_threads(struct fr_app *a, struct fr_fault *fault)
     return FR_OK;
 }
 
+/* One thread serves HTTP: a Redis that hangs must not hide /healthz for long. */
+static enum fr_err connect_http_store(struct fr_app *a, struct fr_fault *fault)
+{
+    struct fr_config c = a->cfg; /* strings are borrowed */
+
+    if (c.redis_command_timeout_ms > HTTP_STORE_TIMEOUT_MS)
+        c.redis_command_timeout_ms = HTTP_STORE_TIMEOUT_MS;
+    return fr_connect_store(&c, &a->store_http, fault);
+}
+
 static enum fr_err make_local(struct fr_app *a, struct fr_fault *fault)
 {
     struct fr_epochs_config ec = {.m = (int)a->cfg.index_m,
@@ -199,7 +211,7 @@ static enum fr_err make_local(struct fr_app *a, struct fr_fault *fault)
     if (e == FR_OK)
         e = fr_connect_store(&a->cfg, &a->store, fault);
     if (e == FR_OK)
-        e = fr_connect_store(&a->cfg, &a->store_http, fault);
+        e = connect_http_store(a, fault);
     return e;
 }
 
