@@ -3,7 +3,8 @@
  *
  * MessagePack map; types and meaning as in user_codec.h:
  *   {"v":1, "f":first event ts, "l":newest event ts, "ty":[names], "hl":[hl0,hl1], "L":[L0,L1],
- *    "c":[T*2 weights, type-major]}            types without events are left out of "ty"
+ *    "c":[T*2 weights, type-major]}            types without events are left out of "ty",
+ *                                             and those whose weights have all decayed to 0
  *
  * Every applied event (no duplicate, no dead letter) counts for its item, each entry of an
  * `impressions` list for its own; rows never expire. Weights and landmarks as in user_codec.h.

@@ -160,7 +160,12 @@ class Replay:
     def all_item_fields(self, partition, item, upto):
         c = Counters()
         c.events = [(t, kind) for offset, t, kind in self.item_events[partition][item] if offset < upto]
-        return dict(c.fields(self.cfg.types, self.half_lives("item")), v=1) if c.events else None
+        if not c.events:
+            return None
+        row = dict(c.fields(self.cfg.types, self.half_lives("item")), v=1)
+        row["c"] = {k: w for k, w in row["c"].items() if any(w)}  # all decayed to 0: left out (item_codec.h)
+        row["ty"] = [k for k in row["ty"] if k in row["c"]]
+        return row
 
 
 def by_name(rec):
