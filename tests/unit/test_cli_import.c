@@ -321,6 +321,50 @@ START_TEST(read__named_columns_rules_order_items)
 }
 END_TEST
 
+/* Every allocation fails in turn: said so, nothing leaks (address sanitizer), files as they were. */
+START_TEST(read__allocations_fail_in_turn)
+{
+    static const char map[] = "events.file = e.csv\nevents.user = 1\nevents.item = 2\nevents.time = 3\nevents.type = t\n"
+                              "items.file = i.csv\nitems.id = 1\nitems.title = 2\n";
+    static struct fr_import_map m;
+    struct fr_fault fault = {FR_OK, NULL, 0, ""};
+    struct fr_import_plan plan = {.speed = 1, .quiet = true};
+    enum fr_err e = FR_ENOMEM;
+    char path[1024];
+    size_t size;
+    char *was;
+
+    write("e.csv", "u,\"i\"\"\",2\nu,j,1\n");
+    write("i.csv", "j,a title\n");
+    write("events.jsonl", "as it was");
+    ck_assert(tmpdir_path(dir, "events.jsonl", path, sizeof(path)));
+    ck_assert_int_eq(fr_import_map_parse(fr_str_z(map), "x", &m, &fault), FR_OK);
+    for (uint64_t n = 1; e != FR_OK; n++) {
+        struct fr_import_rows rows = {0};
+        struct fr_import_read r = {.map = &m, .dir = dir, .quiet = true};
+        ck_assert_msg(n < 200, "%s", fault.msg);
+        fault = (struct fr_fault){FR_OK, NULL, 0, ""};
+        fr_alloc_fail_at(n);
+        e = fr_import_read(&r, &rows, &fault);
+        plan.n_events = rows.n_events;
+        if (e == FR_OK)
+            e = fr_import_to_files(&rows, &plan, dir, &fault);
+        fr_alloc_fail_at(0);
+        fr_import_rows_done(&rows);
+        ck_assert(e != FR_OK || n > 8);
+        was = tmpdir_read(path, &size);
+        ck_assert_ptr_nonnull(was);
+        ck_assert_msg(e == FR_OK || (e == FR_ENOMEM && fault.msg[0] != '\0'), "%llu: %s", (unsigned long long)n, fr_err_text(e));
+        if (e == FR_OK)
+            ck_assert_str_eq(was, "{\"event_id\":\"l2\",\"type\":\"t\",\"user_id\":\"u\",\"item_id\":\"j\",\"ts\":1000}\n"
+                                  "{\"event_id\":\"l1\",\"type\":\"t\",\"user_id\":\"u\",\"item_id\":\"i\\\"\",\"ts\":2000}\n");
+        else
+            ck_assert(strcmp(was, "as it was") == 0 || strncmp(was, "{\"event_id\":\"l2\"", 16) == 0);
+        fr_free(was);
+    }
+}
+END_TEST
+
 START_TEST(read__numbered_files_spread_over_days)
 {
     static const char map[] = "events.file = p{n}.txt\nevents.n = 0-9\nevents.separator = space\nevents.quotes = no\n"
@@ -457,6 +501,7 @@ int main(void)
     tcase_add_test(t, time__formats);
     tcase_add_test(t, map__refusals_name_place_and_key);
     tcase_add_test(t, read__named_columns_rules_order_items);
+    tcase_add_test(t, read__allocations_fail_in_turn);
     tcase_add_test(t, read__numbered_files_spread_over_days);
     tcase_add_test(t, read__types_files_and_hostile_records);
     tcase_add_test(t, read__what_is_not_there);
