@@ -55,10 +55,14 @@ enum fr_err fr_import_to_files(const struct fr_import_rows *rows,
     for (uint64_t i = 0; i < p->n_events; i++) {
         fr_import_event_json(rows, &rows->event[i], fr_import_time_of(rows, p, i), &b);
         fr_buf_putc(&b, '\n');
-        if (i % TICK == 0)
-            fr_progress_update(&bar, i);
+        if (i % TICK != 0)
+            continue;
+        fr_progress_update(&bar, i);
+        if (fr_stop_signal_asked())
+            break;
     }
-    e = write_file(dir, "events.jsonl", &b, fault);
+    e = fr_stop_signal_asked() ? fr_fault(fault, FR_ECLOSED, "stopped; no file was changed")
+                               : write_file(dir, "events.jsonl", &b, fault);
     fr_buf_clear(&b);
     for (uint64_t i = 0; i < rows->n_items; i++) {
         fr_import_item_json(rows, &rows->item[i], &b);

@@ -22,7 +22,8 @@ struct fr_import_plan {
 /** Time of event i of the plan. */
 int64_t fr_import_time_of(const struct fr_import_rows *rows, const struct fr_import_plan *p, uint64_t i);
 
-/** DIR/events.jsonl and DIR/items.jsonl, replaced atomically. @errors FR_EIO FR_ENOMEM */
+/** DIR/events.jsonl and DIR/items.jsonl, each replaced atomically. @errors FR_EIO FR_ENOMEM; FR_ECLOSED a stop
+ *  was asked for before they were written */
 FR_MUST_CHECK enum fr_err fr_import_to_files(const struct fr_import_rows *rows,
                                              const struct fr_import_plan *p,
                                              const char *dir,

@@ -2,6 +2,7 @@
  * tests/unit/test_cli_import.c - delimited texts, times, mappings, and small data sets read through them.
  */
 #include <check.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 #include "daemon/cli/import_out.h"
 #include "daemon/cli/import_read.h"
 #include "daemon/cli/import_time.h"
+#include "daemon/cli/stop_signal.h"
 #include "tests/support/tmpdir.h"
 
 /* ---- delimited ---- */
@@ -475,6 +477,30 @@ START_TEST(plan__speed_and_shift)
 }
 END_TEST
 
+/* A signal before the files are written: they stay as they were. (Check forks: the flag dies with the case.) */
+START_TEST(files__stop_leaves_them)
+{
+    struct fr_import_rows rows = {0};
+    struct fr_import_plan plan = {.n_events = 1, .speed = 1, .quiet = true};
+    struct fr_import_event ev = {.ts = 1};
+    struct fr_fault fault = {FR_OK, NULL, 0, ""};
+    char path[1024], *was;
+    size_t n;
+
+    write("events.jsonl", "as it was");
+    ck_assert(tmpdir_path(dir, "events.jsonl", path, sizeof(path)));
+    ck_assert_int_eq(fr_import_rows_event(&rows, &ev), FR_OK);
+    fr_stop_signal_install(true);
+    ck_assert_int_eq(raise(SIGINT), 0);
+    ck_assert_int_eq(fr_import_to_files(&rows, &plan, dir, &fault), FR_ECLOSED);
+    was = tmpdir_read(path, &n);
+    ck_assert_ptr_nonnull(was);
+    ck_assert_str_eq(was, "as it was");
+    fr_free(was);
+    fr_import_rows_done(&rows);
+}
+END_TEST
+
 static void set_up(void)
 {
     dir = tmpdir_make();
@@ -506,6 +532,7 @@ int main(void)
     tcase_add_test(t, read__types_files_and_hostile_records);
     tcase_add_test(t, read__what_is_not_there);
     tcase_add_test(t, plan__speed_and_shift);
+    tcase_add_test(t, files__stop_leaves_them);
     suite_add_tcase(s, t);
     r = srunner_create(s);
     srunner_run_all(r, CK_NORMAL);
