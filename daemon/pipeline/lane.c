@@ -335,6 +335,7 @@ int fr_lane_step(struct fr_lane *l, int timeout_ms)
     int n;
 
     follow(l);
+    atomic_fetch_add_explicit(&l->turns, 1, memory_order_relaxed);
     fr_lane_read_mail(l);
     answer_close(l);
     (void)fr_outbox_poll(l->outbox, 0);
@@ -379,6 +380,7 @@ void fr_lane_peek(struct fr_lane *l, struct fr_lane_status *out)
 {
     memset(out, 0, sizeof(*out));
     out->progress = atomic_load_explicit(&l->progress, memory_order_relaxed);
+    out->turns = atomic_load_explicit(&l->turns, memory_order_relaxed);
     out->stalled_since_us = atomic_load(&l->stalled_since_us);
     out->stalled = out->stalled_since_us != 0;
     (void)pthread_mutex_lock(&l->list_lock);

@@ -76,6 +76,7 @@ void fr_lane_wake(struct fr_lane *lane);
 /** What the outside may know. @thread any */
 struct fr_lane_status {
     int64_t progress;    /* grows with every batch and acknowledgement */
+    int64_t turns;       /* grows with every turn, also an empty one: the thread is alive */
     bool stalled;        /* Redis or Kafka kept it waiting */
     int64_t stalled_since_us; /* monotonic; 0 = not */
     bool wants_rejoin;   /* a partition was refused or fenced by Kafka: rejoin the group */

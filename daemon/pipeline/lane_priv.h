@@ -64,7 +64,7 @@ struct fr_lane {
     char reason[FR_FAULT_MSG]; /* mail_lock */
     _Atomic bool stop;
     _Atomic bool wants_rejoin;
-    _Atomic int64_t progress;
+    _Atomic int64_t progress, turns;
     _Atomic int64_t stalled_since_us;
 };
 

@@ -170,7 +170,8 @@ static enum fr_err start_threads(struct fr_app *a, struct fr_fault *fault)
         if (pthread_create(&a->lane[i].thread, NULL, lane_main, a->lane[i].lane) != 0)
             return fr_fault(fault, FR_ENOMEM, "cannot start a thread");
         a->lane[i].running = true;
-        a->lane[i].progress_us = fr_clock_mono_us(&a->clock);
+        a->lane[i].progress_us = a->lane[i].turns_us = fr_clock_mono_us(&a->clock);
+        a->lane[i].asked_high = -1;
     }
     a->group.lanes_running = true;
     return FR_OK;

@@ -32,8 +32,11 @@ struct fr_app_lane {
     struct fr_sink *sink;
     pthread_t thread;
     bool running;
-    int64_t progress; /* newest seen by main, and when */
+    int64_t progress; /* newest seen by main, and when it last changed or no record waited */
     int64_t progress_us;
+    int64_t turns; /* the same of the thread's turns */
+    int64_t turns_us;
+    int64_t asked_high; /* sum of the logs' ends when nothing was delivered and the group was rejoined */
 };
 
 /* A configuration taken over by a reload. Kept until the end: a lane may still be using it, and a reload

@@ -10,34 +10,52 @@
 #define COUNT_EVERY_US 2000000
 #define COUNT_TIMEOUT_MS 1000
 
-static bool has_lag(struct fr_app *a, int lane)
+/* Do records of events wait? @param out_high  sum of the ends of the lane's logs */
+static bool has_lag(struct fr_app *a, int lane, int64_t *out_high)
 {
     struct fr_lane_position pos[64];
     int n = fr_lane_positions(a->lanes[lane], pos, 64);
+    bool lag = false;
 
+    *out_high = 0;
     for (int i = 0; i < n; i++) {
         int64_t low, high;
-        if (fr_source_watermarks(a->src, FR_TOPIC_EVENTS, pos[i].partition, 0, &low, &high) == FR_OK &&
-            high > pos[i].pos[FR_TOPIC_EVENTS])
-            return true;
+        if (fr_source_watermarks(a->src, FR_TOPIC_EVENTS, pos[i].partition, 0, &low, &high) != FR_OK)
+            continue;
+        *out_high += high;
+        lag = lag || high > pos[i].pos[FR_TOPIC_EVENTS];
     }
-    return false;
+    return lag;
 }
 
-/* Microseconds for which a lane has had records to read and moved nothing, though it is not waiting for
- * Redis or Kafka. */
-static int64_t stuck_us(struct fr_app *a, int lane, const struct fr_lane_status *st, int64_t now_us)
+/* Microseconds for which a lane's thread has not turned, though it is not waiting for Redis or Kafka and
+ * records wait. */
+static int64_t stuck_us(struct fr_app_lane *l, const struct fr_lane_status *st, bool lag, int64_t now_us)
+{
+    if (st->turns == l->turns && !st->stalled && st->n_open > 0 && lag)
+        return now_us - l->turns_us;
+    l->turns = st->turns;
+    l->turns_us = now_us;
+    return 0;
+}
+
+/* A lane that turns and is given nothing, though records wait: its fetcher is lost, and joining the group
+ * again makes new ones. Or what waits is for nobody (a transaction's marker ends the log): then that
+ * changes nothing, and is not done again before the logs have grown. */
+static bool starves(struct fr_app *a, int lane, const struct fr_lane_status *st, bool lag, int64_t high, int64_t now_us)
 {
     struct fr_app_lane *l = &a->lane[lane];
-    int64_t still = now_us - l->progress_us;
 
-    if (st->progress == l->progress && !st->stalled && st->n_open > 0) {
-        if (still <= a->cfg.lanes_watchdog_ms * 1000 || has_lag(a, lane))
-            return still;
+    if (st->progress != l->progress || st->stalled || st->n_open == 0 || !lag || high == l->asked_high) {
+        l->progress = st->progress;
+        l->progress_us = now_us;
+        return false;
     }
-    l->progress = st->progress;
-    l->progress_us = now_us;
-    return 0;
+    if (now_us - l->progress_us <= a->cfg.lanes_watchdog_ms * 1000)
+        return false;
+    l->asked_high = high;
+    fr_log(FR_LOG_WARN, "app", "lane=%d delivered=nothing though records wait: joining the group again", lane);
+    return true;
 }
 
 /* A stuck lane makes /readyz false; half the time later the process ends. */
@@ -48,14 +66,17 @@ static enum fr_err watch_lanes(struct fr_app *a)
 
     for (int i = 0; i < a->n_lanes; i++) {
         struct fr_lane_status st;
-        int64_t us;
+        int64_t us, high;
+        bool lag = has_lag(a, i, &high);
         fr_lane_status(a->lane[i].lane, &st);
         if (st.wants_rejoin && a->rejoin_at_us == 0)
             a->rejoin_at_us = now + REJOIN_PAUSE_US;
-        us = stuck_us(a, i, &st, now);
+        us = stuck_us(&a->lane[i], &st, lag, now);
         worst = us > worst ? us : worst;
         if (us > limit && !atomic_load(&a->stuck))
             fr_log(FR_LOG_ERROR, "app", "lane=%d stuck=true", i);
+        if (starves(a, i, &st, lag, high, now) && us == 0 && a->rejoin_at_us == 0)
+            a->rejoin_at_us = now;
     }
     atomic_store(&a->stuck, worst > limit);
     return worst > limit + limit / 2 ? FR_ESTATE : FR_OK;

@@ -97,6 +97,55 @@ START_TEST(partition_count__grows__reading_stops_with_the_remedy)
 }
 END_TEST
 
+/* One event in a transaction: its marker stays at the log's end and is delivered to nobody. */
+static void transaction(void)
+{
+    static const char value[] = "{\"event_id\":\"t1\",\"type\":\"click\",\"user_id\":\"u1\",\"item_id\":\"i1\"}";
+    char text[300];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_t *rk;
+
+    ck_assert_int_eq(rd_kafka_conf_set(conf, "bootstrap.servers", kafka_server_shared(), text, sizeof(text)), RD_KAFKA_CONF_OK);
+    ck_assert_int_eq(rd_kafka_conf_set(conf, "transactional.id", d.names.name[0], text, sizeof(text)), RD_KAFKA_CONF_OK);
+    ck_assert_int_eq(rd_kafka_conf_set(conf, "partitioner", "murmur2_random", text, sizeof(text)), RD_KAFKA_CONF_OK);
+    rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
+    ck_assert_ptr_nonnull(rk);
+    ck_assert_ptr_null(rd_kafka_init_transactions(rk, (int)proc_deadline_ms(30000)));
+    ck_assert_ptr_null(rd_kafka_begin_transaction(rk));
+    ck_assert_int_eq(rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(d.names.name[FR_TOPIC_EVENTS]), RD_KAFKA_V_KEY("u1", (size_t)2),
+                                       RD_KAFKA_V_VALUE((void *)(uintptr_t)value, sizeof(value) - 1),
+                                       RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END),
+                     RD_KAFKA_RESP_ERR_NO_ERROR);
+    ck_assert_ptr_null(rd_kafka_commit_transaction(rk, (int)proc_deadline_ms(30000)));
+    rd_kafka_destroy(rk);
+}
+
+START_TEST(watchdog__a_marker_ends_the_log__rejoins_once_and_lives)
+{
+    char brokers[300];
+    const char *set[] = {brokers, prefix_set, group_set, "lanes.watchdog_ms=1000", NULL};
+    const char *first;
+
+    (void)snprintf(brokers, sizeof(brokers), "kafka.brokers=%s", kafka_server_shared());
+    daemon_start(&d, set);
+    ck_assert(proc_wait_text(d.proc, 2, "http_port=", 30000));
+    d.http_port = (int)strtol(strstr(daemon_log(&d), "http_port=") + 10, NULL, 10);
+    ck_assert(daemon_get_until(&d, "/readyz", 200, NULL, 60000));
+    transaction();
+    ck_assert(daemon_get_until(&d, "/v1/users/u1", 200, NULL, 20000));
+    ck_assert_msg(proc_wait_text(d.proc, 2, "delivered=nothing", 20000), "%s", daemon_log(&d));
+    ck_assert(daemon_get_until(&d, "/readyz", 200, NULL, 20000));
+    for (int i = 0; i < 40; i++) { /* more than twice the watchdog's time */
+        ck_assert(proc_running(d.proc));
+        proc_pause_ms(100);
+    }
+    first = strstr(daemon_log(&d), "delivered=nothing");
+    ck_assert_msg(strstr(first + 1, "delivered=nothing") == NULL, "%s", daemon_log(&d));
+    ck_assert_int_eq(daemon_get(&d, "/readyz"), 200);
+    daemon_stop(&d);
+}
+END_TEST
+
 /* Run `freshet doctor` with one more setting. */
 static int doctor(const char *set, char *out, size_t cap)
 {
@@ -148,6 +197,7 @@ int main(void)
     tcase_set_timeout(tc, 100);
     tcase_add_test(tc, partition_count__grows__reading_stops_with_the_remedy);
     tcase_add_test(tc, doctor__missing_wrong_policy_and_unequal__each_with_its_remedy);
+    tcase_add_test(tc, watchdog__a_marker_ends_the_log__rejoins_once_and_lives);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_NORMAL);
