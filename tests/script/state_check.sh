@@ -3,7 +3,7 @@
 # equal times, poison of every kind, wrong partitions) through the real
 # daemon on a real Kafka and a private Redis, three settings; then check_state.py over every user and
 # every field, and its self-test: one corrupted value is found, and nothing else; and check_stream.py over
-# every offset, dead letter and list.
+# every offset, dead letter and list, with its self-test: each wrong list or dead letter is found.
 # ctest: kafka
 # ctest: labels proc
 # ctest: timeout 600
@@ -35,13 +35,15 @@ run() {
   "$python" "$tools/produce.py" "$brokers" "${prefix}items" "$work/items" --id item_id || exit 1
   services_daemon "$@"
   "$python" "$tools/check_state.py" "${set[@]}" "$@" --wait 60 "${check[@]}" || services_fail "seed $seed: the state differs"
-  "$python" "$tools/check_stream.py" "${set[@]}" "$@" --wait 60 --exactly --metrics "$http" || services_fail "seed $seed: the topics differ"
+  "$python" "$tools/check_stream.py" "${set[@]}" "$@" --wait 60 --exactly --metrics "$http" $audit || services_fail "seed $seed: the topics differ"
   services_stop_daemon || services_fail "the daemon's status is $?"
   # the end of the daemon saves what is left, and adds nothing
   "$python" "$tools/check_state.py" "${set[@]}" "$@" || services_fail "seed $seed: the state differs after the end"
   echo "ok state_check: seed $seed $*"
 }
 
-run 1 --self-test 1 -- --set recommend.repeat=forever --set features.seen=20
+audit=
+run 1 --self-test 1 --rounds 5 -- --set recommend.repeat=forever --set features.seen=20
 run 2 -- --set recommend.repeat=allow --set state.ttl_ms=2d --set recommend.min_interval_ms=5m --set batch.max_events=1
+audit=--self-test # adds wrong lists and dead letters to the topics of this run
 run 3 -- --set recommend.on=click --set events.dedup_window=4 --set features.history=7 --set batch.max_events=7

@@ -2,6 +2,7 @@
 """Is every event accounted for, and every list's lineage true? From the topics, seen from outside.
 
   check_stream.py [--set KEY=VALUE]... [--wait SECONDS] [--metrics PORT] [--exactly] [--models] [--json]
+                  [--self-test]
 
 By offset, each record of `events` is exactly one of applied, duplicate, dead letter: the independent
 replay (check_state.py) says which; the dead-letters topic must hold exactly the dead ones, with their key,
@@ -13,6 +14,8 @@ no rec_id stands for two triggers. --wait: until the group's committed offset is
 The examples topic has one message a list, and those that are looked at (the first 200 of a partition) fit
 their schema and their list.
 
+--self-test: afterwards adds wrong records to the topics (they stay: only for topics of a test's own), one at a
+time, and expects that each is found, and nothing else.
 Status 0: all true. 1: findings (printed). Shares no code with the C implementation. Layer: tests.
 """
 import argparse
@@ -38,11 +41,12 @@ class Audit:
         self.args, self.cfg = args, outside.Settings(args.set)
         self.brokers = self.cfg["kafka.brokers"]
         self.findings = self.empty = 0
-        self.out = {}
+        self.out, self.quiet, self.texts = {}, False, []
 
     def find(self, what):
         self.findings += 1
-        if self.findings <= SHOWN:
+        self.texts.append(what)
+        if self.findings <= SHOWN and not self.quiet:
             print(f"check_stream: {what}", file=sys.stderr)
 
     def schema(self, name):
@@ -218,6 +222,65 @@ class Audit:
         self.out.update(examples=total, examples_looked_at=looked)
 
 
+def planted(brokers, cfg):
+    """(topic, key, value, headers, text of the finding) of each wrong record, from a true list."""
+    lists = cfg.topic("recommendations")
+    rec = next(outside.read_topic(brokers, lists))
+    true = json.loads(rec.value)
+
+    def wrong(text, **change):
+        r = {**true, **change}
+        return (lists, rec.key, json.dumps(r).encode(), [*[h for h in rec.headers if h[0] != "rec_id"],
+                ("rec_id", r["rec_id"].encode())], text)
+
+    t = true["trigger"]
+    head = {"topic": t["topic"], "partition": t["partition"], "offset": t["offset"], "stage": "ingest", "code": "syntax",
+            "message": "planted", "group": cfg["kafka.group"], "attempt": 1}
+    return [
+        wrong("there stands", trigger={**t, "event_id": "another"}),
+        wrong("is no trigger of the stream", trigger={**t, "offset": 1 << 40}),
+        wrong("go back", ts={**true["ts"], "received": true["ts"]["emitted"] + 1}),
+        wrong("has two rec_ids", rec_id="0123456789abcdef"),
+        wrong("score: is not of type", items=[{**true["items"][0], "score": "much"}]),
+        wrong("different ones", items=true["items"][:1] * 2),
+        (cfg.topic("dead_letters"), rec.key, b"{}", [(f"freshet.errors.{k}", str(v).encode()) for k, v in head.items()],
+         "is an event, but a dead letter"),
+    ]
+
+
+def audited(args, quiet):
+    """A whole audit of the topics as they are."""
+    audit = Audit(args)
+    audit.quiet = quiet
+    audit.events()
+    audit.dead_letters()
+    if args.metrics:
+        audit.metrics()
+    audit.recommendations()
+    audit.examples()
+    return audit
+
+
+def self_test(audit):
+    """@return how many wrong records were not found as they should"""
+    from confluent_kafka import Producer
+
+    args, missed, before = audit.args, 0, []
+    args.exactly = False
+    producer = Producer({"bootstrap.servers": audit.brokers})
+    for topic, key, value, headers, text in planted(audit.brokers, audit.cfg):
+        producer.produce(topic, key=key, value=value, headers=headers,
+                         partition=outside.partition_of(key, len(outside.ends(audit.brokers, topic))))
+        producer.flush(30)
+        texts = audited(args, True).texts
+        new = [x for x in texts if x not in before]
+        right = len(texts) == len(before) + 1 and text in new[0]
+        missed += not right
+        print(f"self-test: {'found' if right else 'NOT found as expected'}: {(new or ['nothing'])[0][:150]}")
+        before = texts
+    return missed
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     ap.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
@@ -226,15 +289,13 @@ def main():
     ap.add_argument("--exactly", action="store_true", help="no restart: nothing may stand there twice")
     ap.add_argument("--models", action="store_true")
     ap.add_argument("--json", action="store_true")
-    audit = Audit(ap.parse_args())
-    if audit.args.wait > 0:
-        audit.wait(audit.args.wait)
-    audit.events()
-    audit.dead_letters()
-    if audit.args.metrics:
-        audit.metrics()
-    audit.recommendations()
-    audit.examples()
+    ap.add_argument("--self-test", action="store_true")
+    args = ap.parse_args()
+    late = Audit(args)
+    if args.wait > 0:
+        late.wait(args.wait)
+    audit = audited(args, False)
+    audit.findings += late.findings
     out = dict(audit.out, findings=audit.findings)
     if audit.args.json:
         print(json.dumps(out))
@@ -242,7 +303,8 @@ def main():
         print("stream: {records} records in {partitions} partitions = {applied} applied + {duplicate} duplicate + {dead} dead "
               "letters ({dead_codes}); {triggers_due} triggers due, {lists} lists ({lists_again} again, {full_lists} full), {no_items} without items, "
               "{examples} examples; models {models}: {findings} findings".format(**out))
-    return 1 if audit.findings else 0
+    missed = self_test(audit) if args.self_test and not audit.findings else 0
+    return 1 if audit.findings or missed else 0
 
 
 if __name__ == "__main__":
