@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/base/hash.h"
 #include "tests/support/daemon_rig.h"
 #include "tests/support/exposition.h"
 
@@ -132,6 +133,7 @@ END_TEST
 START_TEST(progress__redis_hangs_for_stalled_ms__false)
 {
     static const char *const set[] = {"daemon.stalled_ms=300", "redis.command_timeout_ms=200", NULL};
+    char lag[100];
 
     daemon_start(&d, set);
     daemon_wait_ready(&d);
@@ -140,11 +142,21 @@ START_TEST(progress__redis_hangs_for_stalled_ms__false)
     ck_assert(redis_server_thaw(d.redis));
     expect_true();
     ck_assert(redis_server_freeze(d.redis));
-    daemon_click(&d, "u1", "e1", "i1");
+    for (int i = 0; i < 500; i++) { /* more than a batch: the rest is not even taken from the queue */
+        char id[16];
+        (void)snprintf(id, sizeof(id), "e%d", i);
+        daemon_click(&d, "u1", id, "i1");
+    }
     daemon_flush(&d);
     expect_false("progress", "kept a lane waiting", 20000);
+    (void)snprintf(lag, sizeof(lag), "freshet_input_lag_records{topic=\"events\",partition=\"%d\"} 500\n",
+                   (int)fr_kafka_partition(fr_str_z("u1"), DAEMON_PARTITIONS));
+    ck_assert_msg(daemon_get_until(&d, "/metrics", 200, lag, 20000), "%s", d.body.p);
     ck_assert(redis_server_thaw(d.redis));
     expect_true();
+    *strstr(lag, " 500\n") = '\0';
+    (void)snprintf(lag + strlen(lag), 4, " 0\n");
+    ck_assert_msg(daemon_get_until(&d, "/metrics", 200, lag, 20000), "%s", d.body.p);
     ck_assert(daemon_get_until(&d, "/v1/users/u1", 200, NULL, 20000)); /* nothing was lost */
 }
 END_TEST
