@@ -13,6 +13,7 @@
 #include "daemon/cli/cmd_doctor.h"
 #include "daemon/cli/cmd_evaluate.h"
 #include "daemon/cli/cmd_import.h"
+#include "daemon/cli/cmd_replay.h"
 #include "daemon/cli/cmd_simulate.h"
 #include "daemon/cli/cmd_topics.h"
 #include "daemon/cli/cmd_train.h"
@@ -26,6 +27,7 @@ static const struct fr_command *const commands[] = {
     &fr_cmd_doctor,
     &fr_cmd_evaluate,
     &fr_cmd_train,
+    &fr_cmd_replay,
     &fr_cmd_demo,
     &fr_cmd_import,
     &fr_cmd_simulate,
