@@ -21,9 +21,10 @@
 #define CLUSTERS 10
 #define SIZE 40 /* items of a cluster */
 #define USERS 150
-#define EVENTS 9000
+#define EVENTS 5000
 #define T0 1790000000000LL
 
+static bool slow; /* a sanitizer build: smaller streams, wider bounds */
 static struct fr_config cfg;
 static struct fr_spec *spec;
 static struct fr_buf stream;
@@ -32,6 +33,7 @@ static struct fr_fault fault;
 
 static void setup(void)
 {
+    slow = getenv("CK_TIMEOUT_MULTIPLIER") != NULL;
     memset(&fault, 0, sizeof(fault));
     fr_log_set_level(FR_LOG_ERROR);
     ck_assert_int_eq(fr_config_init(&cfg, &fault), FR_OK);
@@ -122,7 +124,7 @@ static void load(const char *name)
 }
 
 /* HR@20 of the most popular items over the newest events. */
-static double popular_hr(void)
+static double popular_hr(int events)
 {
     static int count[CLUSTERS * SIZE];
     const char *p = stream.p, *end = stream.p + stream.n;
@@ -137,9 +139,9 @@ static double popular_hr(void)
         ck_assert(it != NULL && it < nl);
         for (const char *d = it + 12; *d >= '0' && *d <= '9'; d++)
             item = item * 10 + (*d - '0');
-        for (int k = 0; k < CLUSTERS * SIZE && n > EVENTS * 9 / 10; k++)
+        for (int k = 0; k < CLUSTERS * SIZE && n > events * 9 / 10; k++)
             above += count[k] > count[item];
-        if (n > EVENTS * 9 / 10) {
+        if (n > events * 9 / 10) {
             total++;
             hits += above < 20;
         }
@@ -153,18 +155,21 @@ START_TEST(a_planted_structure_is_found)
 {
     struct fr_stream_train_result r;
     struct fr_stream_train_config c;
+    int events = slow ? 2000 : EVENTS;
     double popular;
 
-    structured(5, EVENTS);
-    popular = popular_hr();
+    structured(5, events);
+    popular = popular_hr(events);
     c = config(1);
     c.held_out = .5;
+    c.tower_part = .6;
+    c.ranker_epochs = 3;
     ck_assert_msg(fr_stream_train(&c, &r, &fault) == FR_OK, "%s", fault.msg);
-    ck_assert_uint_eq(r.lines, EVENTS);
+    ck_assert_uint_eq(r.lines, (uint64_t)events);
     ck_assert_uint_eq(r.refused, 0);
-    ck_assert_uint_ge(r.examples, EVENTS - USERS);
-    ck_assert_uint_ge(r.lists, 500);
-    ck_assert_uint_ge(r.eval_triggers, 800);
+    ck_assert_uint_ge(r.examples, (uint64_t)events - USERS);
+    ck_assert_uint_ge(r.lists, (uint64_t)events / 10);
+    ck_assert_uint_ge(r.eval_triggers, (uint64_t)events * 18 / 100);
     ck_assert_double_gt(r.hr20_tower, popular + 0.1);
     ck_assert_double_ge(r.hr20_ranker, r.hr20_tower - 0.02);
     ck_assert_double_gt(r.auc, 0.6);
@@ -180,9 +185,11 @@ START_TEST(a_seed_is_a_bundle)
     uint32_t tower[3], ranker[3];
     static const uint64_t seeds[3] = {7, 7, 8};
 
-    structured(6, 2500);
+    structured(6, 1500);
     for (int i = 0; i < 3; i++) {
         c = config(seeds[i]);
+        c.epochs = 2;
+        c.ranker_epochs = 2;
         ck_assert_msg(fr_stream_train(&c, &r, &fault) == FR_OK, "%s", fault.msg);
         tower[i] = crc_of("two_tower/weights.safetensors") ^ crc_of("two_tower/manifest.json") << 1;
         ranker[i] = crc_of("deepfm/weights.safetensors") ^ crc_of("deepfm/manifest.json") << 1;
@@ -291,19 +298,20 @@ START_TEST(shuffled_labels_teach_nothing)
 
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(fr_config_set(&cfg, set[i], &fault), FR_OK);
-    structured(5, 30000);
+    structured(5, slow ? 3000 : 24000);
     c = config(1);
     c.two_tower = false;
     c.shuffle_labels = true;
     c.tower_part = .1;
     c.held_out = .8;
-    c.max_held_out = 20000;
+    c.max_held_out = 15000;
+    c.max_lists = 1000;
     c.epochs = 1;
     c.ranker_epochs = 1;
     ck_assert_msg(fr_stream_train(&c, &r, &fault) == FR_OK, "%s", fault.msg);
-    ck_assert_uint_ge(r.rows_held_out, 50000);
-    ck_assert_double_gt(r.auc, 0.49);
-    ck_assert_double_lt(r.auc, 0.51);
+    ck_assert_uint_ge(r.rows_held_out, slow ? 5000 : 50000);
+    ck_assert_double_gt(r.auc, slow ? 0.45 : 0.49);
+    ck_assert_double_lt(r.auc, slow ? 0.55 : 0.51);
 }
 END_TEST
 
