@@ -208,7 +208,7 @@ enum fr_err fr_replay_run(struct fr_replay *r, struct fr_fault *fault)
     if (e == FR_OK)
         e = fr_sink_flush(r->sink, CLOSE_MS);
     r->seconds += (double)(fr_clock_mono_us(&r->real) - start) / 1e6;
-    return e == FR_OK ? e : fr_fault(fault, e, "replay: %s", fr_err_text(e));
+    return e == FR_OK ? e : fr_fault(fault, e, "%s%s", e == FR_EIO ? "an output file: " : "", fr_err_text(e));
 }
 
 void fr_replay_counts(const struct fr_replay *r, struct fr_replay_counts *out)

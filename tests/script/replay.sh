@@ -67,10 +67,10 @@ diff <(sort four | sed 's/"\(applied\|trigger\)_offset":[-0-9]*//g') <(sort a.us
   >judged 2>/dev/null || fail evaluate
 cat judged | head -c 400
 echo
-cat events.jsonl | "$freshet" replay --events - --limit 100 --quiet --json | grep -q '"events":100' || fail "standard input, --limit"
+"$freshet" replay --events - --limit 100 --quiet --json <events.jsonl | grep -q '"events":100' || fail "standard input, --limit"
 "$freshet" replay --quiet 2>/dev/null; [ $? = 2 ] || fail "no input: status"
 "$freshet" replay --events events.jsonl --speed never 2>/dev/null; [ $? = 2 ] || fail "--speed never: status"
 "$freshet" replay --events absent.jsonl --quiet 2>said; [ $? = 1 ] && grep -q absent.jsonl said || fail "absent file: $(cat said)"
 "$freshet" replay --events events.jsonl --ranker absent --quiet 2>said; [ $? = 1 ] && grep -q absent said || fail "absent bundle: $(cat said)"
-"$freshet" replay --events events.jsonl --out /dev/full --quiet 2>said; [ $? = 1 ] || fail "a full disk is no error"
+"$freshet" replay --events events.jsonl --items in/items.jsonl --out /dev/full --quiet 2>said; [ $? = 1 ] || fail "a full disk is no error"
 exit 0
