@@ -31,7 +31,8 @@ static struct fr_topic_names names;
 static struct fr_kafka_conn conn;
 static struct fr_sink *sink;
 static int unacked, failed_acks;
-static struct proc *daemon_proc;
+static struct proc *daemon_proc, *other_proc;
+static const char *instance = "one", *other_instance = "two";
 
 const char *world_log(void)
 {
@@ -80,7 +81,8 @@ void world_open(const char *brokers, enum redis_aof aof)
 void world_close(void)
 {
     proc_free(daemon_proc);
-    daemon_proc = NULL;
+    proc_free(other_proc);
+    daemon_proc = other_proc = NULL;
     fr_sink_free(sink);
     redis_server_free(rs);
 }
@@ -103,7 +105,7 @@ void world_flush(void)
 
 void world_start(const char *crash_at)
 {
-    char set[6][400], env[100];
+    char set[5][400], env[100];
     const char *argv[20] = {FR_BUILD_DIR "/freshetd"};
     const char *envs[] = {NULL, NULL};
     struct proc_opt opt = {.env = envs};
@@ -113,7 +115,8 @@ void world_start(const char *crash_at)
     snprintf(set[1], sizeof(set[1]), "kafka.group=%s", group);
     snprintf(set[2], sizeof(set[2]), "topics.prefix=%s", prefix);
     snprintf(set[3], sizeof(set[3]), "redis.address=%s", redis_address);
-    for (int i = 0; i < 4; i++) {
+    snprintf(set[4], sizeof(set[4]), "kafka.instance=%s", instance);
+    for (int i = 0; i < 5; i++) {
         argv[n++] = "--set";
         argv[n++] = set[i];
     }
@@ -128,6 +131,17 @@ void world_start(const char *crash_at)
     envs[0] = env;
     daemon_proc = proc_spawn(argv, &opt);
     ck_assert_ptr_nonnull(daemon_proc);
+}
+
+void world_other(void)
+{
+    struct proc *p = daemon_proc;
+    const char *name = instance;
+
+    daemon_proc = other_proc;
+    instance = other_instance;
+    other_proc = p;
+    other_instance = name;
 }
 
 void world_kill(void)

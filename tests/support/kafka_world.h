@@ -32,6 +32,9 @@ void world_close(void);
 void world_start(const char *crash_at);
 /** kill -9, unless it has ended. */
 void world_kill(void);
+/** A second daemon, of another instance name, has a place of its own: go over to the other place. What is
+ * said here of "the daemon" is about the one in the present place. */
+void world_other(void);
 /** The end of the daemon's log, for messages. */
 const char *world_log(void);
 /** The running daemon, and the Redis. */
