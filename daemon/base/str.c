@@ -4,6 +4,7 @@
 #include "daemon/base/str.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,7 +74,9 @@ enum fr_err fr_str_to_f64(struct fr_str s, double *out)
 
 size_t fr_f64_to_str(double v, char buf[32])
 {
-    for (int prec = 15; prec <= 17; prec++) {
+    /* %g drops trailing zeros, so 15 digits find every shorter form too; a subnormal holds fewer digits
+     * than 15, and more of them than it holds would all be printed */
+    for (int prec = v != 0 && fabs(v) < DBL_MIN ? 1 : 15; prec <= 17; prec++) {
         int n = snprintf(buf, 32, "%.*g", prec, v);
         double back = strtod(buf, NULL);
         if (memcmp(&back, &v, sizeof(v)) == 0 || prec == 17)
