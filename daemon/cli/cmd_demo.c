@@ -204,12 +204,12 @@ static int demo(const struct fr_demo_opts *o)
 
 static int run(int argc, char **argv)
 {
-    struct fr_demo_opts o = {.seed = 1, .users = 2000, .items = 1000, .past = 30000, .rate = 20};
+    struct fr_demo_opts o = {.seed = 1, .users = 2000, .items = 1000, .past = 60000, .rate = 20};
     const struct fr_arg flags[] = {
         {"seconds", FR_ARG_INT, &o.seconds, 1, 1e9, "N", "end N seconds after the first recommendation (default: Ctrl-C)"},
         {"data", FR_ARG_STR, &o.data, 0, 0, "DIR", "real events, a folder in the layout of yoochoose or ml-1m"},
         {"rate", FR_ARG_INT, &o.rate, 1, 2000, "N", "visits of the shop, or recorded events, a second (20)"},
-        {"past", FR_ARG_INT, &o.past, 1000, 200000, "N", "events to train on before the start (30000)"},
+        {"past", FR_ARG_INT, &o.past, 1000, 200000, "N", "events to train on before the start (60000)"},
         {"users", FR_ARG_INT, &o.users, 10, 100000, "N", "users of the simulated shop (2000)"},
         {"items", FR_ARG_INT, &o.items, 50, 20000, "N", "items of the simulated shop (1000)"},
         {"seed", FR_ARG_INT, &o.seed, 0, 9007199254740991.0, "N", "of the simulated shop (1)"},
