@@ -272,7 +272,7 @@ def read_topic(brokers, topic, upto=None):
             c.assign([TopicPartition(topic, p, low)])
             at, silent = low, 0
             while at < high:
-                got = c.consume(2000, timeout=1.0)
+                got = c.consume(min(2000, high - at), timeout=1.0)  # it waits for that many
                 silent = 0 if got else silent + 1
                 if silent > 60:
                     raise RuntimeError(f"{topic} {p}: nothing came at offset {at} of {high}")
