@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define LINES_PER_SECOND 10U
+#define LEFT_OUT_MAX 24 /* " left_out=4294967295" */
 
 static _Atomic int current_level = FR_LOG_INFO;
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
@@ -68,6 +69,30 @@ static size_t put(char *line, size_t cap, size_t at, const char *fmt, ...)
     return at + (size_t)n < cap ? at + (size_t)n : cap - 1;
 }
 
+/* Nothing from outside may begin a line or speak to a terminal: C0, DEL and C1 controls become spaces. */
+static void blank_controls(char *line, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)line[i];
+        if (c < 0x20 || c == 0x7f) {
+            line[i] = ' ';
+        } else if (c == 0xC2 && i + 1 < n && ((unsigned char)line[i + 1] & 0xE0) == 0x80) {
+            line[i] = ' ';
+            line[i + 1] = ' ';
+        }
+    }
+}
+
+/* End of a text that was cut at n: the last character may be a part, so it goes too. */
+static size_t cut_at_character(const char *line, size_t n)
+{
+    size_t end = n;
+
+    while (end > 0 && n - end < 3 && ((unsigned char)line[end - 1] & 0xC0) == 0x80)
+        end--;
+    return end > 0 && (unsigned char)line[end - 1] >= 0xC0 ? end - 1 : n;
+}
+
 void fr_log_write(struct fr_log_site *site,
                   enum fr_log_level l,
                   const char *component,
@@ -75,7 +100,8 @@ void fr_log_write(struct fr_log_site *site,
                   ...)
 {
     char line[1024];
-    const size_t cap = sizeof(line) - 1; /* room for the newline */
+    const size_t cap = sizeof(line) - 1;       /* room for the newline */
+    const size_t text_cap = cap - LEFT_OUT_MAX; /* and for the count, whatever the text's length */
     struct timespec ts = {0, 0};
     struct tm tm;
     unsigned dropped;
@@ -89,19 +115,19 @@ void fr_log_write(struct fr_log_site *site,
         return;
     memset(&tm, 0, sizeof(tm));
     (void)gmtime_r(&ts.tv_sec, &tm);
-    at = put(line, cap, at, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %s %s ", tm.tm_year + 1900,
+    at = put(line, text_cap, at, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %s %s ", tm.tm_year + 1900,
              tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, ts.tv_nsec / 1000000,
              level_names[l], component);
     va_start(ap, fmt);
-    n = vsnprintf(line + at, cap - at, fmt, ap);
+    n = vsnprintf(line + at, text_cap - at, fmt, ap);
     va_end(ap);
-    if (n > 0)
-        at = at + (size_t)n < cap ? at + (size_t)n : cap - 1;
+    if (n > 0 && at + (size_t)n < text_cap)
+        at += (size_t)n;
+    else if (n > 0)
+        at = cut_at_character(line, text_cap - 1);
     if (dropped > 0)
         at = put(line, cap, at, " left_out=%u", dropped);
-    for (size_t i = 0; i < at; i++)
-        if ((unsigned char)line[i] < 0x20)
-            line[i] = ' ';
+    blank_controls(line, at);
     line[at++] = '\n';
     written = write(STDERR_FILENO, line, at);
     (void)written;

@@ -2,7 +2,8 @@
  * daemon/base/log.h - one line a fact: `2026-01-02T03:04:05.678Z warn kafka key=value ...`.
  *
  * Rules: only daemon/ logs. No payloads above debug. Rate-limited per call site: 10 lines a second,
- *        then one line that says how many were left out. Written to standard error in one write().
+ *        then `left_out=N` in the next one that is written. A line has at most 1024 bytes, is cut at a
+ *        character, holds no control characters, and goes to standard error in one write().
  * Layer: lowest.
  */
 #ifndef FR_BASE_LOG_H
