@@ -36,7 +36,8 @@ void fr_mp_reader_init(struct fr_mp_reader *r, struct fr_str in);
 /** Next value (containers: only their header). @errors FR_ESYNTAX (truncated, or a type outside the
  *  subset), FR_ERANGE (integer past 2^53), FR_EUTF8. The cursor stays on failure. */
 FR_MUST_CHECK enum fr_err fr_mp_next(struct fr_mp_reader *r, struct fr_mp_value *out);
-/** Skip one whole value, nested ones included, without recursion; depth limit 32. */
+/** Skip one whole value, nested ones included, without recursion; at most 32 levels of
+ *  values, FR_EDEPTH past that. The cursor stays on failure. */
 FR_MUST_CHECK enum fr_err fr_mp_skip(struct fr_mp_reader *r);
 static inline bool fr_mp_at_end(const struct fr_mp_reader *r)
 {
