@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -126,18 +127,39 @@ static enum fr_err sync_parent(const char *path)
     return rc == 0 ? FR_OK : FR_EIO;
 }
 
+/*
+ * A new file beside `path`; its name goes to tmp. Always a fresh one: two threads that replace the same
+ * file must not write into one another's, and a name that somebody planted (a link) is not followed.
+ * -1 and errno on failure.
+ */
+static int open_beside(const char *path, char *tmp, size_t cap)
+{
+    static _Atomic unsigned counter;
+
+    for (int tries = 0; tries < 1000; tries++) {
+        unsigned id = atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed);
+        int n = snprintf(tmp, cap, "%s.tmp.%ld.%u", path, (long)getpid(), id);
+        int fd;
+
+        if (n < 0 || (size_t)n >= cap) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        if (fd >= 0 || errno != EEXIST)
+            return fd;
+    }
+    return -1;
+}
+
 enum fr_err fr_file_replace(const char *path, struct fr_str data, struct fr_fault *fault)
 {
     char tmp[PATH_MAX];
-    int n = snprintf(tmp, sizeof(tmp), "%s.tmp.%ld", path, (long)getpid());
     enum fr_err e;
-    int fd;
+    int fd = open_beside(path, tmp, sizeof(tmp));
 
-    if (n < 0 || (size_t)n >= sizeof(tmp))
-        return fr_fault(fault, FR_EIO, "path too long: %.300s", path);
-    fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
-        return io_fault(fault, "cannot create", tmp);
+        return io_fault(fault, "cannot create a file beside", path);
     e = write_all(fd, data);
     if (e != FR_OK)
         (void)io_fault(fault, "cannot write", tmp);

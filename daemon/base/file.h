@@ -20,7 +20,9 @@
 FR_MUST_CHECK enum fr_err
 fr_file_read(const char *path, size_t max_bytes, char **out_data, size_t *out_n, struct fr_fault *fault);
 
-/** Replace `path` by the bytes; the old file stays on any failure. @errors FR_EIO FR_ENOMEM */
+/** Replace `path` by the bytes; the old file stays on any failure (only if the folder cannot be synced
+ *  at the end the new one is there already). Several threads or processes may replace the same file:
+ *  it is always one whole version. @errors FR_ENOTFOUND (no such folder) FR_EIO */
 FR_MUST_CHECK enum fr_err fr_file_replace(const char *path, struct fr_str data, struct fr_fault *fault);
 
 /** mkdir -p with mode 0755. */
