@@ -308,7 +308,7 @@ static enum fr_err parse_number(struct parser *ps, struct fr_json *node)
     node->str = (struct fr_str){ps->p + from, i - from};
     node->is_int = integer && fr_str_to_i64(node->str, &node->i) == FR_OK;
     if (node->is_int) {
-        node->num = (double)node->i;
+        node->num = node->i == 0 && ps->p[from] == '-' ? -0.0 : (double)node->i;
     } else {
         if (node->str.n > 60)
             return fail(ps, FR_ERANGE, from, "number is too long");

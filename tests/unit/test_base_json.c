@@ -203,6 +203,8 @@ START_TEST(parse__values)
     v = fr_json_get(root, "raw");
     ck_assert(v->str.p > in.p && v->str.p < in.p + in.n); /* no copy */
     ck_assert_ptr_null(fr_json_get(root, "absent"));
+    ck_assert_int_eq(fr_json_parse(ar, FR_STR_LIT("-0"), &v, NULL), FR_OK); /* the sign of zero is kept */
+    ck_assert(v->is_int && v->i == 0 && v->num == 0.0 && signbit(v->num));
     ck_assert_ptr_null(fr_json_get(NULL, "i"));
     ck_assert_ptr_null(fr_json_get(fr_json_get(root, "a"), "i"));
     ck_assert_ptr_null(fr_json_get(fr_json_get(root, "i"), "i"));
