@@ -31,6 +31,21 @@ static const char *at(struct loader *l, const yaml_event_t *ev)
     return l->where;
 }
 
+/* Does the event carry an anchor ("&a") or a tag ("!!binary")? */
+static bool decorated(const yaml_event_t *ev)
+{
+    switch (ev->type) {
+    case YAML_SCALAR_EVENT:
+        return ev->data.scalar.anchor != NULL || ev->data.scalar.tag != NULL;
+    case YAML_SEQUENCE_START_EVENT:
+        return ev->data.sequence_start.anchor != NULL || ev->data.sequence_start.tag != NULL;
+    case YAML_MAPPING_START_EVENT:
+        return ev->data.mapping_start.anchor != NULL || ev->data.mapping_start.tag != NULL;
+    default:
+        return false;
+    }
+}
+
 static enum fr_err next_event(struct loader *l, yaml_event_t *ev)
 {
     if (!yaml_parser_parse(&l->parser, ev)) {
@@ -38,8 +53,8 @@ static enum fr_err next_event(struct loader *l, yaml_event_t *ev)
         return fr_fault(l->fault, FR_ESYNTAX, "%.200s:%lu: %s", l->name,
                         (unsigned long)l->parser.problem_mark.line + 1, what);
     }
-    if (ev->type == YAML_ALIAS_EVENT) {
-        enum fr_err e = fr_fault(l->fault, FR_ESCHEMA, "%saliases are not allowed", at(l, ev));
+    if (ev->type == YAML_ALIAS_EVENT || decorated(ev)) {
+        enum fr_err e = fr_fault(l->fault, FR_ESCHEMA, "%sanchors, aliases and tags are not allowed", at(l, ev));
         yaml_event_delete(ev);
         return e;
     }
