@@ -8,13 +8,45 @@
 #include "daemon/config.h"
 #include "daemon/config_row.h"
 
-/* Double-quoted YAML scalar; JSON escaping is valid YAML. */
+/* Characters JSON may hold as they are, and YAML refuses or takes for line breaks. */
+static const struct {
+    const char *raw, *escaped;
+} yaml_only[] = {{"\x7f", "\\x7F"},         {"\xe2\x80\xa8", "\\u2028"}, {"\xe2\x80\xa9", "\\u2029"},
+                 {"\xef\xbb\xbf", "\\uFEFF"}, {"\xef\xbf\xbe", "\\uFFFE"}, {"\xef\xbf\xbf", "\\uFFFF"}};
+
+/* Double-quoted YAML scalar: JSON escaping is valid YAML, but for `yaml_only` and U+0080..U+009F. */
 static void put_quoted(struct fr_buf *out, const char *z)
 {
+    struct fr_buf json;
     struct fr_jsonw w;
 
-    fr_jsonw_init(&w, out);
+    fr_buf_init(&json);
+    fr_jsonw_init(&w, &json);
     fr_jsonw_z(&w, z);
+    if (json.err != FR_OK && out->err == FR_OK)
+        out->err = json.err;
+    for (size_t i = 0; i < json.n;) {
+        const unsigned char *p = (const unsigned char *)json.p + i;
+        size_t left = json.n - i, used = 0;
+
+        if (left >= 2 && p[0] == 0xc2 && p[1] < 0xa0) {
+            fr_buf_printf(out, "\\x%02X", p[1]);
+            used = 2;
+        }
+        for (size_t k = 0; used == 0 && k < sizeof(yaml_only) / sizeof(yaml_only[0]); k++) {
+            size_t n = strlen(yaml_only[k].raw);
+            if (left >= n && memcmp(p, yaml_only[k].raw, n) == 0) {
+                fr_buf_puts(out, yaml_only[k].escaped);
+                used = n;
+            }
+        }
+        if (used == 0) {
+            fr_buf_put(out, p, 1);
+            used = 1;
+        }
+        i += used;
+    }
+    fr_buf_done(&json);
 }
 
 static void put_choice(struct fr_buf *out, const char *choices, int index)
