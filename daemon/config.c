@@ -3,6 +3,8 @@
  */
 #include "daemon/config.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,12 +173,16 @@ static enum fr_err parse_number(const struct fr_config_row *row,
                                                        : "no unit");
     v *= factor;
     if (v < row->min || v > row->max)
-        return fr_fault(fault, FR_ERANGE, "%s%s.%s: %.0f is out of range [%.0f, %.0f]%s%s", where,
+        return fr_fault(fault, FR_ERANGE, "%s%s.%s: %.16g is out of range [%.16g, %.16g]%s%s", where,
                         row->section, row->key, v, row->min, row->max, row->unit[0] ? " " : "",
                         row->unit);
-    if (row->type != FR_CONFIG_F64 && (double)(int64_t)v < v)
-        return fr_fault(fault, FR_ESCHEMA, "%s%s.%s: not a whole number", where, row->section,
-                        row->key);
+    if (row->type != FR_CONFIG_F64) {
+        double whole = nearbyint(v);
+        if (fabs(v - whole) > 4 * DBL_EPSILON * fabs(v)) /* 1.001 * 1000 is 1000.9999999999999 */
+            return fr_fault(fault, FR_ESCHEMA, "%s%s.%s: not a whole number", where, row->section,
+                            row->key);
+        v = whole;
+    }
     *out = v;
     return FR_OK;
 }

@@ -246,7 +246,7 @@ void fr_config_manual(struct fr_buf *out)
             for (const char *p = row->unit; *p != '\0'; p++)
                 fr_buf_puts(out, *p == '|' ? ", " : (char[]){*p, '\0'});
         } else {
-            fr_buf_printf(out, "%.0f to %.0f %s", row->min, row->max, row->unit);
+            fr_buf_printf(out, "%.16g to %.16g %s", row->min, row->max, row->unit);
         }
         fr_buf_printf(out, " | %s | %s |\n", row->reload ? "yes" : "no", row->help);
     }
