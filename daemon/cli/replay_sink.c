@@ -90,6 +90,8 @@ static int poll_acks(struct fr_sink *sk, int timeout_ms)
     size_t n = s->n;
 
     (void)timeout_ms;
+    if (n == 0)
+        return 0;
     for (size_t i = 0; i < n; i++) /* an acknowledgement may produce again: behind these */
         s->o.ack(s->o.ack_ctx, s->cookie[i], FR_OK, 0, s->offset++);
     memmove(s->cookie, s->cookie + n, (s->n - n) * sizeof(s->cookie[0]));

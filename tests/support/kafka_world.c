@@ -422,7 +422,7 @@ bool world_wait_ready(int64_t deadline_ms)
 
 void world_offsets(struct world_offsets *out)
 {
-    const char *at = proc_output(daemon_proc, 2, 0);
+    const char *log = proc_output(daemon_proc, 2, 0), *at = log; /* valid until it is asked for again */
 
     out->taken = 0;
     for (int p = 0; p < PARTITIONS; p++)
@@ -430,7 +430,7 @@ void world_offsets(struct world_offsets *out)
     while ((at = strstr(at, " taken R=")) != NULL) {
         const char *line = at, *c = strstr(at, " C=");
         int p;
-        while (line > proc_output(daemon_proc, 2, 0) && line[-1] != '\n')
+        while (line > log && line[-1] != '\n')
             line--;
         line = strstr(line, "partition=");
         p = line == NULL || line > at ? -1 : (int)strtol(line + 10, NULL, 10);
