@@ -6,6 +6,10 @@
  * fetcher that starts without a forward delivers to the consumer queue (librdkafka sets its own
  * forward at start only if the application has set none), and is repeated afterwards, which costs
  * nothing.
+ *
+ * While closing: an assignment that nobody had read yet is dropped, librdkafka revokes it itself; and only
+ * one call answers, because after the group's end rd_kafka_assign() waits for an answer for ever
+ * (librdkafka's issue 4884).
  */
 #include <string.h>
 
@@ -151,6 +155,9 @@ void fr_kafka_source_rebalance(rd_kafka_t *rk,
                                void *opaque)
 {
     struct kafka_source *ks = opaque;
+    if (ks->closed && (err != RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS || ks->close_answered))
+        return;
+    ks->close_answered = ks->closed;
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS)
         assign(ks, list);
     else if (err == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS)

@@ -25,6 +25,7 @@ struct kafka_source {
     bool events_only;
     bool joined; /* subscribed: must leave */
     bool closed;
+    bool close_answered;           /* the revocation at closing was answered */
     bool left_behind;              /* close timed out */
     _Atomic unsigned char *active; /* by partition: 1 = its records go to lanes */
     int64_t probe_at_ms;           /* next question to a broker that was away */

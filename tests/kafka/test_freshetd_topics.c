@@ -92,7 +92,8 @@ START_TEST(partition_count__grows__reading_stops_with_the_remedy)
     ck_assert_int_eq(daemon_get(&d, "/healthz"), 200);
     daemon_stop(&d);
     start();
-    ck_assert_int_eq(proc_wait(d.proc, 30000), 1);
+    int status = proc_wait(d.proc, 30000);
+    ck_assert_msg(status == 1, "status %d\n%s", status, daemon_log(&d));
     ck_assert_msg(strstr(daemon_log(&d), "5") != NULL && strstr(daemon_log(&d), "group") != NULL, "%s", daemon_log(&d));
 }
 END_TEST

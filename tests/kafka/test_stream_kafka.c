@@ -230,6 +230,24 @@ START_TEST(fencing__member_not_served_is_expelled__its_commit_is_refused)
 }
 END_TEST
 
+/* The group's answer waits in the queue, unread, when the source is closed: librdkafka never answers an
+ * rd_kafka_assign() that comes after its group has ended (its issue 4884). */
+START_TEST(close__assignment_not_yet_seen__ends)
+{
+    make_topics(2);
+    for (int i = 0; i < 12; i++) {
+        struct rig_owner o = {0};
+        struct timespec pause = {i < 2 ? 4 : 0, (i < 2 ? 0 : i) * 3000000L};
+        open_source(&o, "unread", 2, 0); /* from the second on a known member: assigned in milliseconds */
+        nanosleep(&pause, NULL);
+        int64_t start = rig_now_ms();
+        ck_assert_int_eq(fr_source_close(o.src, rig_ms(10000)), FR_OK);
+        ck_assert_int_lt(rig_now_ms() - start, rig_ms(5000));
+        fr_source_free(o.src);
+    }
+}
+END_TEST
+
 START_TEST(offsets__out_of_range__partition_refused_and_others_read_on)
 {
     struct rig_owner o = {.start_override = 30};
@@ -384,6 +402,7 @@ int main(void)
         tc, rebalance__joins_and_leaves_while_input_flows__commits_in_revoke_no_gap_no_repeat);
     tcase_add_test(tc, static_membership__restart__assigned_at_once_and_old_instance_fenced);
     tcase_add_test(tc, fencing__member_not_served_is_expelled__its_commit_is_refused);
+    tcase_add_test(tc, close__assignment_not_yet_seen__ends);
     tcase_add_test(tc, offsets__out_of_range__partition_refused_and_others_read_on);
     tcase_add_test(tc, partition_count__differs_or_missing__refused_with_remedy);
     tcase_add_test(tc, log_reader__items__from_start_and_from_offsets_until_caught_up);
