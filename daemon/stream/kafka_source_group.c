@@ -7,9 +7,9 @@
  * forward at start only if the application has set none), and is repeated afterwards, which costs
  * nothing.
  *
- * While closing: an assignment that nobody had read yet is dropped, librdkafka revokes it itself; and only
- * one call answers, because after the group's end rd_kafka_assign() waits for an answer for ever
- * (librdkafka's issue 4884).
+ * While closing: an assignment that nobody had read yet is dropped, librdkafka revokes it itself;
+ * and only one call answers, because after the group's end rd_kafka_assign() waits for an answer
+ * for ever (librdkafka's issue 4884).
  */
 #include <string.h>
 
