@@ -1,7 +1,7 @@
 #!/bin/bash
 # Install the Debian packages (12 and 13) that the project needs.
 #
-#   deploy/install_deps.sh [--print] SET...     SET: build test fuzz clean-room   (default: build)
+#   deploy/install_deps.sh [--print] SET...     SET: build test golden fuzz clean-room   (default: build)
 #
 # Does nothing when all are there. As root it runs apt-get; else with sudo if that needs no
 # password; else it prints the line to run and ends with status 3. --print only prints the line.
@@ -13,6 +13,7 @@ build="gcc g++ cmake ninja-build pkg-config ccache librdkafka-dev libhiredis-dev
   libopenblas-dev libmicrohttpd-dev libyaml-dev redis-server"
 test="check libsubunit-dev python3 python3-confluent-kafka python3-redis python3-msgpack
   default-jre-headless maven git binutils curl"
+golden="python3-numpy python3-torch" # to make the golden files anew; 150 MB
 clean_room="debootstrap git ca-certificates"
 
 codename=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")
@@ -30,10 +31,11 @@ for arg in "$@"; do
     --print) print_only=1 ;;
     build) packages="$packages $build" ;;
     test) packages="$packages $build $test" ;;
+    golden) packages="$packages $golden" ;;
     fuzz) packages="$packages $fuzz" ;;
     clean-room) packages="$packages $clean_room" ;;
     -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "install_deps: unknown set '$arg' (build, test, fuzz, clean-room)" >&2; exit 2 ;;
+    *) echo "install_deps: unknown set '$arg' (build, test, golden, fuzz, clean-room)" >&2; exit 2 ;;
   esac
 done
 [ -n "$packages" ] || packages=$build
