@@ -156,18 +156,19 @@ static enum fr_err
 check_field(const struct fr_json *v, const struct fr_field *f, struct fr_fault *fault)
 {
     struct fr_str entity = {0}, kind = {0}, table = {0};
-    int64_t vocab = 0, slots = 0;
+    int64_t vocab = 0, cell = 0, slots = 0;
     enum fr_err e;
 
     if ((e = get_string(v, "entity", 16, &entity, fault)) != FR_OK ||
         (e = get_string(v, "kind", 16, &kind, fault)) != FR_OK ||
         (e = get_string(v, "table", FR_FIELD_NAME - 1, &table, fault)) != FR_OK ||
         (e = get_int(v, "vocab", 0, UINT32_MAX, &vocab, fault)) != FR_OK ||
+        (e = get_int(v, "cell", 0, UINT32_MAX, &cell, fault)) != FR_OK ||
         (e = get_int(v, "slots", 1, UINT16_MAX, &slots, fault)) != FR_OK)
         return e;
     if (!fr_str_eqz(entity, fr_entity_name(f->entity)) ||
         !fr_str_eqz(kind, fr_field_kind_name(f->kind)) || !fr_str_eqz(table, f->table) ||
-        vocab != (int64_t)f->vocab || slots != (int64_t)f->slots)
+        vocab != (int64_t)f->vocab || cell != (int64_t)f->first || slots != (int64_t)f->slots)
         return fr_fault(fault,
                         FR_EMISMATCH,
                         "manifest: field %s differs from the running configuration",

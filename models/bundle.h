@@ -2,7 +2,8 @@
  * models/bundle.h - the bundle directory: manifest.json and weights.safetensors.
  *
  *   DIR/manifest.json         schema "freshet.bundle.v1": kind, name, version, parent, created_ms,
- *                             schema_hash, fields (with normalisers), config (hyper-parameters),
+ *                             schema_hash, fields (with normalisers; "cell": the first of a field's
+ *                             `slots` cells in a row of its group), config (hyper-parameters),
  *                             weights {file, bytes, crc32}, metrics, selftest [{cells, expected}]
  *   DIR/weights.safetensors   the model's tensors; vocab.<table> U64 (rows) the keys of each row
  *

@@ -40,6 +40,8 @@ static void put_field(struct fr_jsonw *w, const struct fr_enc_field *ef)
     fr_jsonw_z(w, ef->f.table);
     fr_jsonw_key(w, "vocab");
     fr_jsonw_u64(w, ef->f.vocab);
+    fr_jsonw_key(w, "cell");
+    fr_jsonw_u64(w, ef->f.first);
     fr_jsonw_key(w, "slots");
     fr_jsonw_u64(w, ef->f.slots);
     fr_jsonw_key(w, "mean");
