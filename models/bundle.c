@@ -115,12 +115,9 @@ static enum fr_err read_identity(struct fr_bundle *b,
         return fr_fault(fault, FR_EVERSION, "manifest: schema is not " FR_BUNDLE_SCHEMA);
     if ((e = get_string(root, "kind", 32, &s, fault)) != FR_OK)
         return e;
-    int k = 0;
-    while (k < FR_MODEL_KIND_COUNT && !fr_str_eqz(s, fr_model_kind_name((enum fr_model_kind)k)))
-        k++;
-    if (k == FR_MODEL_KIND_COUNT)
+    b->info.kind = fr_model_kind_find(s);
+    if (b->info.kind == FR_MODEL_KIND_COUNT)
         return fr_fault(fault, FR_EUNSUPPORTED, "manifest: kind is no model this build knows");
-    b->info.kind = (enum fr_model_kind)k;
     if ((e = get_string(root, "name", FR_MODEL_NAME - 1, &s, fault)) != FR_OK)
         return e;
     if (s.n == 0 || !label_valid(s, false))

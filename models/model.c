@@ -20,12 +20,29 @@ static const struct {
     const struct fr_model_ops *ops;
 } kinds[FR_MODEL_KIND_COUNT] = {
     [FR_MODEL_TWO_TOWER] = {"two_tower", &fr_two_tower_ops},
-    [FR_MODEL_DEEPFM] = {"deepfm", &fr_deepfm_ops},
+    [FR_MODEL_LR] = {"lr", &fr_ctr_ops},
+    [FR_MODEL_FM] = {"fm", &fr_ctr_ops},
+    [FR_MODEL_WIDE_DEEP] = {"wide_deep", &fr_ctr_ops},
+    [FR_MODEL_DEEPFM] = {"deepfm", &fr_ctr_ops},
+    [FR_MODEL_AUTOINT] = {"autoint", NULL},
+    [FR_MODEL_AUTOINT_PLUS] = {"autoint+", NULL},
+    [FR_MODEL_NEUMF] = {"neumf", NULL},
+    [FR_MODEL_GMF] = {"gmf", NULL},
+    [FR_MODEL_MLP] = {"mlp", NULL},
+    [FR_MODEL_MF] = {"mf", NULL},
 };
 
 const char *fr_model_kind_name(enum fr_model_kind k)
 {
     return (unsigned)k < FR_MODEL_KIND_COUNT ? kinds[k].name : "?";
+}
+
+enum fr_model_kind fr_model_kind_find(struct fr_str name)
+{
+    int k = 0;
+    while (k < FR_MODEL_KIND_COUNT && (kinds[k].ops == NULL || !fr_str_eqz(name, kinds[k].name)))
+        k++;
+    return (enum fr_model_kind)k;
 }
 
 /* ---- construction ---- */
@@ -194,7 +211,8 @@ enum fr_err fr_model_load(const char *dir,
 
     if (e != FR_OK)
         goto out;
-    e = kinds[b->info.kind].ops->load(&b->enc, b->config, b->tensor, b->n_tensors, &m, fault);
+    e = kinds[b->info.kind].ops->load(
+        b->info.kind, &b->enc, b->config, b->tensor, b->n_tensors, &m, fault);
     if (e != FR_OK)
         goto out;
     memcpy(m->info.name, b->info.name, sizeof(m->info.name));

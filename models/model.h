@@ -2,10 +2,10 @@
  * models/model.h - what the pipeline knows of a model: load, rank, embed.
  *
  * A model is a bundle directory (models/bundle.h) loaded whole, checked by its self-test and
- * immutable after that, so any number of threads may share it. Its job is either ranker     logits
- * of B candidates of one user          (DeepFM; later AutoInt, NeuMF, ...) retrieval  vectors of
- * users and items, score = u . v / tau  (Two-Tower; later MF) A new kind is one row in model.c and
- * one file that fills struct fr_model_ops (model_priv.h).
+ * immutable after that, so any number of threads may share it. Its job is either
+ *   ranker     logits of B candidates of one user                  (models/ctr.h, ...)
+ *   retrieval  vectors of users and items, score = u . v / tau      (models/two_tower.h)
+ * A new kind is one row in model.c and one file that fills struct fr_model_ops (model_priv.h).
  *
  *   features --cells--> fr_model_encode() --slots--> fr_model_rank() / fr_model_users() / _items()
  *
@@ -20,10 +20,24 @@
 #include "daemon/base/arena.h"
 #include "daemon/base/err.h"
 #include "daemon/base/field.h"
+#include "daemon/base/str.h"
 
 #define FR_MODEL_NAME 64
 
-enum fr_model_kind { FR_MODEL_TWO_TOWER, FR_MODEL_DEEPFM, FR_MODEL_KIND_COUNT };
+enum fr_model_kind {
+    FR_MODEL_TWO_TOWER,
+    FR_MODEL_LR,
+    FR_MODEL_FM,
+    FR_MODEL_WIDE_DEEP,
+    FR_MODEL_DEEPFM,
+    FR_MODEL_AUTOINT,
+    FR_MODEL_AUTOINT_PLUS,
+    FR_MODEL_NEUMF,
+    FR_MODEL_GMF,
+    FR_MODEL_MLP,
+    FR_MODEL_MF,
+    FR_MODEL_KIND_COUNT
+};
 enum fr_model_job { FR_JOB_RETRIEVAL, FR_JOB_RANKER };
 
 /* Bit-identical results whatever else is scored: fixed GEMM shapes (a vector is a product of one
@@ -46,8 +60,10 @@ struct fr_model_info {
     uint32_t n_slots[FR_ENTITY_COUNT]; /* slots of each entity group; 0 = the model ignores it */
 };
 
-/** "two_tower", "deepfm". */
+/** What manifests and commands say: "two_tower", "deepfm", "autoint+". */
 const char *fr_model_kind_name(enum fr_model_kind k);
+/** The kind of that name, if this build can load it; else FR_MODEL_KIND_COUNT. */
+enum fr_model_kind fr_model_kind_find(struct fr_str name);
 
 /**
  * Load and check a bundle, run its self-test.

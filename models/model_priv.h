@@ -17,7 +17,8 @@
 struct fr_model_ops {
     enum fr_model_job job;
     /** Build from tensors and the manifest's "config" object; takes the encoder on FR_OK. */
-    enum fr_err (*load)(struct fr_encoder **take_enc,
+    enum fr_err (*load)(enum fr_model_kind kind,
+                        struct fr_encoder **take_enc,
                         const struct fr_json *config,
                         const struct fr_tensor *t,
                         int n,
@@ -55,7 +56,7 @@ struct fr_model {
     void *impl;
 };
 
-extern const struct fr_model_ops fr_deepfm_ops;
+extern const struct fr_model_ops fr_ctr_ops;
 extern const struct fr_model_ops fr_two_tower_ops;
 
 /**

@@ -246,7 +246,8 @@ config_bool(const struct fr_json *c, const char *key, bool *out, struct fr_fault
     return FR_OK;
 }
 
-static enum fr_err load(struct fr_encoder **take_enc,
+static enum fr_err load(enum fr_model_kind kind,
+                        struct fr_encoder **take_enc,
                         const struct fr_json *config,
                         const struct fr_tensor *t,
                         int n,
@@ -258,6 +259,7 @@ static enum fr_err load(struct fr_encoder **take_enc,
     const struct fr_json *table = fr_json_get(config, "skip_table");
     enum fr_err e;
 
+    (void)kind;
     if ((e = fr_model_config_int(config, "emb_dim", 1, 512, &cfg.emb_dim, fault)) != FR_OK ||
         (e = fr_model_config_int(config, "dim", 1, 512, &cfg.dim, fault)) != FR_OK ||
         (e = config_bool(config, "skip", &cfg.skip, fault)) != FR_OK ||

@@ -10,7 +10,7 @@
 #include "daemon/base/alloc.h"
 #include "daemon/learn/stream_train_priv.h"
 #include "models/metrics.h"
-#include "models/train/train_deepfm.h"
+#include "models/train/train_ctr.h"
 
 #define LISTS_STEP 64
 #define PATIENCE 2 /* epochs without a better one */
@@ -25,7 +25,7 @@ struct measure {
 
 struct ranker {
     struct fr_learner *l;
-    struct fr_train_deepfm *tr;
+    struct fr_train_ctr *tr;
     struct fr_arena *ar;
     float lr;
     int epochs; /* at most */
@@ -82,9 +82,9 @@ static enum fr_err pass(struct ranker *r, bool observe, int epoch)
         struct fr_rank_list *lists = expand(r, r->order + i, n, UINT32_MAX);
         if (lists == NULL)
             return FR_ENOMEM;
-        fr_train_deepfm_set_lr(r->tr, r->lr * (float)(1.0 - 0.95 * (double)(before + i) / (double)all));
-        e = observe ? fr_train_deepfm_observe(r->tr, lists, (int)n)
-                    : fr_train_deepfm_step(r->tr, lists, (int)n, &loss);
+        fr_train_ctr_set_lr(r->tr, r->lr * (float)(1.0 - 0.95 * (double)(before + i) / (double)all));
+        e = observe ? fr_train_ctr_observe(r->tr, lists, (int)n)
+                    : fr_train_ctr_step(r->tr, lists, (int)n, &loss);
         sum += loss;
         fr_arena_reset(r->ar);
         if (!observe)
@@ -108,7 +108,7 @@ static enum fr_err measure(struct ranker *r, size_t first, struct measure *out)
         uint32_t which = (uint32_t)i;
         struct fr_rank_list *one = expand(r, &which, 1, UINT32_MAX);
         size_t place;
-        e = one == NULL ? FR_ENOMEM : fr_train_deepfm_eval(r->tr, one, 1, NULL, r->logit + at);
+        e = one == NULL ? FR_ENOMEM : fr_train_ctr_eval(r->tr, one, 1, NULL, r->logit + at);
         fr_arena_reset(r->ar);
         if (e != FR_OK)
             break;
@@ -145,7 +145,7 @@ static enum fr_err keep(struct ranker *r, bool *out_better)
     *out_better = r->best == NULL || choose.mrr + choose.hr20 > r->choose.mrr + r->choose.hr20;
     if (!*out_better)
         return FR_OK;
-    e = fr_train_deepfm_model(r->tr, &m, r->l->fault);
+    e = fr_train_ctr_model(r->tr, &m, r->l->fault);
     if (e != FR_OK)
         return e;
     fr_model_free(r->best);
@@ -175,7 +175,7 @@ static enum fr_err start(struct ranker *r)
         enum fr_err e;
         if (l->spec->feat[i].kind != FR_KIND_RETRIEVAL_SCORE)
             continue;
-        e = fr_train_deepfm_start(r->tr, l->spec->fields.f[i].name, l->inv_tau);
+        e = fr_train_ctr_start(r->tr, l->spec->fields.f[i].name, l->inv_tau);
         if (e != FR_OK && e != FR_ENOTFOUND)
             return e;
     }
@@ -240,13 +240,13 @@ static enum fr_err save(struct ranker *r)
 
 /* Chosen on films and shop sessions, lists judged with the tower that is served: without the dropout of
  * ids the second epoch already learns the training lists by heart. */
-static void config(const struct fr_learner *l, struct fr_deepfm_train_config *cfg)
+static void config(const struct fr_learner *l, struct fr_ctr_train_config *cfg)
 {
     if (l->c->ranker != NULL) {
         *cfg = *l->c->ranker;
         return;
     }
-    fr_deepfm_train_config_default(cfg);
+    fr_ctr_train_config_default(cfg);
     cfg->opt.lr = 1e-3f;
     cfg->opt.l2_embedding = 1e-4f;
     cfg->opt.id_dropout = 0.5f;
@@ -264,7 +264,7 @@ static enum fr_err ranker_new(struct ranker *r)
 {
     const struct fr_learner *l = r->l;
     const char *fields[FR_MAX_FIELDS];
-    struct fr_deepfm_train_config cfg;
+    struct fr_ctr_train_config cfg;
     size_t rows = l->l_item.n - l->list[l->n_train].first;
     enum fr_err e = fr_arena_new((size_t)1 << 20, 0, &r->ar);
 
@@ -285,7 +285,7 @@ static enum fr_err ranker_new(struct ranker *r)
         e = FR_ENOMEM;
     for (size_t i = 0; i < l->n_train && e == FR_OK; i++)
         r->order[i] = (uint32_t)i;
-    return e == FR_OK ? fr_train_deepfm_new(&cfg, &l->spec->fields, &r->tr, l->fault) : e;
+    return e == FR_OK ? fr_train_ctr_new(&cfg, &l->spec->fields, &r->tr, l->fault) : e;
 }
 
 enum fr_err fr_learner_ranker(struct fr_learner *l)
@@ -302,7 +302,7 @@ enum fr_err fr_learner_ranker(struct fr_learner *l)
         e = save(&r);
     }
     fr_model_free(r.best);
-    fr_train_deepfm_free(r.tr);
+    fr_train_ctr_free(r.tr);
     fr_arena_free(r.ar);
     fr_free(r.order);
     fr_free(r.logit);

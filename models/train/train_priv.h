@@ -12,7 +12,7 @@
 #include "models/train/nn_back.h"
 #include "models/train/params.h"
 #include "models/train/train.h"
-#include "models/train/train_deepfm.h"
+#include "models/train/train_ctr.h"
 #include "models/train/train_two_tower.h"
 
 #define FR_TRAIN_MAX_THREADS 64
@@ -92,10 +92,11 @@ struct fr_encoded_list {
     float scale; /* of the gradient: weight / normaliser */
 };
 
-/** Owner: fr_train_deepfm_free(). */
-struct fr_train_deepfm {
+/** Owner: fr_train_ctr_free(). */
+struct fr_train_ctr {
     struct fr_trainer t;
-    struct fr_deepfm_train_config cfg;
+    struct fr_ctr_train_config cfg;
+    unsigned parts;
     int bias, v_of[FR_MAX_FIELDS], l_of[FR_MAX_FIELDS]; /* parameter indices */
     int mlp_w[FR_MLP_MAX_LAYERS], mlp_b[FR_MLP_MAX_LAYERS];
     struct fr_embed em;              /* views, renewed each step */
@@ -110,7 +111,7 @@ struct fr_train_deepfm {
 };
 
 /** Gradients of the mean loss into t.w[0].g, nothing applied. For tests. */
-FR_MUST_CHECK enum fr_err fr_train_deepfm_gradient(struct fr_train_deepfm *tr,
+FR_MUST_CHECK enum fr_err fr_train_ctr_gradient(struct fr_train_ctr *tr,
                                                    const struct fr_rank_list *lists,
                                                    int n,
                                                    double *out_loss);

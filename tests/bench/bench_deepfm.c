@@ -19,7 +19,7 @@
 #include "models/gemm.h"
 #include "models/gemm_core.h"
 #include "models/metrics.h"
-#include "models/train/train_deepfm.h"
+#include "models/train/train_ctr.h"
 
 #define FIELDS 10
 
@@ -99,7 +99,7 @@ static int as_lists(const struct part *p, const uint32_t *order, size_t at, size
     return count;
 }
 
-static void evaluate(struct fr_train_deepfm *tr, const struct part *p, const char *what)
+static void evaluate(struct fr_train_ctr *tr, const struct part *p, const char *what)
 {
     float *z = fr_calloc(p->n, sizeof(*z));
     uint8_t *y = fr_calloc(p->n, 1);
@@ -108,7 +108,7 @@ static void evaluate(struct fr_train_deepfm *tr, const struct part *p, const cha
         die("out of memory");
     for (size_t at = 0; at < p->n; at += 4096) {
         size_t n = p->n - at < 4096 ? p->n - at : 4096;
-        if (fr_train_deepfm_eval(tr, lists, as_lists(p, NULL, at, n), NULL, z + at) != FR_OK)
+        if (fr_train_ctr_eval(tr, lists, as_lists(p, NULL, at, n), NULL, z + at) != FR_OK)
             die("evaluation");
     }
     for (size_t i = 0; i < p->n; i++)
@@ -122,16 +122,16 @@ static void evaluate(struct fr_train_deepfm *tr, const struct part *p, const cha
 
 int main(int argc, char **argv)
 {
-    struct fr_deepfm_train_config cfg;
+    struct fr_ctr_train_config cfg;
     struct fr_field_set fs = {.hash = 1};
-    struct fr_train_deepfm *tr = NULL;
+    struct fr_train_ctr *tr = NULL;
     struct fr_fault fault = {0};
     struct fr_rng rng;
     const char *data = getenv("FRESHET_DATA");
     int epochs = 4, batch = 1024, hidden = 128;
 
     (void)fr_gemm_core_ensure(argv);
-    fr_deepfm_train_config_default(&cfg);
+    fr_ctr_train_config_default(&cfg);
     cfg.loss = FR_LOSS_BCE;
     cfg.opt.admit = 1;
     cfg.model.dim = 10;
@@ -176,7 +176,7 @@ int main(int argc, char **argv)
     struct part train = read_part(data, "train.csv"), valid = read_part(data, "valid.csv");
     struct part test = read_part(data, "test.csv");
     uint32_t *order = fr_calloc(train.n, sizeof(*order));
-    if (order == NULL || fr_train_deepfm_new(&cfg, &fs, &tr, &fault) != FR_OK)
+    if (order == NULL || fr_train_ctr_new(&cfg, &fs, &tr, &fault) != FR_OK)
         die(fault.msg);
     (void)printf("%zu / %zu / %zu rows, OpenBLAS %s\n", train.n, valid.n, test.n, fr_gemm_core());
     fr_rng_seed(&rng, cfg.opt.seed);
@@ -193,7 +193,7 @@ int main(int argc, char **argv)
         }
         for (size_t at = 0; at < train.n; at += (size_t)batch, steps++) {
             size_t n = train.n - at < (size_t)batch ? train.n - at : (size_t)batch;
-            if (fr_train_deepfm_step(tr, lists, as_lists(&train, order, at, n), &loss) != FR_OK)
+            if (fr_train_ctr_step(tr, lists, as_lists(&train, order, at, n), &loss) != FR_OK)
                 die("step");
             sum += loss;
         }
@@ -204,7 +204,7 @@ int main(int argc, char **argv)
         (void)printf("\n");
         (void)fflush(stdout);
     }
-    fr_train_deepfm_free(tr);
+    fr_train_ctr_free(tr);
     fr_free(order);
     fr_free(train.cells);
     fr_free(train.label);

@@ -163,7 +163,7 @@ static void train(const struct shape *shape)
     char dir[300];
     struct fr_stream_train_config c;
     struct fr_stream_train_result res;
-    struct fr_deepfm_train_config ranker;
+    struct fr_ctr_train_config ranker;
     struct fr_fault fault = {FR_OK, NULL, 0, ""};
     struct world w = {.now = T0, .users = 500};
     struct fr_buf text;
@@ -177,7 +177,7 @@ static void train(const struct shape *shape)
         fr_buf_put(&text, json, strlen(json));
         fr_buf_put(&text, "\n", 1);
     }
-    fr_deepfm_train_config_default(&ranker);
+    fr_ctr_train_config_default(&ranker);
     ranker.model.n_hidden = shape->n_hidden;
     memcpy(ranker.model.hidden, shape->hidden, sizeof(shape->hidden));
     snprintf(dir, sizeof(dir), "%s/%s", models_dir, shape->name);

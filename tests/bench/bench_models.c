@@ -18,7 +18,7 @@
 #include "daemon/base/rng.h"
 #include "models/gemm.h"
 #include "models/gemm_core.h"
-#include "models/train/train_deepfm.h"
+#include "models/train/train_ctr.h"
 
 #define CAND 500
 #define LISTS 128
@@ -93,18 +93,18 @@ static struct fr_rank_list *make_lists(const struct fr_field_set *fs, int n, int
     return l;
 }
 
-static struct fr_train_deepfm *
+static struct fr_train_ctr *
 trainer(const struct fr_field_set *fs, int n_hidden, const int *hidden, int threads)
 {
-    struct fr_deepfm_train_config cfg;
-    struct fr_train_deepfm *tr = NULL;
+    struct fr_ctr_train_config cfg;
+    struct fr_train_ctr *tr = NULL;
     struct fr_fault fault = {0};
-    fr_deepfm_train_config_default(&cfg);
+    fr_ctr_train_config_default(&cfg);
     cfg.opt.admit = 1;
     cfg.opt.threads = threads;
     cfg.model.n_hidden = n_hidden;
     memcpy(cfg.model.hidden, hidden, (size_t)n_hidden * sizeof(*hidden));
-    if (fr_train_deepfm_new(&cfg, fs, &tr, &fault) != FR_OK)
+    if (fr_train_ctr_new(&cfg, fs, &tr, &fault) != FR_OK)
         die(fault.msg);
     return tr;
 }
@@ -124,9 +124,9 @@ static void bench_score(int n_cross, unsigned flags, const char *name)
     if (n_cross > 0)
         add(&fs, "x", n_cross, FR_ENTITY_CROSS, 1);
     struct fr_rank_list *l = make_lists(&fs, 4, CAND);
-    struct fr_train_deepfm *tr = trainer(&fs, 3, hidden, 1);
-    if (fr_train_deepfm_observe(tr, l, 4) != FR_OK ||
-        fr_train_deepfm_model(tr, &m, NULL) != FR_OK || fr_arena_new(1 << 22, 0, &ar) != FR_OK)
+    struct fr_train_ctr *tr = trainer(&fs, 3, hidden, 1);
+    if (fr_train_ctr_observe(tr, l, 4) != FR_OK ||
+        fr_train_ctr_model(tr, &m, NULL) != FR_OK || fr_arena_new(1 << 22, 0, &ar) != FR_OK)
         die("model");
     struct fr_slot user[MAX_CELLS], context[MAX_CELLS], *items, *cross;
     const uint32_t *ns = fr_model_info(m)->n_slots;
@@ -155,7 +155,7 @@ static void bench_score(int n_cross, unsigned flags, const char *name)
                  t[50] * 1e3,
                  flops / t[50] * 1e-9);
     fr_model_free(m);
-    fr_train_deepfm_free(tr);
+    fr_train_ctr_free(tr);
     fr_arena_free(ar);
     fr_free(items);
     fr_free(cross);
@@ -173,10 +173,10 @@ static void bench_train(int threads)
     add(&fs, "i", 8, FR_ENTITY_ITEM, 1);
     add(&fs, "x", 8, FR_ENTITY_CROSS, 1);
     struct fr_rank_list *l = make_lists(&fs, 8 * LISTS, PER_LIST);
-    struct fr_train_deepfm *tr = trainer(&fs, 2, hidden, threads);
+    struct fr_train_ctr *tr = trainer(&fs, 2, hidden, threads);
     for (int i = 0; i < 20; i++) {
         double t0 = now();
-        if (fr_train_deepfm_step(tr, l + i % 8 * LISTS, LISTS, &loss) != FR_OK)
+        if (fr_train_ctr_step(tr, l + i % 8 * LISTS, LISTS, &loss) != FR_OK)
             die("step");
         t[i] = now() - t0;
     }
@@ -189,7 +189,7 @@ static void bench_train(int threads)
                  t[10] * 1e3,
                  LISTS * PER_LIST / t[10],
                  LISTS / t[10]);
-    fr_train_deepfm_free(tr);
+    fr_train_ctr_free(tr);
 }
 
 int main(int argc, char **argv)

@@ -23,7 +23,7 @@ static const char *const files[] = {"deepfm_tiny.frg",
 struct state {
     struct golden g;
     struct fr_field_set fs;
-    struct fr_train_deepfm *tr;
+    struct fr_train_ctr *tr;
     struct fr_rank_list lists[MAX_LISTS];
     int n_lists;
     size_t n_rows;
@@ -60,14 +60,14 @@ static void read_lists(struct state *s)
 
 static void open_state(struct state *s, const char *file, int threads)
 {
-    struct fr_deepfm_train_config cfg;
+    struct fr_ctr_train_config cfg;
     const char *names[FR_MAX_FIELDS];
 
     memset(s, 0, sizeof(*s));
     golden_open(&s->g, file);
     mf_field_set(&s->fs);
     read_lists(s);
-    fr_deepfm_train_config_default(&cfg);
+    fr_ctr_train_config_default(&cfg);
     cfg.fields = names;
     cfg.n_fields = mf_meta_names(&s->g, names, FR_MAX_FIELDS);
     cfg.model.dim = (int)golden_meta_int(&s->g, "dim");
@@ -83,14 +83,14 @@ static void open_state(struct state *s, const char *file, int threads)
     cfg.opt.eps = 1e-4f;
     cfg.opt.l2_embedding = cfg.opt.l2_dense = 1e-3f;
     cfg.opt.threads = threads;
-    ck_assert_int_eq(fr_train_deepfm_new(&cfg, &s->fs, &s->tr, NULL), FR_OK);
-    ck_assert_int_eq(fr_train_deepfm_observe(s->tr, s->lists, s->n_lists), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_new(&cfg, &s->fs, &s->tr, NULL), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_observe(s->tr, s->lists, s->n_lists), FR_OK);
     mf_set_params(&s->tr->t.params, &s->g);
 }
 
 static void close_state(struct state *s)
 {
-    fr_train_deepfm_free(s->tr);
+    fr_train_ctr_free(s->tr);
     golden_close(&s->g);
 }
 
@@ -103,7 +103,7 @@ START_TEST(score__inference_live_and_deterministic__as_pytorch)
 
     open_state(&s, files[_i], 1);
     ck_assert_int_eq(fr_arena_new(1 << 16, 0, &ar), FR_OK);
-    ck_assert_int_eq(fr_train_deepfm_model(s.tr, &m, NULL), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_model(s.tr, &m, NULL), FR_OK);
     for (unsigned flags = 0; flags <= FR_SCORE_DETERMINISTIC; flags++) {
         size_t at = 0;
         for (int l = 0; l < s.n_lists; l++) {
@@ -126,11 +126,11 @@ START_TEST(gradient__every_parameter__as_autograd)
         double loss = 0;
 
         open_state(&s, files[_i], threads);
-        ck_assert_int_eq(fr_train_deepfm_eval(s.tr, s.lists, s.n_lists, &loss, z), FR_OK);
+        ck_assert_int_eq(fr_train_ctr_eval(s.tr, s.lists, s.n_lists, &loss, z), FR_OK);
         golden_check(&s.g, "logits", z, s.n_rows, 2e-5, 1e-4);
         const float *curve = golden_get(&s.g, "curve")->data;
         ck_assert_double_eq_tol(loss, (double)curve[0], 1e-4 * (1 + fabs((double)curve[0])));
-        ck_assert_int_eq(fr_train_deepfm_gradient(s.tr, s.lists, s.n_lists, &loss), FR_OK);
+        ck_assert_int_eq(fr_train_ctr_gradient(s.tr, s.lists, s.n_lists, &loss), FR_OK);
         ck_assert_double_eq_tol(loss, (double)curve[0], 1e-4 * (1 + fabs((double)curve[0])));
         mf_check_grads(&s.tr->t.params, &s.tr->t.w[0].g, &s.g, 1e-5, 1e-4);
         close_state(&s);
@@ -148,7 +148,7 @@ START_TEST(train__ten_steps__loss_curve_and_weights_as_pytorch)
         long steps = golden_meta_int(&s.g, "steps");
         for (long i = 0; i < steps; i++) {
             double loss = 0;
-            ck_assert_int_eq(fr_train_deepfm_step(s.tr, s.lists, s.n_lists, &loss), FR_OK);
+            ck_assert_int_eq(fr_train_ctr_step(s.tr, s.lists, s.n_lists, &loss), FR_OK);
             curve[i] = (float)loss;
         }
         golden_check(&s.g, "curve", curve, (size_t)steps, 1e-5, 1e-4);

@@ -105,7 +105,7 @@ def self_test():
         "daemon/base/a.h": '#include "features/x.h"\n',
         "features/b.c": "#include <hiredis/hiredis.h>\n",
         "models/c.c": '#include "daemon/stream/source.h"\n',
-        "ann/d.c": '#include "models/deepfm.h"\n',
+        "ann/d.c": '#include "models/ctr.h"\n',
         "daemon/stream/e.c": '#include "daemon/serve/http.h"\n#include <threads.h>\n',
         "daemon/cli/judge.c": '#include "daemon/cli/table.h"\n',
         "daemon/cli/shop_x.c": '#include "features/spec.h"\n',

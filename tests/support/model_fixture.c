@@ -204,28 +204,28 @@ void mf_random_list(struct fr_rng *r, int n, struct mf_list *o)
     };
 }
 
-struct fr_train_deepfm *mf_deepfm(uint64_t seed, const struct fr_field_set *fs)
+struct fr_train_ctr *mf_deepfm(uint64_t seed, const struct fr_field_set *fs)
 {
-    struct fr_deepfm_train_config cfg;
-    struct fr_train_deepfm *tr = NULL;
+    struct fr_ctr_train_config cfg;
+    struct fr_train_ctr *tr = NULL;
     static struct mf_list l[8];
     struct fr_rank_list lists[8];
     struct fr_rng r;
 
     fr_rng_seed(&r, seed);
-    fr_deepfm_train_config_default(&cfg);
+    fr_ctr_train_config_default(&cfg);
     cfg.opt.seed = seed;
     cfg.opt.init_std = 0.3f;
     cfg.model.dim = 5;
     cfg.model.hidden[0] = 13;
     cfg.model.hidden[1] = 7;
-    ck_assert_int_eq(fr_train_deepfm_new(&cfg, fs, &tr, NULL), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_new(&cfg, fs, &tr, NULL), FR_OK);
     for (int step = 0; step < 3; step++) {
         for (int i = 0; i < 8; i++) {
             mf_random_list(&r, 1 + i, &l[i]);
             lists[i] = l[i].list;
         }
-        ck_assert_int_eq(fr_train_deepfm_step(tr, lists, 8, NULL), FR_OK);
+        ck_assert_int_eq(fr_train_ctr_step(tr, lists, 8, NULL), FR_OK);
     }
     return tr;
 }

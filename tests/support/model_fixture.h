@@ -60,7 +60,7 @@ struct mf_list {
 void mf_random_list(struct fr_rng *r, int n, struct mf_list *out);
 
 /** A DeepFM / Two-Tower trained for some steps on random data: any valid model for format tests. */
-struct fr_train_deepfm *mf_deepfm(uint64_t seed, const struct fr_field_set *fs);
+struct fr_train_ctr *mf_deepfm(uint64_t seed, const struct fr_field_set *fs);
 struct fr_train_two_tower *mf_two_tower(uint64_t seed, const struct fr_field_set *fs);
 
 #endif

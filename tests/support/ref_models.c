@@ -114,7 +114,7 @@ static void mlp(const struct ref_params *r,
 
 static double deepfm_logit(const struct ref_params *r,
                            const struct fr_encoder *enc,
-                           const struct fr_deepfm_config *m,
+                           const struct fr_ctr_config *m,
                            const struct fr_model_case *c,
                            int i)
 {
@@ -155,7 +155,7 @@ static double softmax_loss(const double *z, int n, int label)
 
 double ref_deepfm_loss(const struct ref_params *r,
                        const struct fr_encoder *enc,
-                       const struct fr_deepfm_train_config *cfg,
+                       const struct fr_ctr_train_config *cfg,
                        const struct fr_rank_list *lists,
                        int n)
 {

@@ -55,11 +55,11 @@ static void write_model(bool ranker, uint64_t seed, float z[5])
     struct fr_model *m = NULL;
     struct fr_fault f = {0};
     if (ranker) {
-        struct fr_train_deepfm *tr = mf_deepfm(seed, &fs);
-        ck_assert_int_eq(fr_train_deepfm_model(tr, &m, NULL), FR_OK);
+        struct fr_train_ctr *tr = mf_deepfm(seed, &fs);
+        ck_assert_int_eq(fr_train_ctr_model(tr, &m, NULL), FR_OK);
         ck_assert_msg(
-            fr_train_deepfm_finish(tr, &meta, &list.list.c, 1, dir, &f) == FR_OK, "%s", f.msg);
-        fr_train_deepfm_free(tr);
+            fr_train_ctr_finish(tr, &meta, &list.list.c, 1, dir, &f) == FR_OK, "%s", f.msg);
+        fr_train_ctr_free(tr);
     } else {
         struct fr_train_two_tower *tr = mf_two_tower(seed, &fs);
         ck_assert_int_eq(fr_train_two_tower_model(tr, &m, NULL), FR_OK);
@@ -118,22 +118,22 @@ END_TEST
 
 START_TEST(save__bad_meta_cases_or_path__refused)
 {
-    struct fr_train_deepfm *tr = mf_deepfm(3, &fs);
+    struct fr_train_ctr *tr = mf_deepfm(3, &fs);
     struct fr_model_meta bad = meta;
     struct fr_model_case c = list.list.c;
     char file[600];
     bad.name = "../up";
-    ck_assert_int_eq(fr_train_deepfm_finish(tr, &bad, &c, 1, dir, NULL), FR_EINVAL);
-    ck_assert_int_eq(fr_train_deepfm_finish(tr, &meta, &c, 0, dir, NULL), FR_EINVAL);
+    ck_assert_int_eq(fr_train_ctr_finish(tr, &bad, &c, 1, dir, NULL), FR_EINVAL);
+    ck_assert_int_eq(fr_train_ctr_finish(tr, &meta, &c, 0, dir, NULL), FR_EINVAL);
     c.n = 9;
-    ck_assert_int_eq(fr_train_deepfm_finish(tr, &meta, &c, 1, dir, NULL), FR_EINVAL);
+    ck_assert_int_eq(fr_train_ctr_finish(tr, &meta, &c, 1, dir, NULL), FR_EINVAL);
     c.n = 1;
-    ck_assert_int_eq(fr_train_deepfm_finish(tr, &meta, &c, 1, "", NULL), FR_EINVAL);
+    ck_assert_int_eq(fr_train_ctr_finish(tr, &meta, &c, 1, "", NULL), FR_EINVAL);
     ck_assert(tmpdir_path(tmp, "file", file, sizeof(file)));
     ck_assert(tmpdir_write(file, "x", 1));
-    ck_assert_int_eq(fr_train_deepfm_finish(tr, &meta, &c, 1, file, NULL), FR_EIO);
+    ck_assert_int_eq(fr_train_ctr_finish(tr, &meta, &c, 1, file, NULL), FR_EIO);
     ck_assert_int_ne(access(dir, F_OK), 0);
-    fr_train_deepfm_free(tr);
+    fr_train_ctr_free(tr);
 }
 END_TEST
 

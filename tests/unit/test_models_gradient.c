@@ -58,13 +58,13 @@ START_TEST(deepfm__all_parameters__as_finite_differences)
 {
     static struct mf_list l[4];
     struct fr_rank_list lists[4];
-    struct fr_deepfm_train_config cfg;
-    struct fr_train_deepfm *tr = NULL;
+    struct fr_ctr_train_config cfg;
+    struct fr_train_ctr *tr = NULL;
     struct ref_params r;
     double loss = 0;
     int checked = 0;
 
-    fr_deepfm_train_config_default(&cfg);
+    fr_ctr_train_config_default(&cfg);
     cfg.opt.init_std = 0.5f;
     cfg.opt.threads = 1 + _i % 3;
     cfg.model.dim = deepfm[_i].dim;
@@ -79,11 +79,11 @@ START_TEST(deepfm__all_parameters__as_finite_differences)
         lists[i] = l[i].list;
         lists[i].weight = 1.0f + 0.5f * (float)i;
     }
-    ck_assert_int_eq(fr_train_deepfm_new(&cfg, &fs, &tr, NULL), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_new(&cfg, &fs, &tr, NULL), FR_OK);
     /* a step, so that the linear weights are not all zero */
-    ck_assert_int_eq(fr_train_deepfm_step(tr, lists, 4, NULL), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_step(tr, lists, 4, NULL), FR_OK);
     tr->t.opt.frozen_vocab = true;
-    ck_assert_int_eq(fr_train_deepfm_gradient(tr, lists, 4, &loss), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_gradient(tr, lists, 4, &loss), FR_OK);
     ref_params_copy(&r, &tr->t.params);
     double want = ref_deepfm_loss(&r, tr->t.enc, &cfg, lists, 4);
     ck_assert_double_eq_tol(loss, want, 1e-5 * (1 + fabs(want)));
@@ -103,7 +103,7 @@ START_TEST(deepfm__all_parameters__as_finite_differences)
         }
     ck_assert_int_gt(checked, 30);
     ref_params_done(&r);
-    fr_train_deepfm_free(tr);
+    fr_train_ctr_free(tr);
 }
 END_TEST
 

@@ -52,12 +52,12 @@ static void encode_all(void)
 static void setup(void)
 {
     mf_field_set(&fs);
-    struct fr_train_deepfm *d = mf_deepfm(1, &fs);
+    struct fr_train_ctr *d = mf_deepfm(1, &fs);
     struct fr_train_two_tower *t = mf_two_tower(1, &fs);
-    ck_assert_int_eq(fr_train_deepfm_model(d, &ranker, NULL), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_model(d, &ranker, NULL), FR_OK);
     ck_assert_int_eq(fr_train_two_tower_model(t, &towers, NULL), FR_OK);
     ck_assert_int_eq(fr_arena_new(1 << 16, 0, &ar), FR_OK);
-    fr_train_deepfm_free(d);
+    fr_train_ctr_free(d);
     fr_train_two_tower_free(t);
     encode_all();
 }

@@ -54,13 +54,13 @@ static void rule_list(struct mf_list *o)
 
 START_TEST(deepfm__pair_rule__learnt_on_lists_not_seen)
 {
-    struct fr_deepfm_train_config cfg;
-    struct fr_train_deepfm *tr = NULL;
+    struct fr_ctr_train_config cfg;
+    struct fr_train_ctr *tr = NULL;
     static struct mf_list l[64];
     struct fr_rank_list lists[64];
     double loss = 0;
     int hits = 0;
-    fr_deepfm_train_config_default(&cfg);
+    fr_ctr_train_config_default(&cfg);
     cfg.opt.lr = 0.02f;
     cfg.opt.threads = 2;
     cfg.opt.init_std = 0.1f;
@@ -68,56 +68,56 @@ START_TEST(deepfm__pair_rule__learnt_on_lists_not_seen)
     cfg.model.hidden[0] = 16;
     cfg.model.hidden[1] = 8;
     cfg.loss = _i == 0 ? FR_LOSS_LISTWISE : FR_LOSS_BCE;
-    ck_assert_int_eq(fr_train_deepfm_new(&cfg, &fs, &tr, NULL), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_new(&cfg, &fs, &tr, NULL), FR_OK);
     for (int step = 0; step < 120; step++) {
         for (int i = 0; i < 64; i++) {
             rule_list(&l[i]);
             lists[i] = l[i].list;
         }
-        ck_assert_int_eq(fr_train_deepfm_step(tr, lists, 64, &loss), FR_OK);
+        ck_assert_int_eq(fr_train_ctr_step(tr, lists, 64, &loss), FR_OK);
     }
     static float z[64 * 8];
     for (int i = 0; i < 64; i++) {
         rule_list(&l[i]);
         lists[i] = l[i].list;
     }
-    ck_assert_int_eq(fr_train_deepfm_eval(tr, lists, 64, &loss, z), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_eval(tr, lists, 64, &loss, z), FR_OK);
     for (int i = 0; i < 64; i++)
         hits += fr_metric_rank(z + i * 8, 8, (size_t)lists[i].label) == 1;
     ck_assert_int_ge(hits, 58);
-    ck_assert_uint_eq(fr_train_deepfm_steps(tr), 120);
-    fr_train_deepfm_free(tr);
+    ck_assert_uint_eq(fr_train_ctr_steps(tr), 120);
+    fr_train_ctr_free(tr);
 }
 END_TEST
 
 START_TEST(deepfm__labels_at_random__nothing_learnt)
 {
-    struct fr_deepfm_train_config cfg;
-    struct fr_train_deepfm *tr = NULL;
+    struct fr_ctr_train_config cfg;
+    struct fr_train_ctr *tr = NULL;
     static struct mf_list l[64];
     struct fr_rank_list lists[64];
     static float z[64 * 16];
     static uint8_t y[64 * 16];
     double auc = 0, sum = 0;
-    fr_deepfm_train_config_default(&cfg);
+    fr_ctr_train_config_default(&cfg);
     cfg.model.dim = 4;
-    ck_assert_int_eq(fr_train_deepfm_new(&cfg, &fs, &tr, NULL), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_new(&cfg, &fs, &tr, NULL), FR_OK);
     for (int step = 0; step < 60; step++) {
         for (int i = 0; i < 64; i++) {
             mf_random_list(&rng, 16, &l[i]);
             lists[i] = l[i].list;
         }
         if (step >= 40) {
-            ck_assert_int_eq(fr_train_deepfm_eval(tr, lists, 64, NULL, z), FR_OK);
+            ck_assert_int_eq(fr_train_ctr_eval(tr, lists, 64, NULL, z), FR_OK);
             for (int i = 0; i < 64 * 16; i++)
                 y[i] = i % 16 == lists[i / 16].label;
             ck_assert_int_eq(fr_metric_auc(z, y, 64 * 16, &auc), FR_OK);
             sum += auc;
         }
-        ck_assert_int_eq(fr_train_deepfm_step(tr, lists, 64, NULL), FR_OK);
+        ck_assert_int_eq(fr_train_ctr_step(tr, lists, 64, NULL), FR_OK);
     }
     ck_assert_double_eq_tol(sum / 20, 0.5, 0.03);
-    fr_train_deepfm_free(tr);
+    fr_train_ctr_free(tr);
 }
 END_TEST
 
@@ -126,25 +126,25 @@ START_TEST(deepfm__same_seed_and_threads__same_bits_and_other_threads_close)
     uint32_t crc[3];
     double loss[3];
     for (int run = 0; run < 3; run++) {
-        struct fr_deepfm_train_config cfg;
-        struct fr_train_deepfm *tr = NULL;
+        struct fr_ctr_train_config cfg;
+        struct fr_train_ctr *tr = NULL;
         static struct mf_list l[32];
         struct fr_rank_list lists[32];
         fr_rng_seed(&rng, 4);
-        fr_deepfm_train_config_default(&cfg);
+        fr_ctr_train_config_default(&cfg);
         cfg.opt.threads = run < 2 ? 3 : 1;
         cfg.opt.id_dropout = 0.2f;
         cfg.opt.eps = 1e-4f;
-        ck_assert_int_eq(fr_train_deepfm_new(&cfg, &fs, &tr, NULL), FR_OK);
+        ck_assert_int_eq(fr_train_ctr_new(&cfg, &fs, &tr, NULL), FR_OK);
         for (int step = 0; step < 5; step++) {
             for (int i = 0; i < 32; i++) {
                 mf_random_list(&rng, 1 + i % 16, &l[i]);
                 lists[i] = l[i].list;
             }
-            ck_assert_int_eq(fr_train_deepfm_step(tr, lists, 32, &loss[run]), FR_OK);
+            ck_assert_int_eq(fr_train_ctr_step(tr, lists, 32, &loss[run]), FR_OK);
         }
         crc[run] = weights_crc(&tr->t.params);
-        fr_train_deepfm_free(tr);
+        fr_train_ctr_free(tr);
     }
     ck_assert_uint_eq(crc[0], crc[1]);
     ck_assert_double_eq(loss[0], loss[1]);
@@ -154,39 +154,39 @@ END_TEST
 
 START_TEST(deepfm__bad_lists__refused_and_weights_unchanged)
 {
-    struct fr_train_deepfm *tr = mf_deepfm(3, &fs);
+    struct fr_train_ctr *tr = mf_deepfm(3, &fs);
     static struct mf_list l;
     uint32_t crc = weights_crc(&tr->t.params);
     mf_random_list(&rng, 4, &l);
     struct fr_rank_list good = l.list, bad = good;
-    ck_assert_int_eq(fr_train_deepfm_step(tr, &bad, 0, NULL), FR_EINVAL);
+    ck_assert_int_eq(fr_train_ctr_step(tr, &bad, 0, NULL), FR_EINVAL);
     bad.label = 4;
-    ck_assert_int_eq(fr_train_deepfm_step(tr, &bad, 1, NULL), FR_EINVAL);
+    ck_assert_int_eq(fr_train_ctr_step(tr, &bad, 1, NULL), FR_EINVAL);
     bad.label = -1;
-    ck_assert_int_eq(fr_train_deepfm_step(tr, &bad, 1, NULL), FR_EINVAL);
+    ck_assert_int_eq(fr_train_ctr_step(tr, &bad, 1, NULL), FR_EINVAL);
     bad = good;
     bad.c.n = 0;
-    ck_assert_int_eq(fr_train_deepfm_step(tr, &bad, 1, NULL), FR_EINVAL);
+    ck_assert_int_eq(fr_train_ctr_step(tr, &bad, 1, NULL), FR_EINVAL);
     bad = good;
     bad.weight = NAN;
-    ck_assert_int_eq(fr_train_deepfm_step(tr, &bad, 1, NULL), FR_ENONFINITE);
+    ck_assert_int_eq(fr_train_ctr_step(tr, &bad, 1, NULL), FR_ENONFINITE);
     bad.weight = 3e38f; /* finite, but the gradients are not */
     struct fr_rank_list two[2] = {bad, good};
     l.item[1][0].x = 3e38f;
-    ck_assert_int_eq(fr_train_deepfm_step(tr, two, 2, NULL), FR_ENONFINITE);
+    ck_assert_int_eq(fr_train_ctr_step(tr, two, 2, NULL), FR_ENONFINITE);
     l.item[1][0].x = INFINITY;
-    ck_assert_int_eq(fr_train_deepfm_step(tr, &good, 1, NULL), FR_ENONFINITE);
+    ck_assert_int_eq(fr_train_ctr_step(tr, &good, 1, NULL), FR_ENONFINITE);
     ck_assert_uint_eq(weights_crc(&tr->t.params), crc);
-    ck_assert_int_eq(fr_train_deepfm_observe(tr, &good, 1), FR_ESTATE);
-    fr_train_deepfm_free(tr);
+    ck_assert_int_eq(fr_train_ctr_observe(tr, &good, 1), FR_ESTATE);
+    fr_train_ctr_free(tr);
 }
 END_TEST
 
 START_TEST(new__bad_options__each_refused)
 {
-    struct fr_deepfm_train_config good, c;
-    struct fr_train_deepfm *tr = NULL;
-    fr_deepfm_train_config_default(&good);
+    struct fr_ctr_train_config good, c;
+    struct fr_train_ctr *tr = NULL;
+    fr_ctr_train_config_default(&good);
     for (int k = 0; k < 12; k++) {
         struct fr_fault f = {0};
         c = good;
@@ -228,7 +228,7 @@ START_TEST(new__bad_options__each_refused)
             c.opt.l2_embedding = -1;
             break;
         }
-        ck_assert_msg(fr_train_deepfm_new(&c, &fs, &tr, &f) == FR_EINVAL, "case %d", k);
+        ck_assert_msg(fr_train_ctr_new(&c, &fs, &tr, &f) == FR_EINVAL, "case %d", k);
         ck_assert_uint_gt(strlen(f.msg), 0);
         ck_assert_ptr_null(tr);
     }
@@ -245,22 +245,22 @@ START_TEST(deepfm__every_nth_allocation_fails__no_leak)
         lists[i] = l[i].list;
     }
     for (uint64_t nth = 1; nth < 500 && !passed; nth++) {
-        struct fr_deepfm_train_config cfg;
-        struct fr_train_deepfm *tr = NULL;
+        struct fr_ctr_train_config cfg;
+        struct fr_train_ctr *tr = NULL;
         struct fr_model *m = NULL;
-        fr_deepfm_train_config_default(&cfg);
+        fr_ctr_train_config_default(&cfg);
         cfg.opt.threads = 2;
         fr_alloc_fail_at(nth);
-        enum fr_err e = fr_train_deepfm_new(&cfg, &fs, &tr, NULL);
+        enum fr_err e = fr_train_ctr_new(&cfg, &fs, &tr, NULL);
         if (e == FR_OK)
-            e = fr_train_deepfm_step(tr, lists, 4, NULL);
+            e = fr_train_ctr_step(tr, lists, 4, NULL);
         if (e == FR_OK)
-            e = fr_train_deepfm_model(tr, &m, NULL);
+            e = fr_train_ctr_model(tr, &m, NULL);
         fr_alloc_fail_at(0);
         passed = e == FR_OK;
         ck_assert(passed || e == FR_ENOMEM);
         fr_model_free(m);
-        fr_train_deepfm_free(tr);
+        fr_train_ctr_free(tr);
     }
     ck_assert(passed);
 }

@@ -1,5 +1,5 @@
 /*
- * models/train/deepfm_pass.c - forward and backward of DeepFM on lists, by chunks that stay in
+ * models/train/ctr_pass.c - forward and backward on lists, by chunks that stay in
  * cache.
  *
  * A chunk is some lists (L) with all their rows (R). First layer: W = [Wu | Wc] by columns;
@@ -7,7 +7,7 @@
  * so user columns are multiplied once a list, forward and backward:
  *   dH0[l] = sum of dH over the rows of l;  dWu += dH0^T Xu;  dXu = dH0 Wu
  */
-#include "models/train/deepfm_pass.h"
+#include "models/train/ctr_pass.h"
 
 #include <string.h>
 
@@ -31,7 +31,7 @@ struct chunk {
 };
 
 static float
-linear_part(const struct fr_train_deepfm *tr, enum fr_entity e, const struct fr_slot *slots)
+linear_part(const struct fr_train_ctr *tr, enum fr_entity e, const struct fr_slot *slots)
 {
     const struct fr_encoder *enc = tr->t.enc;
     float s = 0;
@@ -49,8 +49,7 @@ static void pair_sums(const float *x, int n, int dim, float *sum, float *sq)
     }
 }
 
-static enum fr_err
-alloc_chunk(const struct fr_train_deepfm *tr, struct fr_arena *ar, struct chunk *c)
+static enum fr_err alloc_chunk(const struct fr_train_ctr *tr, struct fr_arena *ar, struct chunk *c)
 {
     size_t dim = (size_t)tr->cfg.model.dim, lists = (size_t)c->n_lists, rows = (size_t)c->rows;
     size_t h1 = tr->mlp.n_layers > 0 ? (size_t)tr->mlp.width[1] : 0;
@@ -70,25 +69,28 @@ alloc_chunk(const struct fr_train_deepfm *tr, struct fr_arena *ar, struct chunk 
     return ok ? FR_OK : FR_ENOMEM;
 }
 
-static void gather_list(const struct fr_train_deepfm *tr, struct chunk *c, int l)
+static void gather_list(const struct fr_train_ctr *tr, struct chunk *c, int l)
 {
     const struct fr_encoded_list *in = &c->list[l];
     const struct fr_encoder *enc = tr->t.enc;
     size_t dim = (size_t)tr->cfg.model.dim;
     float *x = c->xu + (size_t)l * (size_t)tr->n_user * dim;
 
-    fr_embed_group(enc, &tr->em, FR_ENTITY_USER, in->user, x);
-    fr_embed_group(enc,
-                   &tr->em,
-                   FR_ENTITY_CONTEXT,
-                   in->context,
-                   x + (size_t)fr_encoder_n_fields(enc, FR_ENTITY_USER) * dim);
-    pair_sums(x, tr->n_user, (int)dim, c->su + (size_t)l * dim, &c->qu[l]);
+    if (dim > 0) {
+        fr_embed_group(enc, &tr->em, FR_ENTITY_USER, in->user, x);
+        fr_embed_group(enc,
+                       &tr->em,
+                       FR_ENTITY_CONTEXT,
+                       in->context,
+                       x + (size_t)fr_encoder_n_fields(enc, FR_ENTITY_USER) * dim);
+    }
+    if ((tr->parts & FR_CTR_PAIR) != 0)
+        pair_sums(x, tr->n_user, (int)dim, c->su + (size_t)l * dim, &c->qu[l]);
     c->zu[l] = tr->t.params.dense[tr->bias].w[0] + linear_part(tr, FR_ENTITY_USER, in->user) +
                linear_part(tr, FR_ENTITY_CONTEXT, in->context);
 }
 
-static void gather_row(const struct fr_train_deepfm *tr, struct chunk *c, int l, int i, size_t row)
+static void gather_row(const struct fr_train_ctr *tr, struct chunk *c, int l, int i, size_t row)
 {
     const struct fr_encoded_list *in = &c->list[l];
     const struct fr_encoder *enc = tr->t.enc;
@@ -98,21 +100,25 @@ static void gather_row(const struct fr_train_deepfm *tr, struct chunk *c, int l,
     float *x = c->xc + row * (size_t)tr->n_cand * dim, *s = c->s + row * dim;
     float sq = c->qu[l];
 
+    c->z[row] =
+        c->zu[l] + linear_part(tr, FR_ENTITY_ITEM, item) + linear_part(tr, FR_ENTITY_CROSS, cross);
+    if (dim == 0)
+        return;
     fr_embed_group(enc, &tr->em, FR_ENTITY_ITEM, item, x);
     fr_embed_group(enc,
                    &tr->em,
                    FR_ENTITY_CROSS,
                    cross,
                    x + (size_t)fr_encoder_n_fields(enc, FR_ENTITY_ITEM) * dim);
+    if ((tr->parts & FR_CTR_PAIR) == 0)
+        return;
     memcpy(s, c->su + (size_t)l * dim, dim * sizeof(*s));
     pair_sums(x, tr->n_cand, (int)dim, s, &sq);
-    c->z[row] = c->zu[l] + linear_part(tr, FR_ENTITY_ITEM, item) +
-                linear_part(tr, FR_ENTITY_CROSS, cross) + 0.5f * (fr_dot(s, s, dim) - sq);
+    c->z[row] += 0.5f * (fr_dot(s, s, dim) - sq);
 }
 
 /* First layer split by columns, the rest as a plain MLP; adds the output to z. */
-static enum fr_err
-mlp_forward(const struct fr_train_deepfm *tr, struct chunk *c, struct fr_arena *ar)
+static enum fr_err mlp_forward(const struct fr_train_ctr *tr, struct chunk *c, struct fr_arena *ar)
 {
     int dim = tr->cfg.model.dim, in = tr->mlp.width[0], h1 = tr->mlp.width[1];
     int ku = tr->n_user * dim, kc = tr->n_cand * dim;
@@ -144,7 +150,7 @@ static float bce_label(const struct fr_encoded_list *in, int i)
 }
 
 /* Loss of the chunk, scaled; dz holds scaled gradients. */
-static double losses(const struct fr_train_deepfm *tr, struct chunk *c)
+static double losses(const struct fr_train_ctr *tr, struct chunk *c)
 {
     double sum = 0;
     size_t row = 0;
@@ -166,7 +172,7 @@ static double losses(const struct fr_train_deepfm *tr, struct chunk *c)
 }
 
 /* Gradients of the linear weights of a group. */
-static void back_linear_part(const struct fr_train_deepfm *tr,
+static void back_linear_part(const struct fr_train_ctr *tr,
                              enum fr_entity e,
                              const struct fr_slot *slots,
                              float dz,
@@ -190,19 +196,20 @@ static void back_pairs(const float *x, int n, size_t dim, const float *a, float 
             dx[k] += a[k] - b * x[k];
 }
 
-static void scatter(const struct fr_train_deepfm *tr,
+static void scatter(const struct fr_train_ctr *tr,
                     enum fr_entity e,
                     const struct fr_slot *slots,
                     const float *de,
                     float dz,
                     struct fr_grads *g)
 {
-    fr_back_embed_group(tr->t.enc, &tr->em, e, slots, de, &tr->t.params, tr->v_of, g, NULL);
+    if (tr->em.dim > 0)
+        fr_back_embed_group(tr->t.enc, &tr->em, e, slots, de, &tr->t.params, tr->v_of, g, NULL);
     back_linear_part(tr, e, slots, dz, g);
 }
 
 /* Rows of list l: item and cross gradients; returns the sum of dz and adds dz_r S_r to acc. */
-static float back_rows(const struct fr_train_deepfm *tr,
+static float back_rows(const struct fr_train_ctr *tr,
                        const struct chunk *c,
                        int l,
                        size_t row,
@@ -221,10 +228,12 @@ static float back_rows(const struct fr_train_deepfm *tr,
         const struct fr_slot *item = in->items + (size_t)i * enc->n_slots[FR_ENTITY_ITEM];
         const struct fr_slot *cross = in->cross + (size_t)i * enc->n_slots[FR_ENTITY_CROSS];
         float dz = c->dz[row];
-        memset(tmp, 0, dim * sizeof(*tmp));
-        fr_axpy(dz, c->s + row * dim, tmp, dim);
-        fr_axpy(1.0f, tmp, acc, dim);
-        back_pairs(c->xc + row * kc, tr->n_cand, dim, tmp, dz, dxc + row * kc);
+        if ((tr->parts & FR_CTR_PAIR) != 0) {
+            memset(tmp, 0, dim * sizeof(*tmp));
+            fr_axpy(dz, c->s + row * dim, tmp, dim);
+            fr_axpy(1.0f, tmp, acc, dim);
+            back_pairs(c->xc + row * kc, tr->n_cand, dim, tmp, dz, dxc + row * kc);
+        }
         scatter(tr, FR_ENTITY_ITEM, item, dxc + row * kc, dz, g);
         scatter(tr, FR_ENTITY_CROSS, cross, dxc + row * kc + ki, dz, g);
         sum += dz;
@@ -233,7 +242,7 @@ static float back_rows(const struct fr_train_deepfm *tr,
 }
 
 /* Backward of the MLP: gradients of layers, dxu (L, ku), dxc (R, kc). */
-static enum fr_err mlp_backward(const struct fr_train_deepfm *tr,
+static enum fr_err mlp_backward(const struct fr_train_ctr *tr,
                                 const struct chunk *c,
                                 struct fr_train_worker *w,
                                 float *dxu,
@@ -267,7 +276,7 @@ static enum fr_err mlp_backward(const struct fr_train_deepfm *tr,
 }
 
 static enum fr_err
-backward(const struct fr_train_deepfm *tr, const struct chunk *c, struct fr_train_worker *w)
+backward(const struct fr_train_ctr *tr, const struct chunk *c, struct fr_train_worker *w)
 {
     const struct fr_encoder *enc = tr->t.enc;
     size_t dim = (size_t)tr->cfg.model.dim;
@@ -295,7 +304,8 @@ backward(const struct fr_train_deepfm *tr, const struct chunk *c, struct fr_trai
         if (tr->cfg.loss == FR_LOSS_LISTWISE)
             dz = 0;
         row += (size_t)in->n;
-        back_pairs(c->xu + (size_t)l * ku, tr->n_user, dim, acc, dz, du);
+        if ((tr->parts & FR_CTR_PAIR) != 0)
+            back_pairs(c->xu + (size_t)l * ku, tr->n_user, dim, acc, dz, du);
         scatter(tr, FR_ENTITY_USER, in->user, du, dz, &w->g);
         scatter(tr, FR_ENTITY_CONTEXT, in->context, du + kuser, dz, &w->g);
         *fr_grads_dense(&w->g, &tr->t.params, tr->bias) += dz;
@@ -303,7 +313,7 @@ backward(const struct fr_train_deepfm *tr, const struct chunk *c, struct fr_trai
     return FR_OK;
 }
 
-static enum fr_err run_chunk(const struct fr_train_deepfm *tr,
+static enum fr_err run_chunk(const struct fr_train_ctr *tr,
                              const struct fr_encoded_list *list,
                              int n_lists,
                              int rows,
@@ -338,7 +348,7 @@ out:
 }
 
 /* Room for every row a worker's lists can touch. */
-static enum fr_err reserve(struct fr_train_deepfm *tr, int from, int to, struct fr_grads *g)
+static enum fr_err reserve(struct fr_train_ctr *tr, int from, int to, struct fr_grads *g)
 {
     const struct fr_encoder *enc = tr->t.enc;
     size_t n[FR_MAX_FIELDS] = {0};
@@ -355,7 +365,9 @@ static enum fr_err reserve(struct fr_train_deepfm *tr, int from, int to, struct 
         }
     }
     for (int i = 0; i < enc->n_tables; i++) {
-        enum fr_err e = fr_grads_reserve(g, &tr->t.params, tr->v_of[i], n[i]);
+        enum fr_err e = FR_OK;
+        if (tr->em.dim > 0)
+            e = fr_grads_reserve(g, &tr->t.params, tr->v_of[i], n[i]);
         if (e == FR_OK)
             e = fr_grads_reserve(g, &tr->t.params, tr->l_of[i], n[i]);
         if (e != FR_OK)
@@ -364,9 +376,9 @@ static enum fr_err reserve(struct fr_train_deepfm *tr, int from, int to, struct 
     return FR_OK;
 }
 
-void fr_deepfm_pass(void *arg, int worker)
+void fr_ctr_pass(void *arg, int worker)
 {
-    struct fr_train_deepfm *tr = arg;
+    struct fr_train_ctr *tr = arg;
     struct fr_train_worker *w = &tr->t.w[worker];
     int from = 0, to = 0;
 

@@ -1,7 +1,7 @@
 /*
- * models/deepfm.c - DeepFM inference: the user's part once, candidates in chunks of 256 rows.
+ * models/ctr.c - inference: the user's part once, candidates in chunks of 256 rows.
  */
-#include "models/deepfm.h"
+#include "models/ctr.h"
 
 #include <string.h>
 
@@ -14,7 +14,8 @@
 
 /* Views into the model's tensors. */
 struct impl {
-    struct fr_deepfm_config cfg;
+    struct fr_ctr_config cfg;
+    unsigned parts;
     struct fr_embed em;
     const float *lin[FR_MAX_FIELDS]; /* by table: (rows) */
     float w0;
@@ -67,14 +68,17 @@ static enum fr_err shared_part(const struct fr_model *m,
     s->hidden = fr_arena_array(ar, (size_t)h1 + 1, sizeof(*s->hidden));
     if (x == NULL || s->sum == NULL || s->hidden == NULL)
         return FR_ENOMEM;
-    fr_embed_group(enc, &d->em, FR_ENTITY_USER, q->user, x);
-    fr_embed_group(enc,
-                   &d->em,
-                   FR_ENTITY_CONTEXT,
-                   q->context,
-                   x + (size_t)fr_encoder_n_fields(enc, FR_ENTITY_USER) * (size_t)dim);
+    if (dim > 0) {
+        fr_embed_group(enc, &d->em, FR_ENTITY_USER, q->user, x);
+        fr_embed_group(enc,
+                       &d->em,
+                       FR_ENTITY_CONTEXT,
+                       q->context,
+                       x + (size_t)fr_encoder_n_fields(enc, FR_ENTITY_USER) * (size_t)dim);
+    }
     s->sq = 0;
-    pair_sums(x, d->n_user, dim, s->sum, &s->sq);
+    if ((d->parts & FR_CTR_PAIR) != 0)
+        pair_sums(x, d->n_user, dim, s->sum, &s->sq);
     s->lin = d->w0 + linear_part(enc, d, FR_ENTITY_USER, q->user) +
              linear_part(enc, d, FR_ENTITY_CONTEXT, q->context);
     if (h1 > 0) {
@@ -110,17 +114,21 @@ static void gather_row(const struct fr_model *m,
     const struct fr_slot *cross = sx > 0 ? q->cross + (size_t)i * sx : NULL;
     float sq = s->sq;
 
+    *out = s->lin + linear_part(enc, d, FR_ENTITY_ITEM, item) +
+           linear_part(enc, d, FR_ENTITY_CROSS, cross);
+    if (dim == 0)
+        return;
     fr_embed_group(enc, &d->em, FR_ENTITY_ITEM, item, x);
     fr_embed_group(enc,
                    &d->em,
                    FR_ENTITY_CROSS,
                    cross,
                    x + (size_t)fr_encoder_n_fields(enc, FR_ENTITY_ITEM) * (size_t)dim);
+    if ((d->parts & FR_CTR_PAIR) == 0)
+        return;
     memcpy(sum, s->sum, (size_t)dim * sizeof(*sum));
     pair_sums(x, d->n_cand, dim, sum, &sq);
-    *out = s->lin + linear_part(enc, d, FR_ENTITY_ITEM, item) +
-           linear_part(enc, d, FR_ENTITY_CROSS, cross) +
-           0.5f * (fr_dot(sum, sum, (size_t)dim) - sq);
+    *out += 0.5f * (fr_dot(sum, sum, (size_t)dim) - sq);
 }
 
 /* MLP of `rows` gathered rows (a padded number in deterministic mode). */
@@ -184,7 +192,7 @@ static enum fr_err rank(const struct fr_model *m,
 
 static enum fr_err bind(struct fr_model *m,
                         const struct fr_encoder *enc,
-                        const struct fr_deepfm_config *cfg,
+                        const struct fr_ctr_config *cfg,
                         struct fr_fault *fault)
 {
     struct impl *d = m->impl;
@@ -193,6 +201,7 @@ static enum fr_err bind(struct fr_model *m,
     enum fr_err e;
 
     d->cfg = *cfg;
+    d->parts = fr_ctr_parts(cfg->kind);
     d->em.dim = cfg->dim;
     d->n_user =
         fr_encoder_n_fields(enc, FR_ENTITY_USER) + fr_encoder_n_fields(enc, FR_ENTITY_CONTEXT);
@@ -201,7 +210,8 @@ static enum fr_err bind(struct fr_model *m,
     memcpy(width + 1, cfg->hidden, (size_t)cfg->n_hidden * sizeof(*width));
     width[cfg->n_hidden + 1] = 1;
     if ((e = fr_tensor_require(m->tensor, m->n_tensors, "bias", 1, 0, &w0, fault)) != FR_OK ||
-        (e = fr_model_bind_tables(m, enc, "embedding", cfg->dim, d->em.v, fault)) != FR_OK ||
+        (cfg->dim > 0 &&
+         (e = fr_model_bind_tables(m, enc, "embedding", cfg->dim, d->em.v, fault)) != FR_OK) ||
         (e = fr_model_bind_tables(m, enc, "linear", 1, d->lin, fault)) != FR_OK)
         return e;
     d->w0 = *w0;
@@ -210,40 +220,68 @@ static enum fr_err bind(struct fr_model *m,
         (e = fr_mlp_bind(&d->mlp, "mlp", width, layers, false, m->tensor, m->n_tensors, fault)) !=
             FR_OK)
         return e;
-    int expect = 1 + 2 * enc->n_tables + 2 * layers;
+    int expect = 1 + (cfg->dim > 0 ? 2 : 1) * enc->n_tables + 2 * layers;
     if (m->n_tensors != expect)
-        return fr_fault(
-            fault, FR_EMISMATCH, "deepfm needs %d tensors, %d are there", expect, m->n_tensors);
+        return fr_fault(fault,
+                        FR_EMISMATCH,
+                        "%s needs %d tensors, %d are there",
+                        fr_model_kind_name(cfg->kind),
+                        expect,
+                        m->n_tensors);
     return FR_OK;
 }
 
-enum fr_err fr_deepfm_config_check(const struct fr_deepfm_config *cfg, struct fr_fault *fault)
+unsigned fr_ctr_parts(enum fr_model_kind kind)
 {
-    if (cfg->dim < 1 || cfg->dim > 512 || cfg->n_hidden < 0 ||
-        cfg->n_hidden > FR_MLP_MAX_LAYERS - 1)
-        return fr_fault(fault, FR_EINVAL, "deepfm: dim or number of layers out of range");
+    switch (kind) {
+    case FR_MODEL_LR:
+        return FR_CTR_LINEAR;
+    case FR_MODEL_FM:
+        return FR_CTR_LINEAR | FR_CTR_PAIR;
+    case FR_MODEL_WIDE_DEEP:
+        return FR_CTR_LINEAR | FR_CTR_DEEP;
+    case FR_MODEL_DEEPFM:
+        return FR_CTR_LINEAR | FR_CTR_PAIR | FR_CTR_DEEP;
+    default:
+        return 0;
+    }
+}
+
+enum fr_err fr_ctr_config_check(const struct fr_ctr_config *cfg, struct fr_fault *fault)
+{
+    const char *name = fr_model_kind_name(cfg->kind);
+    unsigned parts = fr_ctr_parts(cfg->kind);
+    int max_dim = parts == FR_CTR_LINEAR ? 0 : 512;
+    int max_hidden = (parts & FR_CTR_DEEP) != 0 ? FR_MLP_MAX_LAYERS - 1 : 0;
+
+    if (parts == 0)
+        return fr_fault(fault, FR_EINVAL, "%s is no model of sums of parts", name);
+    if (cfg->dim < (max_dim > 0 ? 1 : 0) || cfg->dim > max_dim)
+        return fr_fault(fault, FR_EINVAL, "%s: dim out of range", name);
+    if (cfg->n_hidden < 0 || cfg->n_hidden > max_hidden)
+        return fr_fault(fault, FR_EINVAL, "%s: number of layers out of range", name);
     for (int i = 0; i < cfg->n_hidden; i++)
         if (cfg->hidden[i] < 1 || cfg->hidden[i] > FR_NN_MAX_WIDTH)
-            return fr_fault(fault, FR_EINVAL, "deepfm: hidden[%d] out of range", i);
+            return fr_fault(fault, FR_EINVAL, "%s: hidden[%d] out of range", name, i);
     return FR_OK;
 }
 
-enum fr_err fr_deepfm_new(struct fr_encoder **take_enc,
-                          const struct fr_deepfm_config *cfg,
-                          const struct fr_tensor *t,
-                          int n,
-                          struct fr_model **out_m,
-                          struct fr_fault *fault)
+enum fr_err fr_ctr_new(struct fr_encoder **take_enc,
+                       const struct fr_ctr_config *cfg,
+                       const struct fr_tensor *t,
+                       int n,
+                       struct fr_model **out_m,
+                       struct fr_fault *fault)
 {
     struct fr_model *m = NULL;
-    enum fr_err e = fr_deepfm_config_check(cfg, fault);
+    enum fr_err e = fr_ctr_config_check(cfg, fault);
 
     if (e != FR_OK)
         return e;
-    if ((e = fr_model_frame(FR_MODEL_DEEPFM, *take_enc, t, n, &m, fault)) != FR_OK)
+    if ((e = fr_model_frame(cfg->kind, *take_enc, t, n, &m, fault)) != FR_OK)
         return e;
     m->impl = fr_calloc(1, sizeof(struct impl));
-    e = m->impl == NULL ? fr_fault(fault, FR_ENOMEM, "deepfm: out of memory")
+    e = m->impl == NULL ? fr_fault(fault, FR_ENOMEM, "model: out of memory")
                         : bind(m, *take_enc, cfg, fault);
     if (e != FR_OK) {
         fr_model_free(m);
@@ -255,18 +293,19 @@ enum fr_err fr_deepfm_new(struct fr_encoder **take_enc,
     return FR_OK;
 }
 
-static enum fr_err load(struct fr_encoder **take_enc,
+static enum fr_err load(enum fr_model_kind kind,
+                        struct fr_encoder **take_enc,
                         const struct fr_json *config,
                         const struct fr_tensor *t,
                         int n,
                         struct fr_model **out_m,
                         struct fr_fault *fault)
 {
-    struct fr_deepfm_config cfg = {0};
-    enum fr_err e = fr_model_config_int(config, "dim", 1, 512, &cfg.dim, fault);
+    struct fr_ctr_config cfg = {.kind = kind};
+    enum fr_err e = fr_model_config_int(config, "dim", 0, 512, &cfg.dim, fault);
     if (e == FR_OK)
         e = fr_model_config_hidden(config, FR_MLP_MAX_LAYERS - 1, cfg.hidden, &cfg.n_hidden, fault);
-    return e == FR_OK ? fr_deepfm_new(take_enc, &cfg, t, n, out_m, fault) : e;
+    return e == FR_OK ? fr_ctr_new(take_enc, &cfg, t, n, out_m, fault) : e;
 }
 
 static void describe(const struct fr_model *m, struct fr_jsonw *w)
@@ -281,7 +320,7 @@ static void describe(const struct fr_model *m, struct fr_jsonw *w)
     fr_jsonw_end(w, ']');
 }
 
-const struct fr_model_ops fr_deepfm_ops = {
+const struct fr_model_ops fr_ctr_ops = {
     .job = FR_JOB_RANKER,
     .load = load,
     .describe = describe,

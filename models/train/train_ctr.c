@@ -1,22 +1,23 @@
 /*
- * models/train/train_deepfm.c - the DeepFM trainer: parameters, encoding of lists, steps, results.
- * Forward and backward passes are in deepfm_pass.c.
+ * models/train/train_ctr.c - the trainer of models/ctr.h: parameters, encoding of lists, steps,
+ * results. Forward and backward passes are in ctr_pass.c.
  */
-#include "models/train/train_deepfm.h"
+#include "models/train/train_ctr.h"
 
 #include <string.h>
 
 #include "daemon/base/alloc.h"
-#include "models/train/deepfm_pass.h"
+#include "models/train/ctr_pass.h"
 #include "models/train/train_priv.h"
 
-void fr_deepfm_train_config_default(struct fr_deepfm_train_config *c)
+void fr_ctr_train_config_default(struct fr_ctr_train_config *c)
 {
-    *c = (struct fr_deepfm_train_config){.loss = FR_LOSS_LISTWISE};
+    *c = (struct fr_ctr_train_config){.loss = FR_LOSS_LISTWISE};
     fr_train_options_default(&c->opt);
     c->opt.lr = 2e-3f;
     c->opt.init_std = 0.05f;
     c->opt.l2_embedding = 1e-5f;
+    c->model.kind = FR_MODEL_DEEPFM;
     c->model.dim = 16;
     c->model.n_hidden = 2;
     c->model.hidden[0] = 128;
@@ -25,14 +26,15 @@ void fr_deepfm_train_config_default(struct fr_deepfm_train_config *c)
 
 /* ---- construction ---- */
 
-static enum fr_err add_params(struct fr_train_deepfm *tr)
+static enum fr_err add_params(struct fr_train_ctr *tr)
 {
-    const struct fr_deepfm_config *m = &tr->cfg.model;
+    const struct fr_ctr_config *m = &tr->cfg.model;
     const struct fr_encoder *enc = tr->t.enc;
     int width[FR_MLP_MAX_LAYERS + 1];
     int layers = m->n_hidden > 0 ? m->n_hidden + 1 : 0;
     enum fr_err e;
 
+    tr->parts = fr_ctr_parts(m->kind);
     tr->n_user =
         fr_encoder_n_fields(enc, FR_ENTITY_USER) + fr_encoder_n_fields(enc, FR_ENTITY_CONTEXT);
     tr->n_cand = enc->n_fields - tr->n_user;
@@ -43,37 +45,40 @@ static enum fr_err add_params(struct fr_train_deepfm *tr)
     memcpy(tr->mlp.width, width, sizeof(width));
     if ((e = fr_params_add_dense(&tr->t.params, "bias", 1, 0, &tr->bias)) != FR_OK ||
         (e = fr_trainer_add_mlp(&tr->t, "mlp", width, layers, tr->mlp_w, tr->mlp_b)) != FR_OK ||
-        (e = fr_trainer_add_tables(&tr->t, "embedding", m->dim, tr->v_of)) != FR_OK ||
+        (m->dim > 0 &&
+         (e = fr_trainer_add_tables(&tr->t, "embedding", m->dim, tr->v_of)) != FR_OK) ||
         (e = fr_trainer_add_tables(&tr->t, "linear", 1, tr->l_of)) != FR_OK)
         return e;
     return FR_OK;
 }
 
 /* Parameter tables follow the vocabularies; views follow the parameters. */
-static enum fr_err renew(struct fr_train_deepfm *tr)
+static enum fr_err renew(struct fr_train_ctr *tr)
 {
     enum fr_err e;
 
-    if ((e = fr_trainer_grow(&tr->t, tr->v_of, tr->t.opt.init_std)) != FR_OK ||
+    if ((tr->cfg.model.dim > 0 &&
+         (e = fr_trainer_grow(&tr->t, tr->v_of, tr->t.opt.init_std)) != FR_OK) ||
         (e = fr_trainer_grow(&tr->t, tr->l_of, 0)) != FR_OK)
         return e;
     tr->em.dim = tr->cfg.model.dim;
     for (int i = 0; i < tr->t.enc->n_tables; i++) {
-        tr->em.v[i] = tr->t.params.table[tr->v_of[i]].w;
+        if (tr->em.dim > 0)
+            tr->em.v[i] = tr->t.params.table[tr->v_of[i]].w;
         tr->lin[i] = tr->t.params.table[tr->l_of[i]].w;
     }
     fr_trainer_bind_mlp(&tr->t, &tr->mlp, tr->mlp_w, tr->mlp_b);
     return FR_OK;
 }
 
-enum fr_err fr_train_deepfm_new(const struct fr_deepfm_train_config *cfg,
-                                const struct fr_field_set *fs,
-                                struct fr_train_deepfm **out_tr,
-                                struct fr_fault *fault)
+enum fr_err fr_train_ctr_new(const struct fr_ctr_train_config *cfg,
+                             const struct fr_field_set *fs,
+                             struct fr_train_ctr **out_tr,
+                             struct fr_fault *fault)
 {
-    struct fr_train_deepfm *tr = NULL;
+    struct fr_train_ctr *tr = NULL;
     struct fr_encoder *enc = NULL;
-    enum fr_err e = fr_deepfm_config_check(&cfg->model, fault);
+    enum fr_err e = fr_ctr_config_check(&cfg->model, fault);
 
     if (e != FR_OK)
         return e;
@@ -105,12 +110,12 @@ enum fr_err fr_train_deepfm_new(const struct fr_deepfm_train_config *cfg,
     *out_tr = tr;
     tr = NULL;
 out:
-    fr_train_deepfm_free(tr);
+    fr_train_ctr_free(tr);
     fr_encoder_free(enc);
     return e;
 }
 
-void fr_train_deepfm_free(struct fr_train_deepfm *tr)
+void fr_train_ctr_free(struct fr_train_ctr *tr)
 {
     if (tr == NULL)
         return;
@@ -120,7 +125,7 @@ void fr_train_deepfm_free(struct fr_train_deepfm *tr)
 
 /* ---- input ---- */
 
-static enum fr_err observe(struct fr_train_deepfm *tr, const struct fr_rank_list *lists, int n)
+static enum fr_err observe(struct fr_train_ctr *tr, const struct fr_rank_list *lists, int n)
 {
     struct fr_encoder *enc = tr->t.enc;
     size_t nx = enc->n_cells[FR_ENTITY_CROSS];
@@ -142,8 +147,7 @@ static enum fr_err observe(struct fr_train_deepfm *tr, const struct fr_rank_list
     return e;
 }
 
-enum fr_err
-fr_train_deepfm_observe(struct fr_train_deepfm *tr, const struct fr_rank_list *lists, int n)
+enum fr_err fr_train_ctr_observe(struct fr_train_ctr *tr, const struct fr_rank_list *lists, int n)
 {
     if (tr->t.fitted)
         return FR_ESTATE;
@@ -153,7 +157,7 @@ fr_train_deepfm_observe(struct fr_train_deepfm *tr, const struct fr_rank_list *l
     return e == FR_OK ? renew(tr) : e;
 }
 
-enum fr_err fr_train_deepfm_start(struct fr_train_deepfm *tr, const char *field, float weight)
+enum fr_err fr_train_ctr_start(struct fr_train_ctr *tr, const char *field, float weight)
 {
     int i = fr_encoder_find(tr->t.enc, field);
 
@@ -162,12 +166,13 @@ enum fr_err fr_train_deepfm_start(struct fr_train_deepfm *tr, const char *field,
     if (i < 0 || tr->t.enc->field[i].f.kind != FR_FIELD_NUMERIC)
         return FR_ENOTFOUND;
     const struct fr_enc_field *ef = &tr->t.enc->field[i];
-    if (ef->scale > 0) /* the model reads (value - mean) * scale, in row 1 of the field's own table */
+    if (ef->scale >
+        0) /* the model reads (value - mean) * scale, in row 1 of the field's own table */
         tr->t.params.table[tr->l_of[ef->table]].w[1] = weight / ef->scale;
     return FR_OK;
 }
 
-static enum fr_err encode_list(struct fr_train_deepfm *tr,
+static enum fr_err encode_list(struct fr_train_ctr *tr,
                                const struct fr_rank_list *in,
                                bool training,
                                struct fr_encoded_list *out)
@@ -201,7 +206,7 @@ static enum fr_err encode_list(struct fr_train_deepfm *tr,
     return e;
 }
 
-static enum fr_err check_lists(const struct fr_train_deepfm *tr,
+static enum fr_err check_lists(const struct fr_train_ctr *tr,
                                const struct fr_rank_list *lists,
                                int n,
                                double *out_rows)
@@ -221,7 +226,7 @@ static enum fr_err check_lists(const struct fr_train_deepfm *tr,
 
 /* Encodes all lists of a step into the trainer's arena. */
 static enum fr_err
-prepare(struct fr_train_deepfm *tr, const struct fr_rank_list *lists, int n, bool training)
+prepare(struct fr_train_ctr *tr, const struct fr_rank_list *lists, int n, bool training)
 {
     double rows = 0;
     enum fr_err e = check_lists(tr, lists, n, &rows);
@@ -229,7 +234,7 @@ prepare(struct fr_train_deepfm *tr, const struct fr_rank_list *lists, int n, boo
     if (e != FR_OK)
         return e;
     if (!tr->t.fitted && training) {
-        if (!tr->t.observed && (e = fr_train_deepfm_observe(tr, lists, n)) != FR_OK)
+        if (!tr->t.observed && (e = fr_train_ctr_observe(tr, lists, n)) != FR_OK)
             return e;
         tr->t.fitted = true;
     }
@@ -250,7 +255,7 @@ prepare(struct fr_train_deepfm *tr, const struct fr_rank_list *lists, int n, boo
 /* ---- steps ---- */
 
 /* Every worker's gradients and loss. */
-static enum fr_err passes(struct fr_train_deepfm *tr, const struct fr_rank_list *lists, int n)
+static enum fr_err passes(struct fr_train_ctr *tr, const struct fr_rank_list *lists, int n)
 {
     enum fr_err e = prepare(tr, lists, n, true);
 
@@ -258,22 +263,22 @@ static enum fr_err passes(struct fr_train_deepfm *tr, const struct fr_rank_list 
         return e;
     tr->backward = true;
     tr->out_logit = NULL;
-    return fr_trainer_run(&tr->t, fr_deepfm_pass, tr);
+    return fr_trainer_run(&tr->t, fr_ctr_pass, tr);
 }
 
-enum fr_err fr_train_deepfm_gradient(struct fr_train_deepfm *tr,
-                                     const struct fr_rank_list *lists,
-                                     int n,
-                                     double *out_loss)
+enum fr_err fr_train_ctr_gradient(struct fr_train_ctr *tr,
+                                  const struct fr_rank_list *lists,
+                                  int n,
+                                  double *out_loss)
 {
     enum fr_err e = passes(tr, lists, n);
     return e == FR_OK ? fr_trainer_reduce(&tr->t, out_loss) : e;
 }
 
-enum fr_err fr_train_deepfm_step(struct fr_train_deepfm *tr,
-                                 const struct fr_rank_list *lists,
-                                 int n,
-                                 double *out_loss)
+enum fr_err fr_train_ctr_step(struct fr_train_ctr *tr,
+                              const struct fr_rank_list *lists,
+                              int n,
+                              double *out_loss)
 {
     double loss = 0;
     enum fr_err e = passes(tr, lists, n);
@@ -285,11 +290,11 @@ enum fr_err fr_train_deepfm_step(struct fr_train_deepfm *tr,
     return e;
 }
 
-enum fr_err fr_train_deepfm_eval(struct fr_train_deepfm *tr,
-                                 const struct fr_rank_list *lists,
-                                 int n,
-                                 double *out_loss,
-                                 float *out_logit)
+enum fr_err fr_train_ctr_eval(struct fr_train_ctr *tr,
+                              const struct fr_rank_list *lists,
+                              int n,
+                              double *out_loss,
+                              float *out_logit)
 {
     double loss = 0;
     enum fr_err e = prepare(tr, lists, n, false);
@@ -312,7 +317,7 @@ enum fr_err fr_train_deepfm_eval(struct fr_train_deepfm *tr,
         tr->t.w[i].loss = 0;
         tr->t.w[i].err = FR_OK;
     }
-    if ((e = fr_trainer_run(&tr->t, fr_deepfm_pass, tr)) != FR_OK)
+    if ((e = fr_trainer_run(&tr->t, fr_ctr_pass, tr)) != FR_OK)
         return e;
     for (int i = 0; i < tr->t.opt.threads; i++)
         loss += tr->t.w[i].loss;
@@ -323,9 +328,8 @@ enum fr_err fr_train_deepfm_eval(struct fr_train_deepfm *tr,
 
 /* ---- results ---- */
 
-enum fr_err fr_train_deepfm_model(const struct fr_train_deepfm *tr,
-                                  struct fr_model **out_m,
-                                  struct fr_fault *fault)
+enum fr_err
+fr_train_ctr_model(const struct fr_train_ctr *tr, struct fr_model **out_m, struct fr_fault *fault)
 {
     struct fr_encoder *enc = NULL;
     size_t max = FR_PARAMS_MAX_DENSE + FR_PARAMS_MAX_TABLES;
@@ -337,22 +341,22 @@ enum fr_err fr_train_deepfm_model(const struct fr_train_deepfm *tr,
         goto out;
     }
     int n = fr_params_tensors(&tr->t.params, t);
-    e = fr_deepfm_new(&enc, &tr->cfg.model, t, n, out_m, fault);
+    e = fr_ctr_new(&enc, &tr->cfg.model, t, n, out_m, fault);
 out:
     fr_encoder_free(enc);
     fr_free(t);
     return e;
 }
 
-enum fr_err fr_train_deepfm_finish(const struct fr_train_deepfm *tr,
-                                   const struct fr_model_meta *meta,
-                                   const struct fr_model_case *cases,
-                                   int n_cases,
-                                   const char *dir,
-                                   struct fr_fault *fault)
+enum fr_err fr_train_ctr_finish(const struct fr_train_ctr *tr,
+                                const struct fr_model_meta *meta,
+                                const struct fr_model_case *cases,
+                                int n_cases,
+                                const char *dir,
+                                struct fr_fault *fault)
 {
     struct fr_model *m = NULL;
-    enum fr_err e = fr_train_deepfm_model(tr, &m, fault);
+    enum fr_err e = fr_train_ctr_model(tr, &m, fault);
 
     if (e == FR_OK)
         e = fr_model_save(m, meta, cases, n_cases, dir, fault);
@@ -360,12 +364,12 @@ enum fr_err fr_train_deepfm_finish(const struct fr_train_deepfm *tr,
     return e;
 }
 
-void fr_train_deepfm_set_lr(struct fr_train_deepfm *tr, float lr)
+void fr_train_ctr_set_lr(struct fr_train_ctr *tr, float lr)
 {
     fr_trainer_set_lr(&tr->t, lr);
 }
 
-uint64_t fr_train_deepfm_steps(const struct fr_train_deepfm *tr)
+uint64_t fr_train_ctr_steps(const struct fr_train_ctr *tr)
 {
     return tr->t.params.t;
 }

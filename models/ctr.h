@@ -1,0 +1,62 @@
+/*
+ * models/ctr.h - rankers that are a sum of parts over shared field embeddings.
+ *
+ *   kind        linear  pair  deep
+ *   lr          x                     logistic regression
+ *   fm          x       x             factorisation machine (Rendle 2010)
+ *   wide_deep   x             x       Wide & Deep (Cheng et al. 2016), without hand-made crosses
+ *   deepfm      x       x     x       DeepFM (Guo et al. 2017, arXiv:1703.04247, eq. 1-4)
+ *
+ * Math:   e_f    = sum over the slots of field f of x * v[row]                        (D)
+ *         linear = w0 + sum over slots x * w[row]
+ *         pair   = 1/2 (||sum_f e_f||^2 - sum_f ||e_f||^2)
+ *         deep   = MLP([e_1 .. e_F]);   z = the sum of the kind's parts, score = sigmoid(z)
+ *         The pair term runs over fields, so a bag of many slots (a history) counts as one field;
+ *         with one slot a field it is the paper's.
+ * Saving: user and context fields are the same in every row: their part of the first layer, of the
+ *         sum and of the squares is computed once a query (DESIGN 7). Concatenation order is user,
+ *         context, item, cross, so the first layer's matrix splits by columns without copying.
+ * Check:  tests/golden/deepfm_*.frg, tests/reference/models.py.
+ * Layer:  daemon/base/ and models/. Most callers use models/model.h instead.
+ */
+#ifndef FR_MODELS_CTR_H
+#define FR_MODELS_CTR_H
+
+#include "models/encoder.h"
+#include "models/model.h"
+#include "models/nn.h"
+#include "models/tensor.h"
+
+enum fr_ctr_part { FR_CTR_LINEAR = 1, FR_CTR_PAIR = 2, FR_CTR_DEEP = 4 };
+
+/** Parts of a kind; 0 if it is none of this family. */
+unsigned fr_ctr_parts(enum fr_model_kind kind);
+
+/** Hyper-parameters. */
+struct fr_ctr_config {
+    enum fr_model_kind kind;
+    int dim;                           /* D, embedding length, 1..512; lr: 0 */
+    int n_hidden;                      /* deepfm, wide_deep; 0 = no MLP */
+    int hidden[FR_MLP_MAX_LAYERS - 1]; /* widths, each 1..FR_NN_MAX_WIDTH */
+};
+
+/** @errors FR_EINVAL, the fault names the member. */
+FR_MUST_CHECK enum fr_err fr_ctr_config_check(const struct fr_ctr_config *cfg,
+                                              struct fr_fault *fault);
+
+/**
+ * Build the inference form.
+ * @param take_enc  the encoder; owned by the model on FR_OK (then NULL).
+ * @param t         n tensors: bias (1), linear.<table>.weight (rows, 1), embedding.<table>.weight
+ *                  (rows, D), mlp.<i>.weight (out, in), mlp.<i>.bias (out), as the parts need;
+ *                  contents are copied.
+ * @errors FR_ENOTFOUND FR_EMISMATCH FR_ENONFINITE FR_EINVAL FR_ENOMEM
+ */
+FR_MUST_CHECK enum fr_err fr_ctr_new(struct fr_encoder **take_enc,
+                                     const struct fr_ctr_config *cfg,
+                                     const struct fr_tensor *t,
+                                     int n,
+                                     struct fr_model **out_m,
+                                     struct fr_fault *fault);
+
+#endif

@@ -1,0 +1,87 @@
+"""PyTorch and ONNX Runtime scoring the candidates of one user: the peers of bench_scoring.
+
+usage: peer_scoring.py MODEL FIELDS CANDIDATES ROUNDS   MODEL: deepfm | autoint
+
+One thread. Every field of every row is looked up in one table of 100,000 rows x 16, as a server without our
+savings does. DeepFM has an MLP of 400 x 3; AutoInt has 3 layers of 2 heads x 32. Prints one JSON object a
+round: medians in milliseconds of 30 calls each. Needs torch, onnx and onnxruntime.
+"""
+import json
+import os
+import sys
+import tempfile
+import time
+
+os.environ["OMP_NUM_THREADS"] = "1"
+import numpy as np  # noqa: E402
+import onnxruntime  # noqa: E402
+import torch  # noqa: E402
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "reference"))
+import models  # noqa: E402
+
+ROWS, DIM, CALLS = 100_000, 16, 30
+
+
+class DeepFm(torch.nn.Module):
+    def __init__(self, fields):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(ROWS, DIM)
+        self.linear = torch.nn.Embedding(ROWS, 1)
+        self.bias = torch.nn.Parameter(torch.zeros(1))
+        self.mlp = models.Mlp([fields * DIM, 400, 400, 400, 1])
+
+    def forward(self, ids):
+        e = self.embedding(ids)
+        pair = 0.5 * (e.sum(1).square() - e.square().sum(1)).sum(1)
+        z = self.bias + self.linear(ids).sum((1, 2)) + pair + self.mlp.run(e.flatten(1)).squeeze(1)
+        return torch.sigmoid(z)
+
+
+class AutoInt(torch.nn.Module):
+    def __init__(self, fields):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(ROWS, DIM)
+        widths = [DIM, 64, 64, 64]
+        self.attention = torch.nn.ModuleList(
+            models.Attention(a, b, 2, False, True, False) for a, b in zip(widths, widths[1:]))
+        self.out = torch.nn.Linear(fields * 64, 1)
+
+    def forward(self, ids):
+        x = self.embedding(ids)
+        for layer in self.attention:
+            x = layer(x)
+        return torch.sigmoid(self.out(x.flatten(1)).squeeze(1))
+
+
+def median(run):
+    times = []
+    for _ in range(CALLS):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times)) * 1e3
+
+
+def main(name, fields, candidates, rounds):
+    torch.set_num_threads(1)
+    torch.manual_seed(1)
+    model = {"deepfm": DeepFm, "autoint": AutoInt}[name](fields).eval()
+    ids = torch.randint(0, ROWS, (candidates, fields))
+    with tempfile.TemporaryDirectory(prefix="freshet-peer-") as folder, torch.no_grad():
+        path = os.path.join(folder, "m.onnx")
+        torch.onnx.export(model, (ids,), path, input_names=["ids"], output_names=["score"], dynamo=False)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        feed = {"ids": ids.numpy()}
+        off = np.abs(session.run(None, feed)[0] - model(ids).numpy()).max()
+        assert off < 1e-4, off
+        for _ in range(rounds):
+            print(json.dumps({"pytorch": median(lambda: model(ids)), "onnxruntime": median(lambda: session.run(None, feed)),
+                              "versions": [torch.__version__, onnxruntime.__version__]}), flush=True)
+            sys.stdin.readline()  # the other side's turn
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *map(int, sys.argv[2:5]))
