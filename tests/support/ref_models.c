@@ -112,7 +112,8 @@ static void mlp(const struct ref_params *r,
     memcpy(y, h[(n_hidden + 1) % 2], (size_t)out * sizeof(double));
 }
 
-static double deepfm_logit(const struct ref_params *r,
+/* lr, fm, wide_deep, deepfm */
+static double ctr_logit(const struct ref_params *r,
                            const struct fr_encoder *enc,
                            const struct fr_ctr_config *m,
                            const struct fr_model_case *c,
@@ -134,7 +135,8 @@ static double deepfm_logit(const struct ref_params *r,
                e + n * dim,
                &z);
     /* pairs one by one: not the O(n) identity the product uses */
-    for (int f = 0; f < n; f++)
+    bool pair = m->kind == FR_MODEL_FM || m->kind == FR_MODEL_DEEPFM;
+    for (int f = 0; f < n && pair; f++)
         for (int g = f + 1; g < n; g++)
             for (int d = 0; d < dim; d++)
                 z += e[f * dim + d] * e[g * dim + d];
@@ -153,7 +155,7 @@ static double softmax_loss(const double *z, int n, int label)
     return log(sum) + max - z[label];
 }
 
-double ref_deepfm_loss(const struct ref_params *r,
+double ref_ctr_loss(const struct ref_params *r,
                        const struct fr_encoder *enc,
                        const struct fr_ctr_train_config *cfg,
                        const struct fr_rank_list *lists,
@@ -163,7 +165,7 @@ double ref_deepfm_loss(const struct ref_params *r,
     for (int l = 0; l < n; l++) {
         double z[MAX_ROWS] = {0}, loss = 0;
         for (int i = 0; i < lists[l].c.n; i++) {
-            z[i] = deepfm_logit(r, enc, &cfg->model, &lists[l].c, i);
+            z[i] = ctr_logit(r, enc, &cfg->model, &lists[l].c, i);
             double y = i == lists[l].label ? 1 : 0;
             loss += log1p(exp(-fabs(z[i]))) + (z[i] > 0 ? z[i] : 0) - y * z[i];
         }

@@ -23,7 +23,7 @@ void ref_params_copy(struct ref_params *r, const struct fr_params *p);
 void ref_params_done(struct ref_params *r);
 
 /** Mean loss of the lists; enc is only read. */
-double ref_deepfm_loss(const struct ref_params *r,
+double ref_ctr_loss(const struct ref_params *r,
                        const struct fr_encoder *enc,
                        const struct fr_ctr_train_config *cfg,
                        const struct fr_rank_list *lists,

@@ -1,0 +1,180 @@
+/*
+ * Every kind of models/ctr.h: the trainer's scores, the model's and those of the bundle read back
+ * are the same; a bundle that says it is another kind is refused; settings that make no model are
+ * refused.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/base/alloc.h"
+#include "tests/support/model_fixture.h"
+#include "tests/support/tmpdir.h"
+
+#define ROWS 7
+
+static const struct {
+    enum fr_model_kind kind;
+    const char *name;
+    int dim, n_hidden, hidden[2];
+    const char *taken_for; /* a kind whose tensors are others */
+} kinds[] = {
+    {FR_MODEL_LR, "lr", 0, 0, {0}, "fm"},
+    {FR_MODEL_FM, "fm", 3, 0, {0}, "lr"},
+    {FR_MODEL_WIDE_DEEP, "wide_deep", 5, 2, {7, 3}, "fm"},
+    {FR_MODEL_DEEPFM, "deepfm", 1, 1, {9}, "lr"},
+};
+
+static struct fr_field_set fs;
+static struct mf_list list;
+static char *dir;
+
+static void setup(void)
+{
+    mf_field_set(&fs);
+    dir = tmpdir_make();
+    ck_assert_ptr_nonnull(dir);
+}
+
+static void teardown(void)
+{
+    tmpdir_free(dir);
+}
+
+static struct fr_ctr_train_config config(int i)
+{
+    struct fr_ctr_train_config cfg;
+    fr_ctr_train_config_default(&cfg);
+    cfg.model.kind = kinds[i].kind;
+    cfg.model.dim = kinds[i].dim;
+    cfg.model.n_hidden = kinds[i].n_hidden;
+    memcpy(cfg.model.hidden, kinds[i].hidden, sizeof(kinds[i].hidden));
+    cfg.opt.init_std = 0.5f;
+    cfg.opt.admit = 1;
+    return cfg;
+}
+
+/* Trained for some steps on random lists; `list` is left with ROWS candidates. */
+static struct fr_train_ctr *trained(int i)
+{
+    struct fr_ctr_train_config cfg = config(i);
+    struct fr_train_ctr *tr = NULL;
+    struct fr_rng rng;
+
+    fr_rng_seed(&rng, 3);
+    ck_assert_int_eq(fr_train_ctr_new(&cfg, &fs, &tr, NULL), FR_OK);
+    for (int s = 0; s < 5; s++) {
+        mf_random_list(&rng, ROWS, &list);
+        ck_assert_int_eq(fr_train_ctr_step(tr, &list.list, 1, NULL), FR_OK);
+    }
+    return tr;
+}
+
+static void save(const struct fr_train_ctr *tr, const char *bundle)
+{
+    struct fr_model_meta meta = {.name = "m", .version = 1, .parent = ""};
+    struct fr_fault fault = {0};
+
+    enum fr_err e = fr_train_ctr_finish(tr, &meta, &list.list.c, 1, bundle, &fault);
+    ck_assert_msg(e == FR_OK, "%s", fault.msg);
+}
+
+START_TEST(trainer_model_bundle__same_scores)
+{
+    struct fr_train_ctr *tr = trained(_i);
+    struct fr_model *m = NULL, *back = NULL;
+    struct fr_arena *ar = NULL;
+    float by_trainer[ROWS], by_model[ROWS], by_bundle[ROWS];
+    char bundle[256];
+
+    ck_assert_int_eq(fr_arena_new(1 << 16, 0, &ar), FR_OK);
+    ck_assert(tmpdir_path(dir, "b", bundle, sizeof(bundle)));
+    ck_assert_int_eq(fr_train_ctr_eval(tr, &list.list, 1, NULL, by_trainer), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_model(tr, &m, NULL), FR_OK);
+    ck_assert_int_eq(fr_model_info(m)->kind, kinds[_i].kind);
+    ck_assert_str_eq(fr_model_kind_name(kinds[_i].kind), kinds[_i].name);
+    ck_assert_int_eq(fr_model_info(m)->job, FR_JOB_RANKER);
+    ck_assert_int_eq(fr_model_score_case(m, &list.list.c, 0, ar, by_model), FR_OK);
+    save(tr, bundle);
+    struct fr_fault fault = {0};
+    ck_assert_msg(fr_model_load(bundle, &fs, &back, &fault) == FR_OK, "%s", fault.msg);
+    ck_assert_int_eq(fr_model_score_case(back, &list.list.c, 0, ar, by_bundle), FR_OK);
+    bool differ = false;
+    for (int i = 0; i < ROWS; i++) {
+        mf_float_tol(by_model[i], by_trainer[i], 1e-5);
+        mf_float_eq(by_bundle[i], by_model[i]);
+        differ = differ || by_model[i] != by_model[0];
+    }
+    ck_assert(differ);
+    fr_model_free(m);
+    fr_model_free(back);
+    fr_arena_free(ar);
+    fr_train_ctr_free(tr);
+}
+END_TEST
+
+START_TEST(bundle__says_another_kind__refused)
+{
+    struct fr_train_ctr *tr = trained(_i);
+    struct fr_model *m = NULL;
+    struct fr_fault fault = {0};
+    char bundle[256], manifest[300], from[40], to[40];
+    size_t n = 0;
+
+    ck_assert(tmpdir_path(dir, "b", bundle, sizeof(bundle)));
+    save(tr, bundle);
+    ck_assert(tmpdir_path(bundle, "manifest.json", manifest, sizeof(manifest)));
+    char *text = tmpdir_read(manifest, &n);
+    ck_assert_ptr_nonnull(text);
+    (void)snprintf(from, sizeof(from), "\"kind\":\"%s\"", kinds[_i].name);
+    (void)snprintf(to, sizeof(to), "\"kind\":\"%s\"", kinds[_i].taken_for);
+    char *at = strstr(text, from);
+    ck_assert_ptr_nonnull(at);
+    char *other = fr_calloc(n + 64, 1);
+    ck_assert_ptr_nonnull(other);
+    int len = snprintf(other, n + 64, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+    ck_assert(tmpdir_write(manifest, other, (size_t)len));
+    ck_assert_int_ne(fr_model_load(bundle, &fs, &m, &fault), FR_OK);
+    ck_assert_ptr_null(m);
+    ck_assert_str_ne(fault.msg, "");
+    fr_free(other);
+    fr_free(text);
+    fr_train_ctr_free(tr);
+}
+END_TEST
+
+START_TEST(new__settings_that_make_no_model__refused)
+{
+    static const struct fr_ctr_config bad[] = {
+        {.kind = FR_MODEL_LR, .dim = 1},
+        {.kind = FR_MODEL_FM, .dim = 0},
+        {.kind = FR_MODEL_FM, .dim = 3, .n_hidden = 1, .hidden = {4}},
+        {.kind = FR_MODEL_DEEPFM, .dim = 0},
+        {.kind = FR_MODEL_DEEPFM, .dim = 513},
+        {.kind = FR_MODEL_WIDE_DEEP, .dim = 3, .n_hidden = 1, .hidden = {0}},
+        {.kind = FR_MODEL_WIDE_DEEP, .dim = 3, .n_hidden = -1},
+        {.kind = FR_MODEL_TWO_TOWER, .dim = 3},
+    };
+    struct fr_ctr_train_config cfg = config(0);
+    struct fr_train_ctr *tr = NULL;
+    struct fr_fault fault = {0};
+
+    cfg.model = bad[_i];
+    ck_assert_int_eq(fr_train_ctr_new(&cfg, &fs, &tr, &fault), FR_EINVAL);
+    ck_assert_ptr_null(tr);
+    ck_assert_ptr_nonnull(strstr(fault.msg, fr_model_kind_name(bad[_i].kind)));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("models/ctr");
+    TCase *tc = tcase_create("kinds");
+    int n = (int)(sizeof(kinds) / sizeof(kinds[0]));
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_loop_test(tc, trainer_model_bundle__same_scores, 0, n);
+    tcase_add_loop_test(tc, bundle__says_another_kind__refused, 0, n);
+    tcase_add_loop_test(tc, new__settings_that_make_no_model__refused, 0, 8);
+    suite_add_tcase(s, tc);
+    return mf_run(s);
+}
