@@ -62,7 +62,7 @@ fi
 services_kafka
 services_redis
 services_topics 4
-run=("${policy[@]}" --set "recommend.since_ms=$start2" --set "models.retrieval=$models/two_tower" --set "models.ranker=$models/ctr")
+run=("${policy[@]}" --set "recommend.since_ms=$start2" --set "models.retrieval=$models/two_tower" --set "models.ranker=$models/deepfm")
 "$python" "$tools/produce.py" "$brokers" "${prefix}items" "$work/in/items.jsonl" --id item_id || exit 1
 services_daemon "${run[@]}"
 say "freshetd is ready"

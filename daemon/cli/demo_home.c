@@ -249,7 +249,7 @@ static enum fr_err start_daemon(struct fr_demo_home *h, int64_t since_ms, struct
 
     (void)snprintf(since, sizeof(since), "recommend.since_ms=%lld", (long long)since_ms);
     a = snprintf(retrieval, sizeof(retrieval), "models.retrieval=%s/models/two_tower", h->dir);
-    b = snprintf(ranker, sizeof(ranker), "models.ranker=%s/models/ctr", h->dir);
+    b = snprintf(ranker, sizeof(ranker), "models.ranker=%s/models/deepfm", h->dir);
     if (a < 0 || b < 0 || (size_t)a >= sizeof(retrieval) || (size_t)b >= sizeof(ranker))
         return fr_fault(fault, FR_ETOOLARGE, "%s: path too long", h->dir);
     return fr_child_start("freshetd", argv, h->daemon_log, &h->daemon, fault);

@@ -40,6 +40,6 @@ rc=0
 for rate in $rates; do
   echo "--- bench_freshness --rate $rate --events $events, Two-Tower and DeepFM"
   "$build/bench/bench_freshness" "$brokers" "$redis_address" --rate "$rate" --events "$events" --stream "$work/p2/events.jsonl" \
-    --catalogue "$work/p1/items.jsonl" --set "models.retrieval=$models/two_tower" --set "models.ranker=$models/ctr" || rc=1
+    --catalogue "$work/p1/items.jsonl" --set "models.retrieval=$models/two_tower" --set "models.ranker=$models/deepfm" || rc=1
 done
 exit $rc

@@ -19,7 +19,7 @@ cd "$work" || exit 1
 "$freshet" simulate --out sim --events 6000 --quiet >log 2>&1 || fail "simulate: $(cat log)"
 "$freshet" train --events sim/events.jsonl --items sim/items.jsonl --model all --out models --quiet >log 2>&1 ||
   fail "train: $(cat log)"
-convert check models/two_tower models/ctr || fail "scores differ"
+convert check models/two_tower models/deepfm || fail "scores differ"
 
 "$python" - "$source" <<'EOF' || exit 1
 import sys
@@ -27,7 +27,7 @@ sys.path.insert(0, sys.argv[1] + "/tests/reference")
 import torch
 import convert
 from bundle import Bundle
-b = Bundle("models/ctr")
+b = Bundle("models/deepfm")
 model = convert.model_of(b)
 rows = [row for row, _ in b.cases()]
 torch.manual_seed(1)
@@ -46,10 +46,10 @@ w["bias"] = w["bias"] + 1e-3
 b.write("planted", w)  # other weights, the old scores
 EOF
 convert check planted && fail "a planted difference of 1e-3 was not found"
-convert from-torch models/ctr trained.pt back || fail "from-torch"
+convert from-torch models/deepfm trained.pt back || fail "from-torch"
 convert check back || fail "the new bundle's scores"
-convert to-torch models/ctr plain.pt && convert from-torch models/ctr plain.pt again || fail "round trip"
-cmp models/ctr/weights.safetensors again/weights.safetensors || fail "weights changed on the way to PyTorch and back"
+convert to-torch models/deepfm plain.pt && convert from-torch models/deepfm plain.pt again || fail "round trip"
+cmp models/deepfm/weights.safetensors again/weights.safetensors || fail "weights changed on the way to PyTorch and back"
 
 run() { # BUNDLE: replay some events with it
   "$freshet" replay --events sim/events.jsonl --items sim/items.jsonl --out "out-$1" --quiet \
