@@ -9,8 +9,10 @@
 #include "models/embed.h"
 #include "models/gemm.h"
 #include "models/model_priv.h"
+#include "models/rank_cache.h"
 
 #define CHUNK FR_GEMM_PAD_ROWS
+#define CACHED_CHUNK 512 /* rows; no padding there: fewer products of more rows */
 
 /* Views into the model's tensors. */
 struct impl {
@@ -149,6 +151,186 @@ static enum fr_err mlp_part(const struct impl *d,
     return fr_mlp_forward(&d->mlp, 1, c->hidden, rows, ar, c->mlp);
 }
 
+/* ---- with a cache of items ---- */
+
+/* What is kept of an item: its part of the first layer (H1), sum of e_f (D), sum of ||e_f||^2,
+ * linear. */
+struct item_part {
+    const float *hidden, *sum;
+    float sq, lin;
+};
+
+static struct item_part item_part(const struct impl *d, const float *payload)
+{
+    size_t h1 = (size_t)d->mlp.width[1], dim = (size_t)d->cfg.dim;
+    return (struct item_part){payload, payload + h1, payload[h1 + dim], payload[h1 + dim + 1]};
+}
+
+/* Buffers of one chunk with a cache. */
+struct cached_chunk {
+    float **payload; /* (CHUNK) by row */
+    int *row;        /* (CHUNK) rows whose payload is to be filled */
+    float *x;        /* (CHUNK, item fields, D) embeddings of those, then of cross fields */
+    float *made;     /* (CHUNK, H1) */
+    float *spare;    /* (CHUNK, payload) where the cache has no room */
+    float *hidden;   /* (CHUNK, H1) */
+    float *mlp;      /* (CHUNK) */
+    float *sum;      /* (D) */
+};
+
+static size_t payload_floats(const struct impl *d)
+{
+    return (size_t)d->mlp.width[1] + (size_t)d->cfg.dim + 2;
+}
+
+static enum fr_err alloc_cached(
+    const struct impl *d, int cap, int n_fields, struct fr_arena *ar, struct cached_chunk *c)
+{
+    size_t n = (size_t)cap, h1 = (size_t)d->mlp.width[1], dim = (size_t)d->cfg.dim;
+
+    c->payload = fr_arena_array(ar, n, sizeof(*c->payload));
+    c->row = fr_arena_array(ar, n, sizeof(*c->row));
+    c->x = fr_arena_array(ar, n * (size_t)n_fields * dim + 1, sizeof(float));
+    c->made = fr_arena_array(ar, n * h1, sizeof(float));
+    c->spare = fr_arena_array(ar, n * payload_floats(d), sizeof(float));
+    c->hidden = fr_arena_array(ar, n * h1, sizeof(float));
+    c->mlp = fr_arena_array(ar, n, sizeof(float));
+    c->sum = fr_arena_array(ar, dim, sizeof(float));
+    bool ok = c->payload != NULL && c->row != NULL && c->x != NULL && c->made != NULL &&
+              c->spare != NULL && c->hidden != NULL && c->mlp != NULL && c->sum != NULL;
+    return ok ? FR_OK : FR_ENOMEM;
+}
+
+/* Payloads of rows [at, at + rows): found, or computed together and kept. */
+static void find_items(const struct fr_model *m,
+                       const struct fr_rank_query *q,
+                       int at,
+                       int rows,
+                       struct cached_chunk *c)
+{
+    const struct impl *d = m->impl;
+    const struct fr_encoder *enc = m->enc;
+    int n_item = fr_encoder_n_fields(enc, FR_ENTITY_ITEM), dim = d->cfg.dim;
+    int h1 = d->mlp.width[1], ki = n_item * dim, misses = 0;
+
+    for (int i = 0; i < rows; i++) {
+        const struct fr_slot *item = q->items[at + i];
+        if (fr_rank_cache_find(q->cache, item, &c->payload[i]))
+            continue;
+        if (c->payload[i] == NULL)
+            c->payload[i] = c->spare + (size_t)misses * payload_floats(d);
+        float *x = c->x + (size_t)misses * (size_t)ki, *p = c->payload[i] + h1;
+        memset(p, 0, ((size_t)dim + 1) * sizeof(*p));
+        fr_embed_group(enc, &d->em, FR_ENTITY_ITEM, item, x);
+        if ((d->parts & FR_CTR_PAIR) != 0)
+            pair_sums(x, n_item, dim, p, &p[dim]);
+        p[dim + 1] = linear_part(enc, d, FR_ENTITY_ITEM, item);
+        c->row[misses++] = i;
+    }
+    if (misses == 0)
+        return;
+    fr_gemm(false,
+            true,
+            misses,
+            h1,
+            ki,
+            1,
+            c->x,
+            ki,
+            d->mlp.w[0] + d->n_user * dim,
+            d->mlp.width[0],
+            0,
+            c->made,
+            h1);
+    for (int k = 0; k < misses; k++)
+        memcpy(
+            c->payload[c->row[k]], c->made + (size_t)k * (size_t)h1, (size_t)h1 * sizeof(*c->made));
+}
+
+/* The first layer of a chunk, before its ReLU, and the linear and pair parts. */
+static void add_items(const struct fr_model *m,
+                      const struct fr_rank_query *q,
+                      const struct shared *s,
+                      int at,
+                      int rows,
+                      struct cached_chunk *c,
+                      float *out)
+{
+    const struct impl *d = m->impl;
+    const struct fr_encoder *enc = m->enc;
+    int n_cross = fr_encoder_n_fields(enc, FR_ENTITY_CROSS), dim = d->cfg.dim;
+    size_t sx = enc->n_slots[FR_ENTITY_CROSS], h1 = (size_t)d->mlp.width[1];
+    size_t kx = (size_t)n_cross * (size_t)dim;
+
+    for (int i = 0; i < rows; i++) {
+        struct item_part p = item_part(d, c->payload[i]);
+        float *h = c->hidden + (size_t)i * h1, *x = c->x + (size_t)i * kx, sq = s->sq + p.sq;
+        for (size_t j = 0; j < h1; j++)
+            h[j] = s->hidden[j] + p.hidden[j];
+        out[i] = s->lin + p.lin;
+        for (int k = 0; k < dim; k++)
+            c->sum[k] = s->sum[k] + p.sum[k];
+        if (n_cross > 0) {
+            const struct fr_slot *cross = q->cross + (size_t)(at + i) * sx;
+            out[i] += linear_part(enc, d, FR_ENTITY_CROSS, cross);
+            fr_embed_group(enc, &d->em, FR_ENTITY_CROSS, cross, x);
+            if ((d->parts & FR_CTR_PAIR) != 0)
+                pair_sums(x, n_cross, dim, c->sum, &sq);
+        }
+        if ((d->parts & FR_CTR_PAIR) != 0)
+            out[i] += 0.5f * (fr_dot(c->sum, c->sum, (size_t)dim) - sq);
+    }
+    if (n_cross > 0)
+        fr_gemm(false,
+                true,
+                rows,
+                (int)h1,
+                (int)kx,
+                1,
+                c->x,
+                (int)kx,
+                d->mlp.w[0] + d->mlp.width[0] - kx,
+                d->mlp.width[0],
+                1,
+                c->hidden,
+                (int)h1);
+}
+
+static enum fr_err rank_cached(const struct fr_model *m,
+                               const struct fr_rank_query *q,
+                               const struct shared *s,
+                               struct fr_arena *ar,
+                               float *out)
+{
+    const struct impl *d = m->impl;
+    int cap = q->n < CACHED_CHUNK ? q->n : CACHED_CHUNK;
+    struct cached_chunk c = {0};
+    enum fr_err e = alloc_cached(d, cap, d->n_cand, ar, &c);
+
+    for (int at = 0; at < q->n && e == FR_OK; at += cap) {
+        int rows = q->n - at < cap ? q->n - at : cap;
+        (void)fr_rank_cache_begin(
+            q->cache, m->serial, m->enc->n_slots[FR_ENTITY_ITEM], payload_floats(d));
+        find_items(m, q, at, rows, &c);
+        add_items(m, q, s, at, rows, &c, out + at);
+        fr_nn_relu(c.hidden, (size_t)rows * (size_t)d->mlp.width[1]);
+        e = fr_mlp_forward(&d->mlp, 1, c.hidden, rows, ar, c.mlp);
+        for (int i = 0; i < rows && e == FR_OK; i++)
+            out[at + i] += c.mlp[i];
+    }
+    return e;
+}
+
+/* A cache helps where there is a first layer and a set fits. */
+static bool use_cache(const struct fr_model *m, const struct fr_rank_query *q, unsigned flags)
+{
+    const struct impl *d = m->impl;
+    return q->cache != NULL && (flags & FR_SCORE_DETERMINISTIC) == 0 && d->mlp.n_layers > 0 &&
+           fr_encoder_n_fields(m->enc, FR_ENTITY_ITEM) > 0 &&
+           fr_rank_cache_begin(
+               q->cache, m->serial, m->enc->n_slots[FR_ENTITY_ITEM], payload_floats(d));
+}
+
 static enum fr_err rank(const struct fr_model *m,
                         const struct fr_rank_query *q,
                         unsigned flags,
@@ -166,6 +348,8 @@ static enum fr_err rank(const struct fr_model *m,
 
     if (e != FR_OK)
         return e;
+    if (use_cache(m, q, flags))
+        return rank_cached(m, q, &s, ar, out);
     c.x = fr_arena_array(ar, (size_t)cap * kx + 1, sizeof(float));
     c.hidden = fr_arena_array(ar, (size_t)cap * h1 + 1, sizeof(float));
     c.mlp = fr_arena_array(ar, (size_t)cap, sizeof(float));

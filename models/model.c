@@ -4,6 +4,7 @@
 #include "models/model.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -47,6 +48,8 @@ enum fr_model_kind fr_model_kind_find(struct fr_str name)
 
 /* ---- construction ---- */
 
+static _Atomic uint64_t next_serial = 1;
+
 static size_t padded(size_t n)
 {
     return (n + 15) & ~(size_t)15;
@@ -89,6 +92,7 @@ enum fr_err fr_model_frame(enum fr_model_kind kind,
         memcpy(m->block + at, t[i].data, count * sizeof(float));
         at += padded(count);
     }
+    m->serial = atomic_fetch_add_explicit(&next_serial, 1, memory_order_relaxed);
     m->ops = kinds[kind].ops;
     m->inv_tau = 1.0f;
     m->info.kind = kind;
@@ -431,7 +435,7 @@ enum fr_err fr_model_score_case(const struct fr_model *m,
     if (e != FR_OK)
         goto out;
     if (m->info.job == FR_JOB_RANKER) {
-        struct fr_rank_query q = {s.user, s.context, s.item_ptr, s.cross, c->n};
+        struct fr_rank_query q = {s.user, s.context, s.item_ptr, s.cross, c->n, NULL};
         e = fr_model_rank(m, &q, flags, scratch, out, NULL);
         goto out;
     }

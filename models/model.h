@@ -95,6 +95,9 @@ FR_MUST_CHECK enum fr_err fr_model_encode(const struct fr_model *m,
                                           int n,
                                           struct fr_slot *out);
 
+/** models/rank_cache.h */
+struct fr_rank_cache;
+
 /** One user and its candidates, encoded by this very model. A group the model ignores may be NULL.
  */
 struct fr_rank_query {
@@ -103,6 +106,7 @@ struct fr_rank_query {
     const struct fr_slot *const *items; /* n pointers to (n_slots[ITEM]) */
     const struct fr_slot *cross;        /* (n, n_slots[CROSS]) */
     int n;                              /* candidates, >= 0 */
+    struct fr_rank_cache *cache;        /* nullable: the thread's own; unused when deterministic */
 };
 
 /**

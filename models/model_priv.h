@@ -47,6 +47,7 @@ struct fr_model_ops {
 /** Owner: fr_model_free(). Thread: immutable after construction. */
 struct fr_model {
     struct fr_model_info info;
+    uint64_t serial; /* of this process, never used twice */
     const struct fr_model_ops *ops;
     struct fr_encoder *enc;
     struct fr_tensor *tensor; /* F32, data into `block` */

@@ -20,7 +20,7 @@
 #include "daemon/base/err.h"
 #include "daemon/base/str.h"
 
-#define FR_MAX_FIELDS 96
+#define FR_MAX_FIELDS 256
 #define FR_FIELD_NAME 48
 
 enum fr_entity { FR_ENTITY_USER, FR_ENTITY_CONTEXT, FR_ENTITY_ITEM, FR_ENTITY_CROSS, FR_ENTITY_COUNT };

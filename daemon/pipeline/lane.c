@@ -143,6 +143,8 @@ enum fr_err fr_lane_new(const struct fr_lane_config *cfg, struct fr_lane **out_l
     e = fr_arena_new(ARENA_CHUNK, ARENA_MAX, &l->ar);
     if (e == FR_OK)
         e = fr_arena_new(ARENA_CHUNK, ARENA_MAX, &l->ar_take);
+    if (e == FR_OK && cfg->eng->cfg->models_rank_cache > 0)
+        e = fr_rank_cache_new((size_t)cfg->eng->cfg->models_rank_cache, &l->rank_cache);
     if (e == FR_OK && l->outbox == NULL) {
         e = fr_outbox_new(on_done, l, &l->outbox);
         l->own_outbox = e == FR_OK;
@@ -182,6 +184,7 @@ void fr_lane_free(struct fr_lane *l)
     fr_buf_done(&l->scratch);
     fr_arena_free(l->ar);
     fr_arena_free(l->ar_take);
+    fr_rank_cache_free(l->rank_cache);
     (void)pthread_cond_destroy(&l->mail_cond);
     (void)pthread_mutex_destroy(&l->mail_lock);
     (void)pthread_mutex_destroy(&l->list_lock);

@@ -470,6 +470,18 @@ static enum fr_err bury(struct run *r)
 
 /* ---- lists ---- */
 
+static void count_rank_cache(struct fr_lane *l)
+{
+    struct fr_rank_cache_stats now;
+
+    if (l->rank_cache == NULL)
+        return;
+    fr_rank_cache_stats(l->rank_cache, &now);
+    fr_count(&l->mx, FR_C_RANK_CACHE_HITS, now.hits - l->rank_counted.hits);
+    fr_count(&l->mx, FR_C_RANK_CACHE_MISSES, now.misses - l->rank_counted.misses);
+    l->rank_counted = now;
+}
+
 static enum fr_err sub_batch(struct run *r, struct fr_trigger *const *trig, int n)
 {
     struct fr_lane *l = r->l;
@@ -491,9 +503,11 @@ static enum fr_err sub_batch(struct run *r, struct fr_trigger *const *trig, int 
     }
     t = stage_done(r, FR_H_STAGE_CANDIDATES, t);
     for (int i = 0; i < n && e == FR_OK; i++) {
-        e = fr_stage_score(eng->spec, &ep, flags, (uint32_t)eng->cfg->recommend_n, l->ar, trig[i]);
+        e = fr_stage_score(
+            eng->spec, &ep, flags, (uint32_t)eng->cfg->recommend_n, l->ar, l->rank_cache, trig[i]);
         trig[i]->scored_us = fr_clock_wall_us(eng->clock);
     }
+    count_rank_cache(l);
     (void)stage_done(r, FR_H_STAGE_SCORE, t);
     fr_epochs_unpin(eng->epochs, &ep);
     return e;

@@ -17,6 +17,7 @@
 #include "daemon/pipeline/stage2_features.h"
 #include "daemon/pipeline/stage4_candidates.h"
 #include "daemon/pipeline/stage6_emit.h"
+#include "models/rank_cache.h"
 
 #define FR_LANE_MAX_PARTS 1024
 #define FR_SUB_BATCH 8
@@ -38,6 +39,8 @@ struct fr_lane {
     bool own_outbox;
     struct fr_arena *ar;      /* one batch */
     struct fr_arena *ar_take; /* takes and counter saves */
+    struct fr_rank_cache *rank_cache; /* NULL = off */
+    struct fr_rank_cache_stats rank_counted;
     struct fr_emit_buffers bufs;
     struct fr_buf scratch;
     struct fr_rng rng;

@@ -56,6 +56,7 @@ static enum fr_err rank(const struct fr_spec *spec,
                         const struct fr_model *m,
                         unsigned flags,
                         struct fr_arena *ar,
+                        struct fr_rank_cache *cache,
                         const struct fr_trigger *t,
                         float *logit,
                         float *score)
@@ -84,7 +85,7 @@ static enum fr_err rank(const struct fr_spec *spec,
         e = fr_model_encode(m, FR_ENTITY_CROSS, t->cross_cells, (int)n, cross);
     if (e != FR_OK)
         return e;
-    q = (struct fr_rank_query){user, ctx, ptr, cross, (int)n};
+    q = (struct fr_rank_query){user, ctx, ptr, cross, (int)n, cache};
     return fr_model_rank(m, &q, flags, ar, logit, score);
 }
 
@@ -113,6 +114,7 @@ enum fr_err fr_stage_score(const struct fr_spec *spec,
                            unsigned flags,
                            uint32_t n,
                            struct fr_arena *ar,
+                           struct fr_rank_cache *cache,
                            struct fr_trigger *t)
 {
     struct ranked *r = fr_arena_array(ar, t->n_cand + 1U, sizeof(*r));
@@ -129,7 +131,7 @@ enum fr_err fr_stage_score(const struct fr_spec *spec,
     name_model(ep->retrieval, t->retrieval, sizeof(t->retrieval));
     name_model(ep->ranker, t->ranker, sizeof(t->ranker));
     if (ep->ranker != NULL && t->n_cand > 0) {
-        e = rank(spec, ep->ranker, flags, ar, t, logit, score);
+        e = rank(spec, ep->ranker, flags, ar, cache, t, logit, score);
         if (e == FR_ENOMEM)
             return e;
         ranked = e == FR_OK;

@@ -26,6 +26,7 @@ FR_MUST_CHECK enum fr_err fr_stage_rows(const struct fr_spec *spec,
 
 /**
  * Fill trig->list (at most n items, or the request's n) and the rows as served.
+ * @param cache  nullable; the lane's own
  * @errors FR_ENOMEM
  * @thread the lane, under the pin stage 4 ran under
  */
@@ -34,6 +35,7 @@ FR_MUST_CHECK enum fr_err fr_stage_score(const struct fr_spec *spec,
                                          unsigned flags,
                                          uint32_t n,
                                          struct fr_arena *ar,
+                                         struct fr_rank_cache *cache,
                                          struct fr_trigger *trig);
 
 #endif

@@ -141,7 +141,7 @@ static void bench_score(int n_cross, unsigned flags, const char *name)
         die("encode");
     for (int i = 0; i < CAND; i++)
         ptr[i] = items + (size_t)i * ns[FR_ENTITY_ITEM];
-    struct fr_rank_query q = {user, context, ptr, cross, CAND};
+    struct fr_rank_query q = {user, context, ptr, cross, CAND, NULL};
     for (int i = 0; i < 101; i++) {
         double t0 = now();
         if (fr_model_rank(m, &q, flags, ar, z, NULL) != FR_OK)

@@ -72,7 +72,7 @@ static void teardown(void)
 
 static struct fr_rank_query query(int n)
 {
-    return (struct fr_rank_query){user, context, ptr, &cross[0][0], n};
+    return (struct fr_rank_query){user, context, ptr, &cross[0][0], n, NULL};
 }
 
 static void rank(int n, unsigned flags, float *z)
@@ -88,7 +88,7 @@ START_TEST(rank__batch_of_n__as_n_batches_of_one)
     ck_assert_int_eq(fr_model_rank(ranker, &q, (unsigned)_i, ar, all, score), FR_OK);
     for (int i = 0; i < B; i++) {
         const struct fr_slot *one = items[i];
-        struct fr_rank_query q1 = {user, context, &one, cross[i], 1};
+        struct fr_rank_query q1 = {user, context, &one, cross[i], 1, NULL};
         float z = 0;
         ck_assert_int_eq(fr_model_rank(ranker, &q1, 0, ar, &z, NULL), FR_OK);
         mf_float_tol(z, all[i], 1e-5 * (1 + fabs((double)z)));
@@ -107,7 +107,7 @@ START_TEST(rank__permuted_candidates__permuted_logits)
         memcpy(other[i], cross[(i * 7 + 3) % B], sizeof(other[i]));
     }
     rank(B, 0, a);
-    struct fr_rank_query q = {user, context, p, &other[0][0], B};
+    struct fr_rank_query q = {user, context, p, &other[0][0], B, NULL};
     ck_assert_int_eq(fr_model_rank(ranker, &q, 0, ar, b, NULL), FR_OK);
     for (int i = 0; i < B; i++)
         mf_float_tol(b[i], a[(i * 7 + 3) % B], 1e-5 * (1 + fabs((double)b[i])));

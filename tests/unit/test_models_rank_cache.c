@@ -1,0 +1,211 @@
+/*
+ * The cache of item parts: what it finds is what was put there, also when sets overflow, in small
+ * blocks and after another model; ranking with it scores as without.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/rank_cache.h"
+#include "tests/support/model_fixture.h"
+
+#define SLOTS 3
+#define FLOATS 5
+
+static struct fr_rng rng;
+
+static void setup(void)
+{
+    fr_rng_seed(&rng, 9);
+}
+
+static void key_of(uint32_t id, struct fr_slot out[SLOTS])
+{
+    for (int i = 0; i < SLOTS; i++)
+        out[i] = (struct fr_slot){(int32_t)(id + (uint32_t)i * 7), (float)id};
+}
+
+static void payload_of(uint32_t id, uint64_t serial, float out[FLOATS])
+{
+    for (int i = 0; i < FLOATS; i++)
+        out[i] = (float)(id * 10 + (uint32_t)i) + (float)serial * 0.5f;
+}
+
+/* Rounds of random keys: whatever is found must hold the key's own floats. */
+static void churn(struct fr_rank_cache *c, uint64_t serial, uint32_t keys, int rounds)
+{
+    for (int r = 0; r < rounds; r++) {
+        float *used[32];
+        uint32_t ids[32];
+        int n = 0;
+        ck_assert(fr_rank_cache_begin(c, serial, SLOTS, FLOATS));
+        for (int i = 0; i < 32; i++) {
+            struct fr_slot key[SLOTS];
+            float want[FLOATS], *got = NULL;
+            uint32_t id = (uint32_t)fr_rng_below(&rng, keys);
+            key_of(id, key);
+            payload_of(id, serial, want);
+            bool found = fr_rank_cache_find(c, key, &got);
+            ck_assert(!found || got != NULL);
+            if (got == NULL)
+                continue;
+            ck_assert_uint_eq((uintptr_t)got % 64, 0);
+            if (!found)
+                memcpy(got, want, sizeof(want));
+            used[n] = got;
+            ids[n++] = id;
+        }
+        for (int i = 0; i < n; i++) { /* nothing of this round was given away */
+            float want[FLOATS];
+            payload_of(ids[i], serial, want);
+            ck_assert_mem_eq(used[i], want, sizeof(want));
+        }
+    }
+}
+
+START_TEST(find__any_size_of_block__the_keys_own_payload)
+{
+    static const size_t bytes[] = {1u << 10, 2000, 1u << 14, 1u << 20};
+    struct fr_rank_cache *c = NULL;
+    struct fr_rank_cache_stats s = {0, 0};
+
+    ck_assert_int_eq(fr_rank_cache_new(bytes[_i], &c), FR_OK);
+    churn(c, 1, 200, 300);
+    fr_rank_cache_stats(c, &s);
+    ck_assert_uint_eq(s.hits + s.misses, 300 * 32);
+    ck_assert_uint_gt(s.hits, 0);
+    ck_assert_uint_ge(s.misses, _i == 3 ? 150 : 300); /* 200 keys: the big one holds them all */
+    if (_i == 3)
+        ck_assert_uint_le(s.misses, 200);
+    churn(c, 2, 200, 50); /* another model: nothing of the old one is found */
+    churn(c, 1, 200, 50);
+    fr_rank_cache_free(c);
+    fr_rank_cache_free(NULL);
+}
+END_TEST
+
+START_TEST(begin__no_set_fits__not_used)
+{
+    struct fr_rank_cache *c = NULL;
+    ck_assert_int_eq(fr_rank_cache_new(0, &c), FR_EINVAL);
+    ck_assert_int_eq(fr_rank_cache_new(100, &c), FR_OK);
+    ck_assert(!fr_rank_cache_begin(c, 1, SLOTS, FLOATS));
+    ck_assert(!fr_rank_cache_begin(c, 1, 1000, 1000));
+    fr_rank_cache_free(c);
+}
+END_TEST
+
+/* ---- ranking with it ---- */
+
+#define POOL 40
+#define LIST 60
+
+static struct fr_field_set fs;
+
+static struct fr_model *
+make_model(uint64_t seed, enum fr_model_kind kind, const char *const *fields, int n)
+{
+    struct fr_ctr_train_config cfg;
+    struct fr_train_ctr *tr = NULL;
+    struct fr_model *m = NULL;
+    static struct mf_list l;
+
+    fr_ctr_train_config_default(&cfg);
+    cfg.opt.seed = seed;
+    cfg.opt.admit = 1;
+    cfg.opt.init_std = 0.5f;
+    cfg.fields = fields;
+    cfg.n_fields = n;
+    cfg.model.kind = kind;
+    cfg.model.dim = 5;
+    cfg.model.n_hidden = 2;
+    cfg.model.hidden[0] = 33;
+    cfg.model.hidden[1] = 7;
+    ck_assert_int_eq(fr_train_ctr_new(&cfg, &fs, &tr, NULL), FR_OK);
+    for (int i = 0; i < 10; i++) {
+        mf_random_list(&rng, MF_MAX_LIST, &l);
+        ck_assert_int_eq(fr_train_ctr_step(tr, &l.list, 1, NULL), FR_OK);
+    }
+    ck_assert_int_eq(fr_train_ctr_model(tr, &m, NULL), FR_OK);
+    fr_train_ctr_free(tr);
+    return m;
+}
+
+/* A query over a pool of items, repeats among them: scores with and without the cache. */
+static void compare(const struct fr_model *m, struct fr_rank_cache *c, struct fr_arena *ar, int n)
+{
+    static struct mf_list l;
+    static struct fr_slot item[POOL][MF_ITEM_CELLS], cross[LIST * MF_CROSS_CELLS];
+    struct fr_slot user[MF_USER_CELLS], context[MF_CONTEXT_CELLS];
+    const struct fr_slot *ptr[LIST];
+    float plain[LIST], cached[LIST];
+    const uint32_t *ns = fr_model_info(m)->n_slots;
+    struct fr_rng pool;
+
+    fr_rng_seed(&pool, 77); /* the same items in every query */
+    for (int i = 0; i < POOL; i++) {
+        mf_random_list(&pool, 1, &l);
+        ck_assert_int_eq(fr_model_encode(m, FR_ENTITY_ITEM, l.item[0], 1, item[i]), FR_OK);
+    }
+    mf_random_list(&rng, 1, &l);
+    ck_assert_int_eq(fr_model_encode(m, FR_ENTITY_USER, l.user, 1, user), FR_OK);
+    ck_assert_int_eq(fr_model_encode(m, FR_ENTITY_CONTEXT, l.context, 1, context), FR_OK);
+    for (int i = 0; i < n; i++) {
+        struct fr_slot *x = cross + (size_t)i * ns[FR_ENTITY_CROSS];
+        mf_random_list(&rng, 1, &l);
+        ptr[i] = item[fr_rng_below(&rng, POOL)];
+        ck_assert_int_eq(fr_model_encode(m, FR_ENTITY_CROSS, l.cross[0], 1, x), FR_OK);
+    }
+    struct fr_rank_query q = {user, context, ptr, cross, n, NULL};
+    ck_assert_int_eq(fr_model_rank(m, &q, 0, ar, plain, NULL), FR_OK);
+    q.cache = c;
+    ck_assert_int_eq(fr_model_rank(m, &q, 0, ar, cached, NULL), FR_OK);
+    for (int i = 0; i < n; i++)
+        mf_float_tol(cached[i], plain[i], 1e-5 * (1 + fabs((double)plain[i])));
+    ck_assert_int_eq(fr_model_rank(m, &q, FR_SCORE_DETERMINISTIC, ar, cached, NULL), FR_OK);
+    q.cache = NULL;
+    ck_assert_int_eq(fr_model_rank(m, &q, FR_SCORE_DETERMINISTIC, ar, plain, NULL), FR_OK);
+    ck_assert_mem_eq(cached, plain, (size_t)n * sizeof(float));
+}
+
+START_TEST(rank__with_a_cache__as_without)
+{
+    static const char *const some[] = {"hist", "i_id", "cats", "u_num"};
+    static const size_t bytes[] = {1u << 20, 1500, 64};
+    struct fr_rank_cache *c = NULL;
+    struct fr_rank_cache_stats s = {0, 0};
+    struct fr_arena *ar = NULL;
+    struct fr_model *a, *b;
+
+    mf_field_set(&fs);
+    a = make_model(1, FR_MODEL_DEEPFM, NULL, 0);
+    b = _i % 2 == 0 ? make_model(2, FR_MODEL_DEEPFM, some, 4)
+                    : make_model(2, FR_MODEL_WIDE_DEEP, NULL, 0);
+    ck_assert_int_eq(fr_arena_new(1 << 16, 0, &ar), FR_OK);
+    ck_assert_int_eq(fr_rank_cache_new(bytes[_i], &c), FR_OK);
+    for (int i = 0; i < 12; i++)
+        compare(i / 3 % 2 == 0 ? a : b, c, ar, i == 5 ? 1 : LIST);
+    fr_rank_cache_stats(c, &s);
+    if (_i < 2)
+        ck_assert_uint_gt(s.hits, 0);
+    else
+        ck_assert_uint_eq(s.hits + s.misses, 0); /* too small to be used */
+    fr_rank_cache_free(c);
+    fr_arena_free(ar);
+    fr_model_free(a);
+    fr_model_free(b);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("models/rank_cache");
+    TCase *tc = tcase_create("all");
+    tcase_add_checked_fixture(tc, setup, NULL);
+    tcase_add_loop_test(tc, find__any_size_of_block__the_keys_own_payload, 0, 4);
+    tcase_add_test(tc, begin__no_set_fits__not_used);
+    tcase_add_loop_test(tc, rank__with_a_cache__as_without, 0, 3);
+    suite_add_tcase(s, tc);
+    return mf_run(s);
+}
