@@ -1,15 +1,15 @@
 /*
  * tests/bench/bench_scoring.c - one user against many candidates, as a lane does it.
  *
- * usage: bench_scoring SHAPE CANDIDATES ROUNDS [no-cache]
+ * usage: bench_scoring SHAPE CANDIDATES [no-cache]
  *   SHAPE  deepfm        24 fields x 16: 14 of user and context, 10 of the item; MLP 400 x 3
  *          deepfm-cross  the same, 4 of the 10 being cross fields
  *          deepfm-wide   200 fields x 16: 120 of user and context, 80 of the item; MLP 400 x 3
  *
  * 20,000 items of 100,000 rows; a query's candidates are drawn with weight 1 / rank, each once a
- * query, and every query has another user. One thread. Prints one JSON object a round: the median
- * of 30 calls in milliseconds, encoding apart, and what the cache of items found; then waits for a
- * line on standard input, so that peers can take turns (scoring.sh).
+ * query, and every query has another user. One thread. For each line on standard input it prints
+ * one JSON object: the median of 30 calls in milliseconds, encoding apart, and what the cache of
+ * items found. scoring.py lets it and its peers take turns.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,13 +186,12 @@ int main(int argc, char **argv)
     struct fr_field_set fs = {.hash = 1};
     const struct shape *sh = NULL;
     int n = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 0;
-    int rounds = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0;
 
     for (size_t i = 0; argc > 1 && i < sizeof(shapes) / sizeof(shapes[0]); i++)
         if (strcmp(argv[1], shapes[i].name) == 0)
             sh = &shapes[i];
-    if (sh == NULL || n < 1 || n > MAX_CANDIDATES || rounds < 1)
-        die("usage: bench_scoring deepfm|deepfm-cross|deepfm-wide CANDIDATES ROUNDS [no-cache]");
+    if (sh == NULL || n < 1 || n > MAX_CANDIDATES)
+        die("usage: bench_scoring deepfm|deepfm-cross|deepfm-wide CANDIDATES [no-cache]");
     (void)fr_gemm_core_ensure(argv);
     fr_rng_seed(&rng, 1);
     r.m = make_model(sh, &fs);
@@ -205,11 +204,11 @@ int main(int argc, char **argv)
     for (int i = 0; i < ITEMS; i++)
         r.cdf[i] = (i > 0 ? r.cdf[i - 1] : 0) + 1.0 / (i + 1);
     if (fr_arena_new((size_t)4 << 20, 0, &r.ar) != FR_OK ||
-        (argc < 5 && fr_rank_cache_new(CACHE_BYTES, &r.cache) != FR_OK))
+        (argc < 4 && fr_rank_cache_new(CACHE_BYTES, &r.cache) != FR_OK))
         die("out of memory");
     for (int i = 0; i < WARM; i++)
         (void)one_call(&r, n);
-    for (int k = 0; k < rounds; k++) {
+    while (getchar() == '\n') {
         struct fr_rank_cache_stats a = {0, 0}, b = {0, 0};
         double t[CALLS];
         if (r.cache != NULL)
@@ -232,7 +231,6 @@ int main(int argc, char **argv)
                      sgemm_peak(),
                      fr_gemm_core());
         (void)fflush(stdout);
-        (void)getchar();
     }
     fr_rank_cache_free(r.cache);
     fr_arena_free(r.ar);

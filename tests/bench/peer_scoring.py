@@ -1,10 +1,10 @@
 """PyTorch and ONNX Runtime scoring the candidates of one user: the peers of bench_scoring.
 
-usage: peer_scoring.py MODEL FIELDS CANDIDATES ROUNDS   MODEL: deepfm | autoint
+usage: peer_scoring.py MODEL FIELDS CANDIDATES   MODEL: deepfm | autoint
 
 One thread. Every field of every row is looked up in one table of 100,000 rows x 16, as a server without our
-savings does. DeepFM has an MLP of 400 x 3; AutoInt has 3 layers of 2 heads x 32. Prints one JSON object a
-round: medians in milliseconds of 30 calls each. Needs torch, onnx and onnxruntime.
+savings does. DeepFM has an MLP of 400 x 3; AutoInt has 3 layers of 2 heads x 32. For each line on
+standard input it prints one JSON object: medians in milliseconds of 30 calls each. Needs torch, onnx and onnxruntime.
 """
 import json
 import os
@@ -63,7 +63,7 @@ def median(run):
     return float(np.median(times)) * 1e3
 
 
-def main(name, fields, candidates, rounds):
+def main(name, fields, candidates):
     torch.set_num_threads(1)
     torch.manual_seed(1)
     model = {"deepfm": DeepFm, "autoint": AutoInt}[name](fields).eval()
@@ -77,11 +77,10 @@ def main(name, fields, candidates, rounds):
         feed = {"ids": ids.numpy()}
         off = np.abs(session.run(None, feed)[0] - model(ids).numpy()).max()
         assert off < 1e-4, off
-        for _ in range(rounds):
+        for _ in sys.stdin:
             print(json.dumps({"pytorch": median(lambda: model(ids)), "onnxruntime": median(lambda: session.run(None, feed)),
                               "versions": [torch.__version__, onnxruntime.__version__]}), flush=True)
-            sys.stdin.readline()  # the other side's turn
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:5]))
+    main(sys.argv[1], *map(int, sys.argv[2:4]))

@@ -1,0 +1,284 @@
+/*
+ * models/ctr_rank.c - the hot loop: one user against a few hundred candidates.
+ *
+ * Once a query: the user's and context's part of the first layer, of the sums, of the linear term.
+ * Once an item, kept by the lane's cache: the same of its fields ("payload").
+ * Once a row: their sum, cross fields, ReLU, and the other layers over all rows of a chunk.
+ */
+#include <string.h>
+
+#include "models/ctr_priv.h"
+#include "models/gemm.h"
+#include "models/rank_cache.h"
+
+#define CHUNK 256 /* rows: with a layer's weights they stay in the second-level cache */
+
+/* ---- once a query ---- */
+
+float fr_ctr_linear(const struct fr_model *m, enum fr_entity e, const struct fr_slot *slots)
+{
+    const struct fr_ctr_impl *d = m->impl;
+    const struct fr_encoder *enc = m->enc;
+    float s = 0;
+
+    for (int i = enc->first_field[e]; i < enc->first_field[e + 1]; i++)
+        s += fr_gather_dot(
+            d->lin[enc->field[i].table], slots + enc->field[i].slot0, enc->field[i].f.slots);
+    return s;
+}
+
+void fr_ctr_pair_sums(const float *x, int n, int dim, float *sum, float *sq)
+{
+    for (int f = 0; f < n; f++, x += dim) {
+        for (int k = 0; k < dim; k++)
+            sum[k] += x[k];
+        *sq += fr_dot(x, x, (size_t)dim);
+    }
+}
+
+enum fr_err fr_ctr_shared(const struct fr_model *m,
+                          const struct fr_rank_query *q,
+                          bool fixed,
+                          struct fr_arena *ar,
+                          struct fr_ctr_shared *s)
+{
+    const struct fr_ctr_impl *d = m->impl;
+    const struct fr_encoder *enc = m->enc;
+    int dim = d->cfg.dim, k = d->n_user * dim;
+    int h1 = d->mlp.n_layers > 0 ? d->mlp.width[1] : 0;
+    float *x = fr_arena_array(ar, (size_t)k + 1, sizeof(*x));
+
+    s->sum = fr_arena_zarray(ar, (size_t)dim, sizeof(*s->sum));
+    s->hidden = fr_arena_array(ar, (size_t)h1 + 1, sizeof(*s->hidden));
+    if (x == NULL || s->sum == NULL || s->hidden == NULL)
+        return FR_ENOMEM;
+    if (dim > 0) {
+        fr_embed_group(enc, &d->em, FR_ENTITY_USER, q->user, x);
+        fr_embed_group(enc,
+                       &d->em,
+                       FR_ENTITY_CONTEXT,
+                       q->context,
+                       x + (size_t)fr_encoder_n_fields(enc, FR_ENTITY_USER) * (size_t)dim);
+    }
+    s->sq = 0;
+    if ((d->parts & FR_CTR_PAIR) != 0)
+        fr_ctr_pair_sums(x, d->n_user, dim, s->sum, &s->sq);
+    s->lin = d->w0 + fr_ctr_linear(m, FR_ENTITY_USER, q->user) +
+             fr_ctr_linear(m, FR_ENTITY_CONTEXT, q->context);
+    if (h1 > 0 && !fixed) {
+        fr_packed_linear(d->of_user, x, (size_t)k, 1, 0, s->hidden, (size_t)h1);
+    } else if (h1 > 0) {
+        int in = d->mlp.width[0];
+        memcpy(s->hidden, d->mlp.bias[0], (size_t)h1 * sizeof(*s->hidden));
+        fr_gemm(false, true, 1, h1, k, 1, x, k > 0 ? k : 1, d->mlp.w[0], in, 1, s->hidden, h1);
+    }
+    return FR_OK;
+}
+
+/* ---- once an item ---- */
+
+/* What is kept of an item: its part of the first layer, sum of e_f (D), sum of ||e_f||^2, linear.
+ */
+struct payload {
+    const float *hidden, *sum;
+    float sq, lin;
+};
+
+static struct payload read_payload(const struct fr_ctr_impl *d, const float *p)
+{
+    size_t h1 = (size_t)d->mlp.width[1], dim = (size_t)d->cfg.dim;
+    return (struct payload){p, p + h1, p[h1 + dim], p[h1 + dim + 1]};
+}
+
+static size_t payload_floats(const struct fr_ctr_impl *d)
+{
+    return (size_t)d->mlp.width[1] + (size_t)d->cfg.dim + 2;
+}
+
+/* Buffers of one chunk, reused for all. */
+struct chunk {
+    float **payload;         /* (CHUNK) by row */
+    int *row;                /* (CHUNK) rows whose payload is to be filled */
+    float *x;                /* (CHUNK, item or cross fields, D) embeddings */
+    float *made;             /* (CHUNK, H1) their products */
+    float *spare;            /* (CHUNK, payload) where the cache has no room */
+    float *hidden, *hidden2; /* (CHUNK, widest layer) */
+    float *sum;              /* (D) */
+};
+
+static enum fr_err
+alloc_chunk(const struct fr_ctr_impl *d, int cap, struct fr_arena *ar, struct chunk *c)
+{
+    size_t n = (size_t)cap, h1 = (size_t)d->mlp.width[1], dim = (size_t)d->cfg.dim, widest = h1;
+
+    for (int l = 2; l < d->mlp.n_layers; l++)
+        widest = (size_t)d->mlp.width[l] > widest ? (size_t)d->mlp.width[l] : widest;
+    c->payload = fr_arena_array(ar, n, sizeof(*c->payload));
+    c->row = fr_arena_array(ar, n, sizeof(*c->row));
+    c->x = fr_arena_array(ar, n * (size_t)d->n_cand * dim + 1, sizeof(float));
+    c->made = fr_arena_array(ar, n * h1, sizeof(float));
+    c->spare = fr_arena_array(ar, n * payload_floats(d), sizeof(float));
+    c->hidden = fr_arena_array(ar, n * widest, sizeof(float));
+    c->hidden2 = fr_arena_array(ar, n * widest, sizeof(float));
+    c->sum = fr_arena_array(ar, dim, sizeof(float));
+    bool ok = c->payload != NULL && c->row != NULL && c->x != NULL && c->made != NULL &&
+              c->spare != NULL && c->hidden != NULL && c->hidden2 != NULL && c->sum != NULL;
+    return ok ? FR_OK : FR_ENOMEM;
+}
+
+/* Embeddings, sums and linear part of the item in row i, which is the k-th to be filled. */
+static void
+begin_payload(const struct fr_model *m, const struct fr_slot *item, int i, int k, struct chunk *c)
+{
+    const struct fr_ctr_impl *d = m->impl;
+    int dim = d->cfg.dim, ki = d->n_item * dim;
+    float *x = c->x + (size_t)k * (size_t)ki;
+
+    if (c->payload[i] == NULL)
+        c->payload[i] = c->spare + (size_t)k * payload_floats(d);
+    float *p = c->payload[i] + d->mlp.width[1];
+    memset(p, 0, ((size_t)dim + 1) * sizeof(*p));
+    fr_embed_group(m->enc, &d->em, FR_ENTITY_ITEM, item, x);
+    if ((d->parts & FR_CTR_PAIR) != 0)
+        fr_ctr_pair_sums(x, d->n_item, dim, p, &p[dim]);
+    p[dim + 1] = fr_ctr_linear(m, FR_ENTITY_ITEM, item);
+    c->row[k] = i;
+}
+
+/* Payloads of rows [at, at + rows): found, or computed together and kept. */
+static void find_items(const struct fr_model *m,
+                       const struct fr_rank_query *q,
+                       struct fr_rank_cache *cache,
+                       int at,
+                       int rows,
+                       struct chunk *c)
+{
+    const struct fr_ctr_impl *d = m->impl;
+    size_t h1 = (size_t)d->mlp.width[1], ki = (size_t)d->n_item * (size_t)d->cfg.dim;
+    int misses = 0;
+
+    for (int i = 0; i < rows; i++) {
+        const struct fr_slot *item = d->n_item > 0 ? q->items[at + i] : NULL;
+        c->payload[i] = NULL;
+        if (cache == NULL || !fr_rank_cache_find(cache, item, &c->payload[i]))
+            begin_payload(m, item, i, misses++, c);
+    }
+    fr_packed_linear(d->of_item, c->x, ki, misses, 0, c->made, h1);
+    for (int k = 0; k < misses; k++)
+        memcpy(c->payload[c->row[k]], c->made + (size_t)k * h1, h1 * sizeof(*c->made));
+}
+
+/* ---- once a row ---- */
+
+static void add(const float *restrict a, const float *restrict b, float *restrict y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] + b[i];
+}
+
+/* NaN stays NaN. */
+static void add_relu(const float *restrict a, const float *restrict b, float *restrict y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float v = a[i] + b[i];
+        y[i] = v < 0 ? 0 : v;
+    }
+}
+
+/* Linear and pair parts of row `i`, and its first layer without the cross fields. */
+static void add_row(const struct fr_model *m,
+                    const struct fr_rank_query *q,
+                    const struct fr_ctr_shared *s,
+                    int at,
+                    int i,
+                    bool relu,
+                    struct chunk *c,
+                    float *out)
+{
+    const struct fr_ctr_impl *d = m->impl;
+    size_t sx = m->enc->n_slots[FR_ENTITY_CROSS], h1 = (size_t)d->mlp.width[1];
+    int dim = d->cfg.dim, n_cross = d->n_cand - d->n_item;
+    struct payload p = read_payload(d, c->payload[i]);
+    float *h = c->hidden + (size_t)i * h1, sq = s->sq + p.sq;
+
+    if (relu)
+        add_relu(s->hidden, p.hidden, h, h1);
+    else
+        add(s->hidden, p.hidden, h, h1);
+    *out = s->lin + p.lin;
+    for (int k = 0; k < dim; k++)
+        c->sum[k] = s->sum[k] + p.sum[k];
+    if (n_cross > 0) {
+        const struct fr_slot *cross = q->cross + (size_t)(at + i) * sx;
+        float *x = c->x + (size_t)i * (size_t)n_cross * (size_t)dim;
+        *out += fr_ctr_linear(m, FR_ENTITY_CROSS, cross);
+        fr_embed_group(m->enc, &d->em, FR_ENTITY_CROSS, cross, x);
+        if ((d->parts & FR_CTR_PAIR) != 0)
+            fr_ctr_pair_sums(x, n_cross, dim, c->sum, &sq);
+    }
+    if ((d->parts & FR_CTR_PAIR) != 0)
+        *out += 0.5f * (fr_dot(c->sum, c->sum, (size_t)dim) - sq);
+}
+
+/* The layers after the first: adds the network's output to out (rows). */
+static void add_layers(const struct fr_ctr_impl *d, int rows, struct chunk *c, float *out)
+{
+    int last = d->mlp.n_layers - 1;
+    float *h = c->hidden, *next = c->hidden2;
+
+    for (int l = 1; l < last; l++) {
+        float *done = h;
+        fr_packed_linear(d->layer[l],
+                         h,
+                         (size_t)d->mlp.width[l],
+                         rows,
+                         FR_PACKED_RELU,
+                         next,
+                         (size_t)d->mlp.width[l + 1]);
+        h = next;
+        next = done;
+    }
+    size_t width = (size_t)d->mlp.width[last];
+    for (int i = 0; i < rows; i++)
+        out[i] += d->mlp.bias[last][0] + fr_dot(d->mlp.w[last], h + (size_t)i * width, width);
+}
+
+enum fr_err fr_ctr_rank(const struct fr_model *m,
+                        const struct fr_rank_query *q,
+                        unsigned flags,
+                        struct fr_arena *ar,
+                        float *out)
+{
+    const struct fr_ctr_impl *d = m->impl;
+    bool has_cross = d->n_cand > d->n_item;
+    int cap = q->n < CHUNK ? q->n : CHUNK;
+    struct fr_ctr_shared s;
+    struct chunk c;
+
+    if ((flags & FR_SCORE_DETERMINISTIC) != 0 || d->mlp.n_layers == 0)
+        return fr_ctr_rank_fixed(m, q, flags, ar, out);
+    enum fr_err e = fr_ctr_shared(m, q, false, ar, &s);
+    if (e == FR_OK)
+        e = alloc_chunk(d, cap, ar, &c);
+    for (int at = 0; at < q->n && e == FR_OK; at += cap) {
+        int rows = q->n - at < cap ? q->n - at : cap;
+        struct fr_rank_cache *cache = d->n_item > 0 ? q->cache : NULL;
+        if (cache != NULL &&
+            !fr_rank_cache_begin(
+                cache, m->serial, m->enc->n_slots[FR_ENTITY_ITEM], payload_floats(d)))
+            cache = NULL;
+        find_items(m, q, cache, at, rows, &c);
+        for (int i = 0; i < rows; i++)
+            add_row(m, q, &s, at, i, !has_cross, &c, &out[at + i]);
+        if (has_cross)
+            fr_packed_linear(d->of_cross,
+                             c.x,
+                             (size_t)(d->n_cand - d->n_item) * (size_t)d->cfg.dim,
+                             rows,
+                             FR_PACKED_ADD | FR_PACKED_RELU,
+                             c.hidden,
+                             (size_t)d->mlp.width[1]);
+        add_layers(d, rows, &c, out + at);
+    }
+    return e;
+}

@@ -1,0 +1,160 @@
+/*
+ * Packed linear layers against a product in double, at every level of the machine: awkward shapes,
+ * strides, bias or none, ReLU, sums, NaN; nothing past a row's end is touched; a row's bits do not
+ * depend on the other rows.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "models/gemm.h"
+#include "models/packed.h"
+#include "tests/support/model_fixture.h"
+
+#define MAX_OUT 70
+#define MAX_IN 130
+#define MAX_ROWS 40
+#define GAP 3 /* between rows */
+#define GUARD 12345.0f
+
+static const int shapes[][3] = {
+    /* rows, out, in */
+    {1, 1, 1},
+    {1, 1, 0},
+    {13, 16, 7},
+    {12, 17, 64},
+    {25, 31, 33},
+    {11, 32, 100},
+    {5, 33, 1},
+    {40, 64, 9},
+    {7, 65, 130},
+    {36, 48, 16},
+    {23, 70, 77},
+    {3, 15, 0},
+};
+
+static struct fr_rng rng;
+static float w[MAX_OUT * (MAX_IN + GAP)], bias[MAX_OUT];
+static float x[MAX_ROWS * (MAX_IN + GAP)], y[MAX_ROWS * (MAX_OUT + GAP)],
+    keep[MAX_ROWS * (MAX_OUT + GAP)];
+
+static void fill(float *a, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        a[i] = (float)fr_rng_normal(&rng);
+}
+
+static bool set_level(int l)
+{
+    return fr_tensor_set_level((enum fr_cpu_level)l) == FR_OK;
+}
+
+static void setup(void)
+{
+    fr_rng_seed(&rng, 4);
+    fill(w, sizeof(w) / sizeof(*w));
+    fill(bias, MAX_OUT);
+    fill(x, sizeof(x) / sizeof(*x));
+}
+
+static void check(const int *s, unsigned flags, bool with_bias)
+{
+    int rows = s[0], out = s[1], in = s[2];
+    size_t ldx = (size_t)in + GAP, ldy = (size_t)out + GAP;
+    struct fr_packed *p = NULL;
+
+    ck_assert_int_eq(fr_packed_new(w, in + GAP, with_bias ? bias : NULL, out, in, &p), FR_OK);
+    for (size_t i = 0; i < (size_t)rows * ldy; i++)
+        y[i] = i % ldy < (size_t)out ? (float)fr_rng_normal(&rng) : GUARD;
+    memcpy(keep, y, sizeof(y));
+    fr_packed_linear(p, x, ldx, rows, flags, y, ldy);
+    for (int r = 0; r < rows; r++) {
+        for (int o = 0; o < out; o++) {
+            size_t at = (size_t)r * ldy + (size_t)o;
+            double want = with_bias ? (double)bias[o] : 0;
+            want += (flags & FR_PACKED_ADD) != 0 ? (double)keep[at] : 0;
+            for (int k = 0; k < in; k++)
+                want += (double)x[(size_t)r * ldx + (size_t)k] *
+                        (double)w[(size_t)o * ((size_t)in + GAP) + (size_t)k];
+            if ((flags & FR_PACKED_RELU) != 0 && want < 0)
+                want = 0;
+            mf_float_tol(y[at], want, 1e-4);
+        }
+        for (size_t o = (size_t)out; o < ldy; o++)
+            mf_float_eq(y[(size_t)r * ldy + o], GUARD);
+    }
+    fr_packed_linear(p, x, ldx, 0, flags, NULL, ldy);
+    fr_packed_free(p);
+}
+
+START_TEST(linear__shapes_flags_levels__as_in_double)
+{
+    if (!set_level(_i))
+        return; /* this machine has no such level; unit.base_cpu names those it has */
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
+        for (unsigned flags = 0; flags < 4; flags++)
+            for (int b = 0; b < 2; b++)
+                check(shapes[i], flags, b == 1);
+    fr_gemm_select(FR_GEMM_NAIVE);
+    check(shapes[8], FR_PACKED_RELU, true);
+    fr_packed_free(NULL);
+}
+END_TEST
+
+START_TEST(linear__a_row_alone_or_among_others__same_bits)
+{
+    enum { OUT = 49, IN = 101, ROWS = 29 };
+    struct fr_packed *p = NULL;
+    float one[OUT];
+
+    if (_i == FR_CPU_BASELINE || !set_level(_i))
+        return; /* baseline is OpenBLAS' product, which promises nothing */
+    ck_assert_int_eq(fr_packed_new(w, IN, bias, OUT, IN, &p), FR_OK);
+    fr_packed_linear(p, x, IN, ROWS, FR_PACKED_RELU, y, OUT);
+    for (int r = 0; r < ROWS; r++) {
+        fr_packed_linear(p, x + (size_t)r * IN, IN, 1, FR_PACKED_RELU, one, OUT);
+        ck_assert_mem_eq(one, y + (size_t)r * OUT, sizeof(one));
+    }
+    fr_packed_free(p);
+}
+END_TEST
+
+START_TEST(linear__nan_in_a_row__that_row_only)
+{
+    enum { OUT = 35, IN = 20, ROWS = 14 };
+    struct fr_packed *p = NULL;
+
+    if (!set_level(_i))
+        return;
+    x[5 * IN + 3] = NAN;
+    ck_assert_int_eq(fr_packed_new(w, IN, bias, OUT, IN, &p), FR_OK);
+    fr_packed_linear(p, x, IN, ROWS, FR_PACKED_RELU, y, OUT);
+    for (int r = 0; r < ROWS; r++)
+        for (int o = 0; o < OUT; o++)
+            ck_assert_int_eq(fr_is_finite(y[r * OUT + o]), r != 5);
+    fr_packed_free(p);
+}
+END_TEST
+
+START_TEST(new__no_layer__refused)
+{
+    struct fr_packed *p = NULL;
+    ck_assert_int_eq(fr_packed_new(w, 3, NULL, 0, 3, &p), FR_EINVAL);
+    ck_assert_int_eq(fr_packed_new(w, 3, NULL, 2, -1, &p), FR_EINVAL);
+    ck_assert_int_eq(fr_packed_new(w, 2, NULL, 2, 3, &p), FR_EINVAL);
+    ck_assert_ptr_null(p);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("models/packed");
+    TCase *tc = tcase_create("all");
+    tcase_add_checked_fixture(tc, setup, NULL);
+    tcase_add_loop_test(tc, linear__shapes_flags_levels__as_in_double, 0, FR_CPU_AVX512 + 1);
+    tcase_add_loop_test(tc, linear__a_row_alone_or_among_others__same_bits, 0, FR_CPU_AVX512 + 1);
+    tcase_add_loop_test(tc, linear__nan_in_a_row__that_row_only, 0, FR_CPU_AVX512 + 1);
+    tcase_add_test(tc, new__no_layer__refused);
+    suite_add_tcase(s, tc);
+    return mf_run(s);
+}
