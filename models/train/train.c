@@ -4,7 +4,6 @@
 #include "models/train/train.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -71,6 +70,10 @@ enum fr_err fr_trainer_init(struct fr_trainer *t,
     for (int i = 0; i < opt->threads; i++)
         if ((e = fr_arena_new((size_t)1 << 20, 0, &t->w[i].ar)) != FR_OK)
             goto no_memory;
+    if ((e = fr_pool_new(opt->threads, &t->pool)) != FR_OK) {
+        fr_trainer_done(t);
+        return fr_fault(fault, e, "trainer: %d threads: %s", opt->threads, fr_err_text(e));
+    }
     t->enc = *take_enc;
     *take_enc = NULL;
     return FR_OK;
@@ -81,6 +84,7 @@ no_memory:
 
 void fr_trainer_done(struct fr_trainer *t)
 {
+    fr_pool_free(t->pool);
     for (int i = 0; t->w != NULL && i < t->opt.threads; i++) {
         fr_grads_done(&t->w[i].g);
         fr_arena_free(t->w[i].ar);
@@ -256,37 +260,11 @@ void fr_trainer_set_lr(struct fr_trainer *t, float lr)
 
 /* ---- threads ---- */
 
-struct job {
-    void (*fn)(void *arg, int worker);
-    void *arg;
-    int worker;
-};
-
-static void *run_job(void *p)
-{
-    const struct job *j = p;
-    j->fn(j->arg, j->worker);
-    return NULL;
-}
-
 enum fr_err fr_trainer_run(struct fr_trainer *t, void (*fn)(void *arg, int worker), void *arg)
 {
-    pthread_t id[FR_TRAIN_MAX_THREADS];
-    struct job job[FR_TRAIN_MAX_THREADS];
-    bool started[FR_TRAIN_MAX_THREADS] = {false};
     enum fr_err e = FR_OK;
 
-    for (int i = 1; i < t->opt.threads; i++) {
-        job[i] = (struct job){fn, arg, i};
-        started[i] = pthread_create(&id[i], NULL, run_job, &job[i]) == 0;
-    }
-    fn(arg, 0);
-    for (int i = 1; i < t->opt.threads; i++) {
-        if (started[i])
-            (void)pthread_join(id[i], NULL);
-        else
-            fn(arg, i); /* no thread to be had: same work, same result, later */
-    }
+    fr_pool_run(t->pool, fn, arg);
     for (int i = 0; i < t->opt.threads && e == FR_OK; i++)
         e = t->w[i].err;
     return e;

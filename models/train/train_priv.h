@@ -11,6 +11,7 @@
 #include "models/encoder.h"
 #include "models/train/nn_back.h"
 #include "models/train/params.h"
+#include "models/train/pool.h"
 #include "models/train/train.h"
 #include "models/train/train_ctr.h"
 #include "models/train/train_two_tower.h"
@@ -33,6 +34,7 @@ struct fr_trainer {
     struct fr_rng rng;
     struct fr_arena *ar; /* encoded batch; reset each step */
     struct fr_train_worker *w;
+    struct fr_pool *pool;
     bool observed; /* observe() was called */
     bool fitted;   /* normalisers are frozen */
 };
