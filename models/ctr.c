@@ -3,6 +3,8 @@
  */
 #include "models/ctr.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/base/alloc.h"
@@ -29,12 +31,62 @@ static void free_impl(void *impl)
 {
     struct fr_ctr_impl *d = impl;
 
+    fr_free(d->folded);
     fr_packed_free(d->of_user);
     fr_packed_free(d->of_item);
     fr_packed_free(d->of_cross);
     for (int l = 0; l < FR_MLP_MAX_LAYERS; l++)
         fr_packed_free(d->layer[l]);
     fr_free(d);
+}
+
+/* One hidden layer with its batch norm: W' = s W, b' = s (b - mean) + beta, s = gamma / std. */
+static enum fr_err
+fold_layer(const struct fr_model *m, struct fr_mlp *mlp, int l, float *to, struct fr_fault *fault)
+{
+    static const char *const part[] = {"weight", "bias", "running_mean", "running_var"};
+    int out = mlp->width[l + 1], in = mlp->width[l];
+    const float *v[4] = {NULL};
+    char name[FR_TENSOR_NAME];
+
+    for (int i = 0; i < 4; i++) {
+        (void)snprintf(name, sizeof(name), "mlp_norm.%d.%s", l, part[i]);
+        enum fr_err e =
+            fr_tensor_require(m->tensor, m->n_tensors, name, (uint64_t)out, 0, &v[i], fault);
+        if (e != FR_OK)
+            return e;
+    }
+    float *bias = to + (size_t)out * (size_t)in;
+    for (int j = 0; j < out; j++) {
+        if (v[3][j] < 0)
+            return fr_fault(fault, FR_ERANGE, "tensor %s has a negative variance", name);
+        double s = (double)v[0][j] / sqrt((double)v[3][j] + (double)FR_CTR_NORM_EPS);
+        for (int k = 0; k < in; k++)
+            to[(size_t)j * (size_t)in + (size_t)k] =
+                (float)(s * (double)mlp->w[l][(size_t)j * (size_t)in + (size_t)k]);
+        bias[j] = (float)(s * ((double)mlp->bias[l][j] - (double)v[2][j]) + (double)v[1][j]);
+    }
+    mlp->w[l] = to;
+    mlp->bias[l] = bias;
+    return FR_OK;
+}
+
+static enum fr_err fold(const struct fr_model *m, struct fr_ctr_impl *d, struct fr_fault *fault)
+{
+    struct fr_mlp *mlp = &d->mlp;
+    enum fr_err e = FR_OK;
+    size_t n = 0, at = 0;
+
+    for (int l = 0; l < mlp->n_layers - 1; l++)
+        n += ((size_t)mlp->width[l] + 1) * (size_t)mlp->width[l + 1];
+    d->folded = fr_calloc_aligned(n + 1, sizeof(float));
+    if (d->folded == NULL)
+        return fr_fault(fault, FR_ENOMEM, "model: out of memory");
+    for (int l = 0; l < mlp->n_layers - 1 && e == FR_OK; l++) {
+        e = fold_layer(m, mlp, l, d->folded + at, fault);
+        at += ((size_t)mlp->width[l] + 1) * (size_t)mlp->width[l + 1];
+    }
+    return e;
 }
 
 static enum fr_err bind(struct fr_model *m,
@@ -69,6 +121,7 @@ static enum fr_err bind(struct fr_model *m,
             FR_OK)
         return e;
     int expect = 1 + (cfg->dim > 0 ? 2 : 1) * enc->n_tables + 2 * layers;
+    expect += cfg->batch_norm ? 4 * cfg->n_hidden : 0;
     if (m->n_tensors != expect)
         return fr_fault(fault,
                         FR_EMISMATCH,
@@ -76,6 +129,8 @@ static enum fr_err bind(struct fr_model *m,
                         fr_model_kind_name(cfg->kind),
                         expect,
                         m->n_tensors);
+    if (cfg->batch_norm && layers > 0 && (e = fold(m, d, fault)) != FR_OK)
+        return e;
     if (layers > 0 && (e = pack_layers(d)) != FR_OK)
         return fr_fault(fault, e, "%s: out of memory", fr_model_kind_name(cfg->kind));
     return FR_OK;
@@ -152,9 +207,13 @@ static enum fr_err load(enum fr_model_kind kind,
                         struct fr_fault *fault)
 {
     struct fr_ctr_config cfg = {.kind = kind};
+    const struct fr_json *norm = fr_json_get(config, "batch_norm"); /* absent: none */
     enum fr_err e = fr_model_config_int(config, "dim", 0, 512, &cfg.dim, fault);
     if (e == FR_OK)
         e = fr_model_config_hidden(config, FR_MLP_MAX_LAYERS - 1, cfg.hidden, &cfg.n_hidden, fault);
+    if (e == FR_OK && norm != NULL && norm->type != FR_JSON_BOOL)
+        e = fr_fault(fault, FR_ESCHEMA, "config.batch_norm must be true or false");
+    cfg.batch_norm = norm != NULL && norm->b;
     return e == FR_OK ? fr_ctr_new(take_enc, &cfg, t, n, out_m, fault) : e;
 }
 
@@ -168,6 +227,8 @@ static void describe(const struct fr_model *m, struct fr_jsonw *w)
     for (int i = 0; i < d->cfg.n_hidden; i++)
         fr_jsonw_i64(w, d->cfg.hidden[i]);
     fr_jsonw_end(w, ']');
+    fr_jsonw_key(w, "batch_norm");
+    fr_jsonw_bool(w, d->cfg.batch_norm);
 }
 
 const struct fr_model_ops fr_ctr_ops = {

@@ -27,6 +27,8 @@
 #include "models/nn.h"
 #include "models/tensor.h"
 
+#define FR_CTR_NORM_EPS 1e-5f /* of batch norm, as PyTorch's default */
+
 enum fr_ctr_part { FR_CTR_LINEAR = 1, FR_CTR_PAIR = 2, FR_CTR_DEEP = 4 };
 
 /** Parts of a kind; 0 if it is none of this family. */
@@ -36,6 +38,7 @@ unsigned fr_ctr_parts(enum fr_model_kind kind);
 struct fr_ctr_config {
     enum fr_model_kind kind;
     int dim;                           /* D, embedding length, 1..512; lr: 0 */
+    bool batch_norm;                   /* of the hidden layers; folded into them when loaded */
     int n_hidden;                      /* deepfm, wide_deep; 0 = no MLP */
     int hidden[FR_MLP_MAX_LAYERS - 1]; /* widths, each 1..FR_NN_MAX_WIDTH */
 };
@@ -48,8 +51,9 @@ FR_MUST_CHECK enum fr_err fr_ctr_config_check(const struct fr_ctr_config *cfg,
  * Build the inference form.
  * @param take_enc  the encoder; owned by the model on FR_OK (then NULL).
  * @param t         n tensors: bias (1), linear.<table>.weight (rows, 1), embedding.<table>.weight
- *                  (rows, D), mlp.<i>.weight (out, in), mlp.<i>.bias (out), as the parts need;
- *                  contents are copied.
+ *                  (rows, D), mlp.<i>.weight (out, in), mlp.<i>.bias (out), with batch norm
+ *                  mlp_norm.<i>.weight, .bias, .running_mean, .running_var (out) of hidden layers,
+ * as the parts need; contents are copied.
  * @errors FR_ENOTFOUND FR_EMISMATCH FR_ENONFINITE FR_EINVAL FR_ENOMEM
  */
 FR_MUST_CHECK enum fr_err fr_ctr_new(struct fr_encoder **take_enc,

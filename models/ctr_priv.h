@@ -17,7 +17,8 @@ struct fr_ctr_impl {
     struct fr_embed em;
     const float *lin[FR_MAX_FIELDS]; /* by table: (rows) */
     float w0;
-    struct fr_mlp mlp;          /* n_layers 0 = none */
+    struct fr_mlp mlp; /* n_layers 0 = none; of the folded weights with batch norm */
+    float *folded;
     int n_user, n_item, n_cand; /* fields of user + context; of item; of item + cross */
     /* NULL without an MLP. The first layer by columns; layer[l] for l in [1, n_layers - 1) */
     struct fr_packed *of_user, *of_item, *of_cross, *layer[FR_MLP_MAX_LAYERS];

@@ -27,7 +27,8 @@ struct chunk {
     float *xc, *s, *z;   /* (R, kc) (R, D) (R) */
     float *h0, *h;       /* (L, H1) (R, H1) */
     struct fr_mlp_acts acts;
-    float *dz; /* (R) */
+    float *dz;              /* (R) */
+    float *dxu, *dxc, *acc; /* backward: (L, ku) (R, kc) (2 D) */
 };
 
 static float
@@ -55,15 +56,22 @@ static enum fr_err alloc_chunk(const struct fr_train_ctr *tr, struct fr_arena *a
     size_t h1 = tr->mlp.n_layers > 0 ? (size_t)tr->mlp.width[1] : 0;
 
     c->xu = fr_arena_array(ar, lists * (size_t)tr->n_user * dim + 1, sizeof(float));
-    c->su = fr_arena_zarray(ar, lists * dim, sizeof(float));
-    c->zu = fr_arena_zarray(ar, lists, sizeof(float));
-    c->qu = fr_arena_zarray(ar, lists, sizeof(float));
+    c->su = fr_arena_zarray(ar, lists * dim + 1, sizeof(float));
+    c->zu = fr_arena_zarray(ar, lists + 1, sizeof(float));
+    c->qu = fr_arena_zarray(ar, lists + 1, sizeof(float));
     c->xc = fr_arena_array(ar, rows * (size_t)tr->n_cand * dim + 1, sizeof(float));
-    c->s = fr_arena_array(ar, rows * dim, sizeof(float));
-    c->z = fr_arena_array(ar, rows, sizeof(float));
-    c->dz = fr_arena_array(ar, rows, sizeof(float));
+    c->s = fr_arena_array(ar, rows * dim + 1, sizeof(float));
+    c->z = fr_arena_array(ar, rows + 1, sizeof(float));
+    c->dz = fr_arena_array(ar, rows + 1, sizeof(float));
     c->h0 = fr_arena_array(ar, lists * h1 + 1, sizeof(float));
     c->h = fr_arena_array(ar, rows * h1 + 1, sizeof(float));
+    if (tr->backward) {
+        c->dxu = fr_arena_zarray(ar, lists * (size_t)tr->n_user * dim + 1, sizeof(float));
+        c->dxc = fr_arena_zarray(ar, rows * (size_t)tr->n_cand * dim + 1, sizeof(float));
+        c->acc = fr_arena_array(ar, 2 * dim + 1, sizeof(float));
+        if (c->dxu == NULL || c->dxc == NULL || c->acc == NULL)
+            return FR_ENOMEM;
+    }
     bool ok = c->xu != NULL && c->su != NULL && c->zu != NULL && c->qu != NULL && c->xc != NULL &&
               c->s != NULL && c->z != NULL && c->dz != NULL && c->h0 != NULL && c->h != NULL;
     return ok ? FR_OK : FR_ENOMEM;
@@ -117,8 +125,8 @@ static void gather_row(const struct fr_train_ctr *tr, struct chunk *c, int l, in
     c->z[row] += 0.5f * (fr_dot(s, s, dim) - sq);
 }
 
-/* First layer split by columns, the rest as a plain MLP; adds the output to z. */
-static enum fr_err mlp_forward(const struct fr_train_ctr *tr, struct chunk *c, struct fr_arena *ar)
+/* First layer, split by columns: h (R, H1), before its activation. */
+static void first_layer(const struct fr_train_ctr *tr, const struct chunk *c, float *h)
 {
     int dim = tr->cfg.model.dim, in = tr->mlp.width[0], h1 = tr->mlp.width[1];
     int ku = tr->n_user * dim, kc = tr->n_cand * dim;
@@ -130,12 +138,17 @@ static enum fr_err mlp_forward(const struct fr_train_ctr *tr, struct chunk *c, s
         fr_gemm(false, true, c->n_lists, h1, ku, 1, c->xu, ku, tr->mlp.w[0], in, 1, c->h0, h1);
     for (int l = 0; l < c->n_lists; l++)
         for (int i = 0; i < c->list[l].n; i++, row++)
-            memcpy(c->h + row * (size_t)h1,
-                   c->h0 + (size_t)l * (size_t)h1,
-                   (size_t)h1 * sizeof(float));
+            memcpy(
+                h + row * (size_t)h1, c->h0 + (size_t)l * (size_t)h1, (size_t)h1 * sizeof(float));
     if (kc > 0)
-        fr_gemm(false, true, c->rows, h1, kc, 1, c->xc, kc, tr->mlp.w[0] + ku, in, 1, c->h, h1);
-    fr_nn_relu(c->h, (size_t)c->rows * (size_t)h1);
+        fr_gemm(false, true, c->rows, h1, kc, 1, c->xc, kc, tr->mlp.w[0] + ku, in, 1, h, h1);
+}
+
+/* The plain MLP; adds its output to z. */
+static enum fr_err mlp_forward(const struct fr_train_ctr *tr, struct chunk *c, struct fr_arena *ar)
+{
+    first_layer(tr, c, c->h);
+    fr_nn_relu(c->h, (size_t)c->rows * (size_t)tr->mlp.width[1]);
     enum fr_err e = fr_mlp_forward_keep(&tr->mlp, 1, c->h, c->rows, ar, &c->acts);
     if (e == FR_OK)
         fr_axpy(1.0f, c->acts.x[tr->mlp.n_layers], c->z, (size_t)c->rows);
@@ -241,20 +254,35 @@ static float back_rows(const struct fr_train_ctr *tr,
     return sum;
 }
 
-/* Backward of the MLP: gradients of layers, dxu (L, ku), dxc (R, kc). */
-static enum fr_err mlp_backward(const struct fr_train_ctr *tr,
-                                const struct chunk *c,
-                                struct fr_train_worker *w,
-                                float *dxu,
-                                float *dxc)
+/* First layer: its weights' gradients, dxu and dxc, from those of its output dh (R, H1).
+ * @param dh0 (L, H1) zeros. @param db NULL: the bias has no effect */
+static void back_first_layer(const struct fr_train_ctr *tr,
+                             const struct chunk *c,
+                             const float *dh,
+                             float *dh0,
+                             float *dw,
+                             float *db)
 {
     int dim = tr->cfg.model.dim, in = tr->mlp.width[0], h1 = tr->mlp.width[1];
     int ku = tr->n_user * dim, kc = tr->n_cand * dim;
-    float *dw[FR_MLP_MAX_LAYERS], *db[FR_MLP_MAX_LAYERS];
-    float *dh = fr_arena_array(w->ar, (size_t)c->rows * (size_t)h1, sizeof(*dh));
-    float *dh0 = fr_arena_zarray(w->ar, (size_t)c->n_lists * (size_t)h1, sizeof(*dh0));
-    float *dout = fr_arena_array(w->ar, (size_t)c->rows, sizeof(*dout));
     size_t row = 0;
+
+    fr_back_linear(c->xc, tr->mlp.w[0] + ku, in, dh, c->rows, kc, h1, dw + ku, NULL, c->dxc);
+    for (int l = 0; l < c->n_lists; l++)
+        for (int i = 0; i < c->list[l].n; i++, row++)
+            fr_axpy(1.0f, dh + row * (size_t)h1, dh0 + (size_t)l * (size_t)h1, (size_t)h1);
+    fr_back_linear(c->xu, tr->mlp.w[0], in, dh0, c->n_lists, ku, h1, dw, db, c->dxu);
+}
+
+/* Backward of the plain MLP: gradients of layers, dxu (L, ku), dxc (R, kc). */
+static enum fr_err
+mlp_backward(const struct fr_train_ctr *tr, const struct chunk *c, struct fr_train_worker *w)
+{
+    size_t h1 = (size_t)tr->mlp.width[1], rows = (size_t)c->rows;
+    float *dw[FR_MLP_MAX_LAYERS], *db[FR_MLP_MAX_LAYERS];
+    float *dh = fr_arena_array(w->ar, rows * h1, sizeof(*dh));
+    float *dh0 = fr_arena_zarray(w->ar, (size_t)c->n_lists * h1, sizeof(*dh0));
+    float *dout = fr_arena_array(w->ar, rows, sizeof(*dout));
 
     if (dh == NULL || dh0 == NULL || dout == NULL)
         return FR_ENOMEM;
@@ -262,55 +290,59 @@ static enum fr_err mlp_backward(const struct fr_train_ctr *tr,
         dw[l] = fr_grads_dense(&w->g, &tr->t.params, tr->mlp_w[l]);
         db[l] = fr_grads_dense(&w->g, &tr->t.params, tr->mlp_b[l]);
     }
-    memcpy(dout, c->dz, (size_t)c->rows * sizeof(*dout));
+    memcpy(dout, c->dz, rows * sizeof(*dout));
     enum fr_err e = fr_mlp_backward(&tr->mlp, 1, &c->acts, c->rows, dout, dw, db, w->ar, dh);
     if (e != FR_OK)
         return e;
-    fr_back_relu(c->h, dh, (size_t)c->rows * (size_t)h1);
-    fr_back_linear(c->xc, tr->mlp.w[0] + ku, in, dh, c->rows, kc, h1, dw[0] + ku, NULL, dxc);
-    for (int l = 0; l < c->n_lists; l++)
-        for (int i = 0; i < c->list[l].n; i++, row++)
-            fr_axpy(1.0f, dh + row * (size_t)h1, dh0 + (size_t)l * (size_t)h1, (size_t)h1);
-    fr_back_linear(c->xu, tr->mlp.w[0], in, dh0, c->n_lists, ku, h1, dw[0], db[0], dxu);
+    fr_back_relu(c->h, dh, rows * h1);
+    back_first_layer(tr, c, dh, dh0, dw[0], db[0]);
     return FR_OK;
 }
 
-static enum fr_err
-backward(const struct fr_train_ctr *tr, const struct chunk *c, struct fr_train_worker *w)
+/* Pair and linear parts, and every gradient into the tables. */
+static void
+back_tables(const struct fr_train_ctr *tr, const struct chunk *c, struct fr_train_worker *w)
 {
     const struct fr_encoder *enc = tr->t.enc;
-    size_t dim = (size_t)tr->cfg.model.dim;
-    size_t ku = (size_t)tr->n_user * dim, kc = (size_t)tr->n_cand * dim;
+    size_t dim = (size_t)tr->cfg.model.dim, ku = (size_t)tr->n_user * dim;
     size_t kuser = (size_t)fr_encoder_n_fields(enc, FR_ENTITY_USER) * dim;
-    float *dxu = fr_arena_zarray(w->ar, (size_t)c->n_lists * ku + 1, sizeof(float));
-    float *dxc = fr_arena_zarray(w->ar, (size_t)c->rows * kc + 1, sizeof(float));
-    float *acc = fr_arena_array(w->ar, 2 * dim, sizeof(float));
     size_t row = 0;
 
-    if (dxu == NULL || dxc == NULL || acc == NULL)
-        return FR_ENOMEM;
-    if (tr->mlp.n_layers > 0) {
-        enum fr_err e = mlp_backward(tr, c, w, dxu, dxc);
-        if (e != FR_OK)
-            return e;
-    }
     for (int l = 0; l < c->n_lists; l++) {
         const struct fr_encoded_list *in = &c->list[l];
-        float *du = dxu + (size_t)l * ku;
-        memset(acc, 0, dim * sizeof(*acc));
-        float dz = back_rows(tr, c, l, row, dxc, acc, acc + dim, &w->g);
+        float *du = c->dxu + (size_t)l * ku;
+        memset(c->acc, 0, dim * sizeof(*c->acc));
+        float dz = back_rows(tr, c, l, row, c->dxc, c->acc, c->acc + dim, &w->g);
         /* A list's softmax gradients sum to 0; what rounding leaves, Adam would blow up to full
          * steps. */
         if (tr->cfg.loss == FR_LOSS_LISTWISE)
             dz = 0;
         row += (size_t)in->n;
         if ((tr->parts & FR_CTR_PAIR) != 0)
-            back_pairs(c->xu + (size_t)l * ku, tr->n_user, dim, acc, dz, du);
+            back_pairs(c->xu + (size_t)l * ku, tr->n_user, dim, c->acc, dz, du);
         scatter(tr, FR_ENTITY_USER, in->user, du, dz, &w->g);
         scatter(tr, FR_ENTITY_CONTEXT, in->context, du + kuser, dz, &w->g);
         *fr_grads_dense(&w->g, &tr->t.params, tr->bias) += dz;
     }
-    return FR_OK;
+}
+
+static void gather(const struct fr_train_ctr *tr, struct chunk *c)
+{
+    size_t row = 0;
+    for (int l = 0; l < c->n_lists; l++) {
+        gather_list(tr, c, l);
+        for (int i = 0; i < c->list[l].n; i++)
+            gather_row(tr, c, l, i, row++);
+    }
+}
+
+static void copy_logits(const struct chunk *c, float **out_logit)
+{
+    size_t row = 0;
+    for (int l = 0; l < c->n_lists && out_logit != NULL; l++) {
+        memcpy(out_logit[l], c->z + row, (size_t)c->list[l].n * sizeof(float));
+        row += (size_t)c->list[l].n;
+    }
 }
 
 static enum fr_err run_chunk(const struct fr_train_ctr *tr,
@@ -322,26 +354,59 @@ static enum fr_err run_chunk(const struct fr_train_ctr *tr,
 {
     struct fr_arena_mark mark = fr_arena_mark(w->ar);
     struct chunk c = {.list = list, .n_lists = n_lists, .rows = rows};
-    size_t row = 0;
     enum fr_err e = alloc_chunk(tr, w->ar, &c);
 
     if (e != FR_OK)
         goto out;
-    for (int l = 0; l < n_lists; l++) {
-        gather_list(tr, &c, l);
-        for (int i = 0; i < list[l].n; i++)
-            gather_row(tr, &c, l, i, row++);
-    }
+    gather(tr, &c);
     if (tr->mlp.n_layers > 0 && (e = mlp_forward(tr, &c, w->ar)) != FR_OK)
         goto out;
-    row = 0;
-    for (int l = 0; l < n_lists && out_logit != NULL; l++) {
-        memcpy(out_logit[l], c.z + row, (size_t)list[l].n * sizeof(float));
-        row += (size_t)list[l].n;
-    }
+    copy_logits(&c, out_logit);
     w->loss += losses(tr, &c);
-    if (tr->backward)
-        e = backward(tr, &c, w);
+    if (!tr->backward)
+        goto out;
+    if (tr->mlp.n_layers > 0 && (e = mlp_backward(tr, &c, w)) != FR_OK)
+        goto out;
+    back_tables(tr, &c, w);
+out:
+    fr_arena_release(w->ar, mark);
+    return e;
+}
+
+/* A worker's whole share at once, with batch norm and dropout: all workers meet in each layer, so
+ * memory is had before and nothing fails on the way. `e` is what went wrong so far. */
+static enum fr_err run_normed(struct fr_train_ctr *tr, int from, int to, int worker, enum fr_err e)
+{
+    struct fr_train_worker *w = &tr->t.w[worker];
+    struct fr_arena_mark mark = fr_arena_mark(w->ar);
+    struct chunk c = {.list = tr->lists + from, .n_lists = to - from};
+    struct fr_norm_pass p = {.worker = worker};
+    size_t h1 = (size_t)tr->mlp.width[1];
+    float *dh0 = NULL;
+
+    for (int l = from; l < to; l++)
+        c.rows += tr->lists[l].n;
+    p.rows = c.rows;
+    if (e == FR_OK)
+        e = alloc_chunk(tr, w->ar, &c);
+    if (e == FR_OK && tr->backward) {
+        dh0 = fr_arena_zarray(w->ar, (size_t)c.n_lists * h1 + 1, sizeof(*dh0));
+        e = dh0 == NULL ? FR_ENOMEM : FR_OK;
+    }
+    if ((e = fr_norm_mlp_begin(&tr->nm, &p, e, tr->backward, w->ar)) != FR_OK)
+        goto out;
+    gather(tr, &c);
+    first_layer(tr, &c, fr_norm_mlp_first(&p));
+    fr_axpy(1.0f, fr_norm_mlp_forward(&tr->nm, &p), c.z, (size_t)c.rows);
+    copy_logits(&c, tr->out_logit == NULL ? NULL : tr->out_logit + from);
+    w->loss += losses(tr, &c);
+    if (tr->backward) {
+        const float *dh = fr_norm_mlp_backward(&tr->nm, &p, c.dz, &w->g);
+        float *dw = fr_grads_dense(&w->g, &tr->t.params, tr->mlp_w[0]);
+        float *db = fr_grads_dense(&w->g, &tr->t.params, tr->mlp_b[0]);
+        back_first_layer(tr, &c, dh, dh0, dw, tr->nm.norm ? NULL : db);
+        back_tables(tr, &c, w);
+    }
 out:
     fr_arena_release(w->ar, mark);
     return e;
@@ -383,8 +448,12 @@ void fr_ctr_pass(void *arg, int worker)
     int from = 0, to = 0;
 
     fr_trainer_share(&tr->t, tr->n_lists, worker, &from, &to);
-    if (tr->backward && (w->err = reserve(tr, from, to, &w->g)) != FR_OK)
+    if (tr->backward)
+        w->err = reserve(tr, from, to, &w->g);
+    if (tr->normed) {
+        w->err = run_normed(tr, from, to, worker, w->err);
         return;
+    }
     while (from < to && w->err == FR_OK) {
         int n = 0, rows = 0;
         while (from + n < to && (n == 0 || rows + tr->lists[from + n].n <= CHUNK_ROWS))

@@ -1,5 +1,5 @@
 /*
- * models/train/params.c - parameter storage, gradient accumulation, Adam.
+ * models/train/params.c - parameter storage, gradient accumulation. Steps are in adam.c.
  */
 #include "models/train/params.h"
 
@@ -40,6 +40,25 @@ fr_params_add_dense(struct fr_params *p, const char *name, int rows, int cols, i
     p->dense_total += (d.n + 15) & ~(size_t)15;
     *out_i = p->n_dense;
     p->dense[p->n_dense++] = d;
+    return FR_OK;
+}
+
+enum fr_err
+fr_params_add_buffer(struct fr_params *p, const char *name, int n, float value, int *out_i)
+{
+    struct fr_dense d = {.rows = n, .cols = 0, .n = (size_t)(n > 0 ? n : 0)};
+
+    if (p->n_buffers == FR_PARAMS_MAX_BUFFERS)
+        return FR_EFULL;
+    if (n < 1 || set_name(d.name, name) != FR_OK)
+        return FR_EINVAL;
+    d.w = fr_calloc_aligned(d.n, sizeof(float));
+    if (d.w == NULL)
+        return FR_ENOMEM;
+    for (size_t i = 0; i < d.n; i++)
+        d.w[i] = value;
+    *out_i = p->n_buffers;
+    p->buffer[p->n_buffers++] = d;
     return FR_OK;
 }
 
@@ -115,8 +134,16 @@ void fr_params_init_normal(struct fr_params *p, int dense, float std, struct fr_
         d->w[i] = (float)((double)std * fr_rng_normal(rng));
 }
 
+void fr_params_init_xavier(struct fr_params *p, int dense, struct fr_rng *rng)
+{
+    const struct fr_dense *d = &p->dense[dense];
+    fr_params_init_normal(p, dense, (float)sqrt(2.0 / (double)(d->rows + d->cols)), rng);
+}
+
 void fr_params_done(struct fr_params *p)
 {
+    for (int i = 0; i < p->n_buffers; i++)
+        fr_free(p->buffer[i].w);
     for (int i = 0; i < p->n_dense; i++) {
         fr_free(p->dense[i].w);
         fr_free(p->dense[i].m);
@@ -130,17 +157,20 @@ void fr_params_done(struct fr_params *p)
     *p = (struct fr_params){0};
 }
 
+static struct fr_tensor dense_tensor(const struct fr_dense *d)
+{
+    struct fr_tensor t = {.dtype = FR_DTYPE_F32, .ndim = d->cols == 0 ? 1 : 2, .data = d->w};
+    memcpy(t.name, d->name, sizeof(t.name));
+    t.dim[0] = (uint64_t)d->rows;
+    t.dim[1] = (uint64_t)d->cols;
+    return t;
+}
+
 int fr_params_tensors(const struct fr_params *p, struct fr_tensor *out)
 {
     int n = 0;
-    for (int i = 0; i < p->n_dense; i++) {
-        const struct fr_dense *d = &p->dense[i];
-        struct fr_tensor t = {.dtype = FR_DTYPE_F32, .ndim = d->cols == 0 ? 1 : 2, .data = d->w};
-        memcpy(t.name, d->name, sizeof(t.name));
-        t.dim[0] = (uint64_t)d->rows;
-        t.dim[1] = (uint64_t)d->cols;
-        out[n++] = t;
-    }
+    for (int i = 0; i < p->n_dense; i++)
+        out[n++] = dense_tensor(&p->dense[i]);
     for (int i = 0; i < p->n_tables; i++) {
         const struct fr_table *s = &p->table[i];
         struct fr_tensor t = {.dtype = FR_DTYPE_F32, .ndim = 2, .data = s->w};
@@ -149,6 +179,8 @@ int fr_params_tensors(const struct fr_params *p, struct fr_tensor *out)
         t.dim[1] = (uint64_t)s->dim;
         out[n++] = t;
     }
+    for (int i = 0; i < p->n_buffers; i++)
+        out[n++] = dense_tensor(&p->buffer[i]);
     return n;
 }
 
@@ -265,125 +297,4 @@ void fr_grads_done(struct fr_grads *g)
         fr_free(g->table[i].g);
     }
     *g = (struct fr_grads){0};
-}
-
-/* ---- Adam ---- */
-
-static void clip(struct fr_grads *g, const struct fr_params *p, float max_norm)
-{
-    double s = 0;
-    for (size_t i = 0; i < p->dense_total; i++)
-        s += (double)g->dense[i] * (double)g->dense[i];
-    double norm = sqrt(s);
-    if (norm <= (double)max_norm)
-        return;
-    float f = (float)((double)max_norm / (norm + 1e-6));
-    for (size_t i = 0; i < p->dense_total; i++)
-        g->dense[i] *= f;
-}
-
-/* Elements [*from, *to) of n that belong to part `part` of `parts`. */
-static void slice(size_t n, int part, int parts, size_t *from, size_t *to)
-{
-    *from = n * (size_t)part / (size_t)parts;
-    *to = n * ((size_t)part + 1) / (size_t)parts;
-}
-
-/* Lowest worker that touched the row. */
-static int owner_of(struct fr_grads *const *g, int table, uint32_t row)
-{
-    int k = 0;
-    while (g[k]->table[table].index[row] == 0)
-        k++;
-    return k;
-}
-
-bool fr_grads_merge_part(struct fr_grads *const *g, int parts, int part, const struct fr_params *p)
-{
-    bool finite = true;
-    size_t from = 0, to = 0;
-
-    slice(p->dense_total, part, parts, &from, &to);
-    for (int k = 1; k < parts; k++)
-        fr_axpy(1.0f, g[k]->dense + from, g[0]->dense + from, to - from);
-    finite = fr_all_finite(g[0]->dense + from, to - from);
-    for (int i = 0; i < p->n_tables; i++) {
-        size_t dim = (size_t)p->table[i].dim;
-        for (int k = 0; k < parts; k++) {
-            const struct fr_row_grads *r = &g[k]->table[i];
-            for (uint32_t j = 0; j < r->n; j++) {
-                uint32_t row = r->rows[j];
-                if ((int)(row % (uint32_t)parts) != part || owner_of(g, i, row) != k)
-                    continue;
-                float *sum = r->g + (size_t)j * dim;
-                for (int o = k + 1; o < parts; o++) {
-                    const float *more = fr_grads_find(g[o], p, i, (int32_t)row);
-                    if (more != NULL)
-                        fr_axpy(1.0f, more, sum, dim);
-                }
-                finite = fr_all_finite(sum, dim) && finite;
-            }
-        }
-    }
-    return finite;
-}
-
-void fr_params_adam_begin(struct fr_params *p,
-                          struct fr_grads *g,
-                          const struct fr_train_options *o,
-                          struct fr_adam_pair *out)
-{
-    double t = (double)++p->t;
-    struct fr_adam_step a = {.b1 = o->beta1, .b2 = o->beta2, .eps = o->eps};
-    float c1 = (float)(1.0 / (1.0 - pow((double)o->beta1, t)));
-
-    if (o->clip_norm > 0)
-        clip(g, p, o->clip_norm);
-    a.inv_sc2 = (float)(1.0 / sqrt(1.0 - pow((double)o->beta2, t)));
-    out->dense = out->rows = a;
-    out->dense.step = (o->lr_dense > 0 ? o->lr_dense : o->lr) * c1;
-    out->dense.l2 = o->l2_dense;
-    out->rows.step = o->lr * c1;
-    out->rows.l2 = o->l2_embedding;
-}
-
-void fr_params_adam_part(struct fr_params *p,
-                         struct fr_grads *const *g,
-                         int parts,
-                         int part,
-                         const struct fr_adam_pair *a)
-{
-    for (int i = 0; i < p->n_dense; i++) {
-        struct fr_dense *d = &p->dense[i];
-        size_t from = 0, to = 0;
-        slice(d->n, part, parts, &from, &to);
-        fr_adam_update(&a->dense,
-                       to - from,
-                       g[0]->dense + d->at + from,
-                       d->w + from,
-                       d->m + from,
-                       d->v + from);
-    }
-    for (int i = 0; i < p->n_tables; i++) {
-        struct fr_table *s = &p->table[i];
-        size_t dim = (size_t)s->dim;
-        for (int k = 0; k < parts; k++) {
-            const struct fr_row_grads *r = &g[k]->table[i];
-            for (uint32_t j = 0; j < r->n; j++) {
-                uint32_t row = r->rows[j];
-                if ((int)(row % (uint32_t)parts) != part || owner_of(g, i, row) != k)
-                    continue;
-                size_t at = (size_t)row * dim;
-                fr_adam_update(
-                    &a->rows, dim, r->g + (size_t)j * dim, s->w + at, s->m + at, s->v + at);
-            }
-        }
-    }
-}
-
-void fr_params_adam(struct fr_params *p, struct fr_grads *g, const struct fr_train_options *o)
-{
-    struct fr_adam_pair a;
-    fr_params_adam_begin(p, g, o, &a);
-    fr_params_adam_part(p, &g, 1, 0, &a);
 }

@@ -7,6 +7,9 @@
  *
  *   table w, m, v (rows, dim)      gradient of a step: index[row] -> k, rows[k], g (k, dim)
  *
+ * With fr_train_options.dense_rows every row of every table moves in every step, as a plain Adam
+ * over a PyTorch nn.Embedding does.
+ *
  * Each worker thread has its own fr_grads; they are added in worker order, so a result depends on
  * the number of threads but not on their timing. Math: m <- b1 m + (1-b1) g; v <- b2 v + (1-b2)
  * g^2; w -= lr * (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps) Source: Kingma & Ba 2015; t counts
@@ -25,6 +28,8 @@
 
 #define FR_PARAMS_MAX_DENSE 128
 #define FR_PARAMS_MAX_TABLES (2 * FR_MAX_FIELDS)
+#define FR_PARAMS_MAX_BUFFERS 32
+#define FR_PARAMS_MAX_TENSORS (FR_PARAMS_MAX_DENSE + FR_PARAMS_MAX_TABLES + FR_PARAMS_MAX_BUFFERS)
 
 /** One dense parameter: (rows, cols), or a vector when cols is 0. */
 struct fr_dense {
@@ -50,6 +55,8 @@ struct fr_params {
     size_t dense_total; /* floats of all dense parameters */
     struct fr_table table[FR_PARAMS_MAX_TABLES];
     int n_tables;
+    struct fr_dense buffer[FR_PARAMS_MAX_BUFFERS]; /* w only: kept and written, never trained */
+    int n_buffers;
     uint64_t t; /* steps taken */
 };
 
@@ -72,6 +79,9 @@ struct fr_grads {
  */
 FR_MUST_CHECK enum fr_err
 fr_params_add_dense(struct fr_params *p, const char *name, int rows, int cols, int *out_i);
+/** Add a buffer of n elements, all `value`. @errors as fr_params_add_dense() */
+FR_MUST_CHECK enum fr_err
+fr_params_add_buffer(struct fr_params *p, const char *name, int n, float value, int *out_i);
 /** Add an empty table. */
 FR_MUST_CHECK enum fr_err
 fr_params_add_table(struct fr_params *p, const char *name, int dim, int *out_i);
@@ -82,7 +92,10 @@ fr_params_grow(struct fr_params *p, int table, uint32_t rows, float std, struct 
 void fr_params_init_normal(struct fr_params *p, int dense, float std, struct fr_rng *rng);
 void fr_params_done(struct fr_params *p);
 
-/** All parameters as borrowed tensors; `out` has room for n_dense + n_tables. @return the number */
+/** N(0, std) with std = sqrt(2 / (rows + cols)) (Glorot & Bengio 2010). */
+void fr_params_init_xavier(struct fr_params *p, int dense, struct fr_rng *rng);
+/** Dense parameters, tables and buffers, in this order, as borrowed tensors; `out` has room for
+ *  FR_PARAMS_MAX_TENSORS. @return the number */
 int fr_params_tensors(const struct fr_params *p, struct fr_tensor *out);
 
 /** Prepare for a step: zero the dense gradient, forget the rows, follow the tables' growth.
@@ -118,10 +131,13 @@ bool fr_grads_merge_part(struct fr_grads *const *g, int parts, int part, const s
 /** Constants of a step for dense parameters and for rows. */
 struct fr_adam_pair {
     struct fr_adam_step dense, rows;
+    bool all_rows; /* every row of a table, touched or not */
 };
-/** Count the step, clip the merged dense gradient in g. */
+/** Count the step, clip the merged gradient: the dense part in g[0], with o->clip_all the rows and
+ * the L2 terms too. */
 void fr_params_adam_begin(struct fr_params *p,
-                          struct fr_grads *g,
+                          struct fr_grads *const *g,
+                          int parts,
                           const struct fr_train_options *o,
                           struct fr_adam_pair *out);
 /** Adam on what fr_grads_merge_part() left for `part`. Parts may run at the same time. */

@@ -33,7 +33,8 @@ struct fr_pool {
 };
 
 /* Spin, then sleep on `cond` until *value is not `old`. */
-static void wait_change(struct fr_pool *p, _Atomic uint32_t *value, uint32_t old, pthread_cond_t *cond)
+static void
+wait_change(struct fr_pool *p, _Atomic uint32_t *value, uint32_t old, pthread_cond_t *cond)
 {
     for (int i = 0; i < SPIN; i++)
         if (atomic_load_explicit(value, memory_order_acquire) != old)

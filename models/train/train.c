@@ -139,7 +139,10 @@ enum fr_err fr_trainer_add_mlp(
         if ((e = fr_params_add_dense(&t->params, name, width[l + 1], 0, &b[l])) != FR_OK)
             return e;
         double gain = l + 1 < n_layers ? 2.0 : 1.0; /* He before a ReLU */
-        fr_params_init_normal(&t->params, w[l], (float)sqrt(gain / (double)width[l]), &t->rng);
+        if (t->opt.xavier)
+            fr_params_init_xavier(&t->params, w[l], &t->rng);
+        else
+            fr_params_init_normal(&t->params, w[l], (float)sqrt(gain / (double)width[l]), &t->rng);
     }
     return FR_OK;
 }
@@ -245,7 +248,7 @@ enum fr_err fr_trainer_apply(struct fr_trainer *t, double *out_loss)
         e = FR_ENONFINITE;
     if (e != FR_OK)
         return e;
-    fr_params_adam_begin(&t->params, u.g[0], &t->opt, &u.adam);
+    fr_params_adam_begin(&t->params, u.g, t->opt.threads, &t->opt, &u.adam);
     e = fr_trainer_run(t, adam, &u);
     *out_loss = loss;
     return e;

@@ -25,10 +25,13 @@ struct fr_train_options {
     float lr;                /* Adam step size */
     float lr_dense;          /* of the dense layers; 0 = lr */
     float beta1, beta2, eps; /* Adam: .9 .999 1e-8 */
-    float l2_embedding;      /* lambda of lambda/2 ||row||^2, on the rows a step touches */
+    float l2_embedding;      /* lambda of lambda/2 ||row||^2, on the rows a step moves */
+    bool dense_rows;         /* a step moves all rows of all tables, not only those it touches */
     float l2_dense;
     float id_dropout;  /* probability that an ID slot becomes the unknown row in a step, [0, 1) */
     float clip_norm;   /* global norm of the dense gradients; 0 = off */
+    bool clip_all;     /* clip_norm is of all gradients, tables and L2 included */
+    bool xavier;       /* dense layers begin N(0, 2 / (in + out)); else by He */
     float init_std;    /* of new embedding rows */
     uint32_t admit;    /* an id gets a row when seen this often */
     uint32_t max_rows; /* hard cap of each vocabulary, unknown row included */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "daemon/base/hash.h"
 #include "models/train/ctr_pass.h"
 #include "models/train/train_priv.h"
 
@@ -26,6 +27,16 @@ void fr_ctr_train_config_default(struct fr_ctr_train_config *c)
 
 /* ---- construction ---- */
 
+static enum fr_err add_norm(struct fr_train_ctr *tr)
+{
+    tr->nm.mlp = &tr->mlp;
+    tr->nm.norm = tr->cfg.model.batch_norm;
+    tr->nm.dropout = tr->cfg.dropout;
+    memcpy(tr->nm.w, tr->mlp_w, sizeof(tr->nm.w));
+    memcpy(tr->nm.b, tr->mlp_b, sizeof(tr->nm.b));
+    return fr_norm_mlp_init(&tr->nm, "mlp", &tr->t.params, tr->t.pool);
+}
+
 static enum fr_err add_params(struct fr_train_ctr *tr)
 {
     const struct fr_ctr_config *m = &tr->cfg.model;
@@ -42,9 +53,11 @@ static enum fr_err add_params(struct fr_train_ctr *tr)
     memcpy(width + 1, m->hidden, (size_t)m->n_hidden * sizeof(*width));
     width[m->n_hidden + 1] = 1;
     tr->mlp.n_layers = layers;
+    tr->normed = layers > 0 && (m->batch_norm || tr->cfg.dropout > 0);
     memcpy(tr->mlp.width, width, sizeof(width));
     if ((e = fr_params_add_dense(&tr->t.params, "bias", 1, 0, &tr->bias)) != FR_OK ||
         (e = fr_trainer_add_mlp(&tr->t, "mlp", width, layers, tr->mlp_w, tr->mlp_b)) != FR_OK ||
+        (tr->normed && (e = add_norm(tr)) != FR_OK) ||
         (m->dim > 0 &&
          (e = fr_trainer_add_tables(&tr->t, "embedding", m->dim, tr->v_of)) != FR_OK) ||
         (e = fr_trainer_add_tables(&tr->t, "linear", 1, tr->l_of)) != FR_OK)
@@ -82,6 +95,8 @@ enum fr_err fr_train_ctr_new(const struct fr_ctr_train_config *cfg,
 
     if (e != FR_OK)
         return e;
+    if (!(cfg->dropout >= 0 && cfg->dropout <= 0.95f))
+        return fr_fault(fault, FR_EINVAL, "dropout must be in 0...95");
     if (cfg->opt.max_rows < 1 || cfg->opt.admit < 1)
         return fr_fault(fault, FR_EINVAL, "admit and max_rows must be at least 1");
     e = fr_encoder_new(fs,
@@ -119,6 +134,7 @@ void fr_train_ctr_free(struct fr_train_ctr *tr)
 {
     if (tr == NULL)
         return;
+    fr_norm_mlp_done(&tr->nm);
     fr_trainer_done(&tr->t);
     fr_free(tr);
 }
@@ -249,6 +265,9 @@ prepare(struct fr_train_ctr *tr, const struct fr_rank_list *lists, int n, bool t
             return e;
         tr->lists[l].scale = (float)((double)lists[l].weight / norm);
     }
+    tr->nm.all_rows = rows;
+    tr->nm.training = training;
+    tr->nm.seed = fr_mix64(tr->t.opt.seed ^ fr_mix64(tr->t.params.t + 1));
     return renew(tr);
 }
 
@@ -332,7 +351,7 @@ enum fr_err
 fr_train_ctr_model(const struct fr_train_ctr *tr, struct fr_model **out_m, struct fr_fault *fault)
 {
     struct fr_encoder *enc = NULL;
-    size_t max = FR_PARAMS_MAX_DENSE + FR_PARAMS_MAX_TABLES;
+    size_t max = FR_PARAMS_MAX_TENSORS;
     struct fr_tensor *t = fr_calloc(max, sizeof(*t));
     enum fr_err e = t == NULL ? FR_ENOMEM : fr_encoder_clone(tr->t.enc, &enc);
 

@@ -31,6 +31,7 @@ struct fr_ctr_train_config {
     const char *const *fields; /* names; NULL = all */
     int n_fields;
     enum fr_loss_kind loss;
+    float dropout; /* of the hidden layers, [0, 1) */
 };
 
 /** Settings that are a good start: D = 16, MLP 128x64, listwise, Adam 2e-3, embeddings N(0, .05),

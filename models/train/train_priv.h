@@ -10,6 +10,7 @@
 #include "models/embed.h"
 #include "models/encoder.h"
 #include "models/train/nn_back.h"
+#include "models/train/norm_mlp.h"
 #include "models/train/params.h"
 #include "models/train/pool.h"
 #include "models/train/train.h"
@@ -104,6 +105,8 @@ struct fr_train_ctr {
     struct fr_embed em;              /* views, renewed each step */
     const float *lin[FR_MAX_FIELDS]; /* by encoder table */
     struct fr_mlp mlp;
+    struct fr_norm_mlp nm; /* used if normed: the MLP has batch norm or dropout */
+    bool normed;
     int n_user, n_cand;
     /* the step in flight */
     struct fr_encoded_list *lists;
@@ -114,9 +117,9 @@ struct fr_train_ctr {
 
 /** Gradients of the mean loss into t.w[0].g, nothing applied. For tests. */
 FR_MUST_CHECK enum fr_err fr_train_ctr_gradient(struct fr_train_ctr *tr,
-                                                   const struct fr_rank_list *lists,
-                                                   int n,
-                                                   double *out_loss);
+                                                const struct fr_rank_list *lists,
+                                                int n,
+                                                double *out_loss);
 
 /** One tower's parameters and views. */
 struct fr_train_tower {

@@ -393,7 +393,7 @@ enum fr_err fr_train_two_tower_model(const struct fr_train_two_tower *tr,
                                      struct fr_fault *fault)
 {
     struct fr_encoder *enc = NULL;
-    size_t max = FR_PARAMS_MAX_DENSE + FR_PARAMS_MAX_TABLES;
+    size_t max = FR_PARAMS_MAX_TENSORS;
     struct fr_tensor *t = fr_calloc(max, sizeof(*t));
     enum fr_err e = t == NULL ? FR_ENOMEM : fr_encoder_clone(tr->t.enc, &enc);
 

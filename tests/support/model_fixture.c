@@ -108,7 +108,7 @@ static float *weights(struct fr_params *p, const char *name)
 
 void mf_set_params(struct fr_params *p, const struct golden *g)
 {
-    struct fr_tensor t[FR_PARAMS_MAX_DENSE + FR_PARAMS_MAX_TABLES];
+    struct fr_tensor t[FR_PARAMS_MAX_TENSORS];
     int n = all_params(p, t), in_file = 0;
     char key[160];
 
@@ -125,7 +125,7 @@ void mf_set_params(struct fr_params *p, const struct golden *g)
 void mf_check_params(
     const struct fr_params *p, const struct golden *g, const char *prefix, double atol, double rtol)
 {
-    struct fr_tensor t[FR_PARAMS_MAX_DENSE + FR_PARAMS_MAX_TABLES];
+    struct fr_tensor t[FR_PARAMS_MAX_TENSORS];
     int n = all_params(p, t);
     char key[160];
 

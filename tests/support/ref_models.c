@@ -16,7 +16,7 @@
 
 void ref_params_copy(struct ref_params *r, const struct fr_params *p)
 {
-    struct fr_tensor t[FR_PARAMS_MAX_DENSE + FR_PARAMS_MAX_TABLES];
+    struct fr_tensor t[FR_PARAMS_MAX_TENSORS];
     r->n = fr_params_tensors(p, t);
     ck_assert_int_le(r->n, REF_MAX_PARAMS);
     for (int i = 0; i < r->n; i++) {
@@ -112,14 +112,17 @@ static void mlp(const struct ref_params *r,
     memcpy(y, h[(n_hidden + 1) % 2], (size_t)out * sizeof(double));
 }
 
-/* lr, fm, wide_deep, deepfm */
-static double ctr_logit(const struct ref_params *r,
-                           const struct fr_encoder *enc,
-                           const struct fr_ctr_config *m,
-                           const struct fr_model_case *c,
-                           int i)
+/* Linear and pair part of one row (lr, fm, wide_deep, deepfm); its embeddings at e, their number.
+ */
+static double ctr_base(const struct ref_params *r,
+                       const struct fr_encoder *enc,
+                       const struct fr_ctr_config *m,
+                       const struct fr_model_case *c,
+                       int i,
+                       double *e,
+                       int *out_n)
 {
-    double e[MAX_IN], z = 0, out = 0;
+    double z = 0;
     int dim = m->dim, n = 0;
     for (int k = 0; k < r->n; k++)
         if (strcmp(r->p[k].name, "bias") == 0)
@@ -140,9 +143,58 @@ static double ctr_logit(const struct ref_params *r,
         for (int g = f + 1; g < n; g++)
             for (int d = 0; d < dim; d++)
                 z += e[f * dim + d] * e[g * dim + d];
-    if (m->n_hidden > 0)
-        mlp(r, "mlp", e, n * dim, m->hidden, m->n_hidden, 1, &out);
-    return z + out;
+    *out_n = n * dim;
+    return z;
+}
+
+/* y = gamma (h - mean) / sqrt(var + 1e-5) + beta, by column over all rows. */
+static void
+batch_norm(const struct ref_params *r, const char *layer, double (*h)[MAX_IN], int rows, int width)
+{
+    char name[16];
+    (void)snprintf(name, sizeof(name), "%s", layer);
+    const double *gamma = find(r, "mlp_norm", name, "weight"),
+                 *beta = find(r, "mlp_norm", name, "bias");
+    for (int j = 0; j < width; j++) {
+        double mean = 0, var = 0;
+        for (int i = 0; i < rows; i++)
+            mean += h[i][j] / rows;
+        for (int i = 0; i < rows; i++)
+            var += (h[i][j] - mean) * (h[i][j] - mean) / rows;
+        for (int i = 0; i < rows; i++)
+            h[i][j] = gamma[j] * (h[i][j] - mean) / sqrt(var + 1e-5) + beta[j];
+    }
+}
+
+/* The MLP over all rows of a batch, x (rows) in place; adds its output to z. */
+static void batch_mlp(const struct ref_params *r,
+                      const struct fr_ctr_config *m,
+                      double (*x)[MAX_IN],
+                      int rows,
+                      int in,
+                      double *z)
+{
+    static double y[MAX_ROWS][MAX_IN];
+    char layer[16];
+    for (int l = 0; l <= m->n_hidden; l++) {
+        int out = l < m->n_hidden ? m->hidden[l] : 1;
+        (void)snprintf(layer, sizeof(layer), "%d", l);
+        const double *w = find(r, "mlp", layer, "weight"), *b = find(r, "mlp", layer, "bias");
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < out; j++) {
+                y[i][j] = b[j];
+                for (int k = 0; k < in; k++)
+                    y[i][j] += w[j * in + k] * x[i][k];
+            }
+        if (l < m->n_hidden && m->batch_norm)
+            batch_norm(r, layer, y, rows, out);
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < out; j++)
+                x[i][j] = l < m->n_hidden && y[i][j] < 0 ? 0 : y[i][j];
+        in = out;
+    }
+    for (int i = 0; i < rows; i++)
+        z[i] += x[i][0];
 }
 
 static double softmax_loss(const double *z, int n, int label)
@@ -156,23 +208,30 @@ static double softmax_loss(const double *z, int n, int label)
 }
 
 double ref_ctr_loss(const struct ref_params *r,
-                       const struct fr_encoder *enc,
-                       const struct fr_ctr_train_config *cfg,
-                       const struct fr_rank_list *lists,
-                       int n)
+                    const struct fr_encoder *enc,
+                    const struct fr_ctr_train_config *cfg,
+                    const struct fr_rank_list *lists,
+                    int n)
 {
-    double sum = 0, rows = 0;
-    for (int l = 0; l < n; l++) {
-        double z[MAX_ROWS] = {0}, loss = 0;
+    static double x[MAX_ROWS][MAX_IN];
+    double z[MAX_ROWS] = {0}, sum = 0;
+    int rows = 0, in = 0;
+    for (int l = 0; l < n; l++)
+        for (int i = 0; i < lists[l].c.n; i++, rows++) {
+            ck_assert_int_lt(rows, MAX_ROWS);
+            z[rows] = ctr_base(r, enc, &cfg->model, &lists[l].c, i, x[rows], &in);
+        }
+    if (cfg->model.n_hidden > 0)
+        batch_mlp(r, &cfg->model, x, rows, in, z);
+    for (int l = 0, row = 0; l < n; row += lists[l++].c.n) {
+        double loss = 0;
         for (int i = 0; i < lists[l].c.n; i++) {
-            z[i] = ctr_logit(r, enc, &cfg->model, &lists[l].c, i);
-            double y = i == lists[l].label ? 1 : 0;
-            loss += log1p(exp(-fabs(z[i]))) + (z[i] > 0 ? z[i] : 0) - y * z[i];
+            double v = z[row + i], y = i == lists[l].label ? 1 : 0;
+            loss += log1p(exp(-fabs(v))) + (v > 0 ? v : 0) - y * v;
         }
         if (cfg->loss == FR_LOSS_LISTWISE)
-            loss = softmax_loss(z, lists[l].c.n, lists[l].label);
+            loss = softmax_loss(z + row, lists[l].c.n, lists[l].label);
         sum += (double)lists[l].weight * loss;
-        rows += lists[l].c.n;
     }
     return sum / (cfg->loss == FR_LOSS_LISTWISE ? n : rows);
 }

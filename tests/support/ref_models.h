@@ -24,10 +24,10 @@ void ref_params_done(struct ref_params *r);
 
 /** Mean loss of the lists; enc is only read. */
 double ref_ctr_loss(const struct ref_params *r,
-                       const struct fr_encoder *enc,
-                       const struct fr_ctr_train_config *cfg,
-                       const struct fr_rank_list *lists,
-                       int n);
+                    const struct fr_encoder *enc,
+                    const struct fr_ctr_train_config *cfg,
+                    const struct fr_rank_list *lists,
+                    int n);
 
 /** Mean loss of a batch over `cand` with log q given by candidate. */
 double ref_two_tower_loss(const struct ref_params *r,

@@ -18,11 +18,16 @@ static const struct {
     const char *name;
     int dim, n_hidden, hidden[2];
     const char *taken_for; /* a kind whose tensors are others */
+    bool batch_norm;
+    float dropout;
 } kinds[] = {
-    {FR_MODEL_LR, "lr", 0, 0, {0}, "fm"},
-    {FR_MODEL_FM, "fm", 3, 0, {0}, "lr"},
-    {FR_MODEL_WIDE_DEEP, "wide_deep", 5, 2, {7, 3}, "fm"},
-    {FR_MODEL_DEEPFM, "deepfm", 1, 1, {9}, "lr"},
+    {FR_MODEL_LR, "lr", 0, 0, {0}, "fm", false, 0},
+    {FR_MODEL_FM, "fm", 3, 0, {0}, "lr", false, 0},
+    {FR_MODEL_WIDE_DEEP, "wide_deep", 5, 2, {7, 3}, "fm", false, 0},
+    {FR_MODEL_DEEPFM, "deepfm", 1, 1, {9}, "lr", false, 0},
+    {FR_MODEL_DEEPFM, "deepfm", 3, 2, {11, 6}, "fm", true, 0},
+    {FR_MODEL_DEEPFM, "deepfm", 2, 2, {8, 5}, "fm", false, 0.4f},
+    {FR_MODEL_WIDE_DEEP, "wide_deep", 4, 1, {13}, "fm", true, 0.3f},
 };
 
 static struct fr_field_set fs;
@@ -49,6 +54,9 @@ static struct fr_ctr_train_config config(int i)
     cfg.model.dim = kinds[i].dim;
     cfg.model.n_hidden = kinds[i].n_hidden;
     memcpy(cfg.model.hidden, kinds[i].hidden, sizeof(kinds[i].hidden));
+    cfg.model.batch_norm = kinds[i].batch_norm;
+    cfg.dropout = kinds[i].dropout;
+    cfg.opt.threads = 1 + i % 3;
     cfg.opt.init_std = 0.5f;
     cfg.opt.admit = 1;
     return cfg;
@@ -166,6 +174,121 @@ START_TEST(new__settings_that_make_no_model__refused)
 }
 END_TEST
 
+/* Running statistics move as PyTorch's: .9 of the old, .1 of the batch's, variance unbiased. */
+START_TEST(batch_norm__running_statistics__of_the_batches)
+{
+    struct fr_ctr_train_config cfg = config(4);
+    struct fr_train_ctr *tr = NULL;
+    struct fr_rng rng;
+    double mean = 0, var = 1;
+    enum { H = 3 };
+
+    fr_rng_seed(&rng, 8);
+    cfg.model.n_hidden = 1;
+    cfg.model.hidden[0] = H;
+    cfg.opt.lr = 0; /* only the statistics move */
+    cfg.opt.threads = 2;
+    ck_assert_int_eq(fr_train_ctr_new(&cfg, &fs, &tr, NULL), FR_OK);
+    for (int s = 0; s < 4; s++) {
+        struct fr_norm_mlp *nm = &tr->nm;
+        double m = 0, q = 0;
+        mf_random_list(&rng, ROWS, &list);
+        struct fr_rank_list rows[ROWS];
+        for (int i = 0; i < ROWS; i++) { /* lists of one, so that both workers have some */
+            rows[i] = list.list;
+            rows[i].c.n = 1;
+            rows[i].c.items = &list.item_ptr[i];
+            rows[i].c.cross = list.cross[i];
+            rows[i].label = 0;
+        }
+        ck_assert_int_eq(fr_train_ctr_step(tr, rows, ROWS, NULL), FR_OK);
+        /* z of unit 1, from the weights, which did not move */
+        const float *w = tr->mlp.w[0] + tr->mlp.width[0];
+        for (int i = 0; i < ROWS; i++) {
+            double z = (double)tr->mlp.bias[0][1];
+            struct fr_slot sl[64];
+            int at = 0;
+            const struct fr_cell *cells[] = {list.user, list.context, list.item[i], list.cross[i]};
+            for (int e = 0; e < FR_ENTITY_COUNT; e++) {
+                float x[64];
+                int n = fr_encoder_n_fields(tr->t.enc, (enum fr_entity)e) * cfg.model.dim;
+                ck_assert_int_eq(fr_encoder_encode(tr->t.enc, (enum fr_entity)e, cells[e], sl),
+                                 FR_OK);
+                fr_embed_group(tr->t.enc, &tr->em, (enum fr_entity)e, sl, x);
+                for (int k = 0; k < n; k++)
+                    z += (double)x[k] * (double)w[at++];
+            }
+            m += z / ROWS;
+            q += z * z;
+        }
+        mean = 0.9 * mean + 0.1 * m;
+        var = 0.9 * var + 0.1 * (q - ROWS * m * m) / (ROWS - 1);
+        mf_float_tol(tr->t.params.buffer[nm->mean[0]].w[1], mean, 1e-5);
+        mf_float_tol(tr->t.params.buffer[nm->var[0]].w[1], var, 1e-5);
+    }
+    fr_train_ctr_free(tr);
+}
+END_TEST
+
+/* With a fixed input the dropped sum keeps its mean, is dropped as often as asked, and the same
+ * seed drops the same. */
+START_TEST(dropout__share_mean_and_seed)
+{
+    struct fr_ctr_train_config cfg = config(0);
+    struct fr_train_ctr *tr[2] = {NULL, NULL};
+    double loss[2] = {0, 0};
+    int equal = 0, steps = 40;
+
+    cfg = config(5);
+    cfg.opt.threads = 1;
+    for (int k = 0; k < 2; k++) {
+        struct fr_rng rng;
+        fr_rng_seed(&rng, 6);
+        ck_assert_int_eq(fr_train_ctr_new(&cfg, &fs, &tr[k], NULL), FR_OK);
+        mf_random_list(&rng, ROWS, &list);
+        for (int s = 0; s < steps; s++)
+            ck_assert_int_eq(fr_train_ctr_step(tr[k], &list.list, 1, &loss[k]), FR_OK);
+    }
+    mf_float_eq(loss[0], loss[1]);
+    /* the same rows twice: without dropout the loss would be the same */
+    double a = 0, b = 0;
+    cfg.opt.lr = 0;
+    fr_train_ctr_set_lr(tr[0], 0);
+    for (int s = 0; s < steps; s++) {
+        ck_assert_int_eq(fr_train_ctr_step(tr[0], &list.list, 1, &a), FR_OK);
+        ck_assert_int_eq(fr_train_ctr_step(tr[0], &list.list, 1, &b), FR_OK);
+        equal += a == b;
+    }
+    ck_assert_int_lt(equal, 3);
+    /* one hidden unit's share of zeros, from the pass itself */
+    struct fr_norm_mlp *nm = &tr[0]->nm;
+    struct fr_arena *ar = NULL;
+    ck_assert_int_eq(fr_arena_new(1 << 16, 0, &ar), FR_OK);
+    enum { R = 4000 };
+    double sum = 0;
+    int zeros = 0;
+    for (int k = 0; k < 2; k++) {
+        struct fr_norm_pass p = {.rows = R};
+        nm->seed = 77 + (uint64_t)k;
+        nm->training = true;
+        ck_assert_int_eq(fr_norm_mlp_begin(nm, &p, FR_OK, false, ar), FR_OK);
+        float *z = fr_norm_mlp_first(&p);
+        for (int i = 0; i < R * 8; i++)
+            z[i] = 1;
+        (void)fr_norm_mlp_forward(nm, &p);
+        for (int i = 0; i < R * 8; i++) {
+            sum += (double)z[i];
+            zeros += z[i] == 0.0f;
+        }
+    }
+    ck_assert_double_eq_tol(zeros / (2.0 * R * 8), 0.4, 0.01); /* 5 standard deviations */
+    ck_assert_double_eq_tol(sum / (2.0 * R * 8), 1.0, 0.017);
+    fr_arena_free(ar);
+    fr_train_ctr_free(tr[0]);
+    fr_train_ctr_free(tr[1]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("models/ctr");
@@ -175,6 +298,8 @@ int main(void)
     tcase_add_loop_test(tc, trainer_model_bundle__same_scores, 0, n);
     tcase_add_loop_test(tc, bundle__says_another_kind__refused, 0, n);
     tcase_add_loop_test(tc, new__settings_that_make_no_model__refused, 0, 8);
+    tcase_add_test(tc, batch_norm__running_statistics__of_the_batches);
+    tcase_add_test(tc, dropout__share_mean_and_seed);
     suite_add_tcase(s, tc);
     return mf_run(s);
 }

@@ -47,18 +47,22 @@ static const struct {
     int dim, n_hidden, hidden[2];
     enum fr_loss_kind loss;
     const char *fields[4];
+    bool batch_norm;
 } ctr[] = {
-    {FR_MODEL_DEEPFM, 3, 2, {5, 4}, FR_LOSS_LISTWISE, {0}},
-    {FR_MODEL_DEEPFM, 3, 2, {5, 4}, FR_LOSS_BCE, {0}},
-    {FR_MODEL_DEEPFM, 5, 1, {7}, FR_LOSS_LISTWISE, {"hist", "i_id"}},
-    {FR_MODEL_DEEPFM, 2, 0, {0}, FR_LOSS_BCE, {"hist", "i_id", "x_num"}},
-    {FR_MODEL_DEEPFM, 4, 1, {3}, FR_LOSS_BCE, {"i_id"}},
-    {FR_MODEL_LR, 0, 0, {0}, FR_LOSS_BCE, {0}},
-    {FR_MODEL_LR, 0, 0, {0}, FR_LOSS_LISTWISE, {"hist", "i_id", "x_num"}},
-    {FR_MODEL_FM, 5, 0, {0}, FR_LOSS_BCE, {0}},
-    {FR_MODEL_FM, 1, 0, {0}, FR_LOSS_LISTWISE, {0}},
-    {FR_MODEL_WIDE_DEEP, 3, 2, {7, 5}, FR_LOSS_BCE, {0}},
-    {FR_MODEL_WIDE_DEEP, 2, 0, {0}, FR_LOSS_LISTWISE, {0}},
+    {FR_MODEL_DEEPFM, 3, 2, {5, 4}, FR_LOSS_LISTWISE, {0}, false},
+    {FR_MODEL_DEEPFM, 3, 2, {5, 4}, FR_LOSS_BCE, {0}, false},
+    {FR_MODEL_DEEPFM, 5, 1, {7}, FR_LOSS_LISTWISE, {"hist", "i_id"}, false},
+    {FR_MODEL_DEEPFM, 2, 0, {0}, FR_LOSS_BCE, {"hist", "i_id", "x_num"}, false},
+    {FR_MODEL_DEEPFM, 4, 1, {3}, FR_LOSS_BCE, {"i_id"}, false},
+    {FR_MODEL_LR, 0, 0, {0}, FR_LOSS_BCE, {0}, false},
+    {FR_MODEL_LR, 0, 0, {0}, FR_LOSS_LISTWISE, {"hist", "i_id", "x_num"}, false},
+    {FR_MODEL_FM, 5, 0, {0}, FR_LOSS_BCE, {0}, false},
+    {FR_MODEL_FM, 1, 0, {0}, FR_LOSS_LISTWISE, {0}, false},
+    {FR_MODEL_WIDE_DEEP, 3, 2, {7, 5}, FR_LOSS_BCE, {0}, false},
+    {FR_MODEL_WIDE_DEEP, 2, 0, {0}, FR_LOSS_LISTWISE, {0}, false},
+    {FR_MODEL_DEEPFM, 3, 2, {5, 7}, FR_LOSS_BCE, {0}, true},
+    {FR_MODEL_DEEPFM, 3, 2, {6, 3}, FR_LOSS_LISTWISE, {0}, true},
+    {FR_MODEL_WIDE_DEEP, 5, 1, {9}, FR_LOSS_BCE, {"i_id", "x_num"}, true},
 };
 
 START_TEST(ctr__all_parameters__as_finite_differences)
@@ -79,6 +83,7 @@ START_TEST(ctr__all_parameters__as_finite_differences)
     cfg.model.n_hidden = ctr[_i].n_hidden;
     memcpy(cfg.model.hidden, ctr[_i].hidden, sizeof(ctr[_i].hidden));
     cfg.loss = ctr[_i].loss;
+    cfg.model.batch_norm = ctr[_i].batch_norm;
     while (cfg.n_fields < 4 && ctr[_i].fields[cfg.n_fields] != NULL)
         cfg.n_fields++;
     cfg.fields = cfg.n_fields == 0 ? NULL : ctr[_i].fields;
@@ -95,7 +100,7 @@ START_TEST(ctr__all_parameters__as_finite_differences)
     ref_params_copy(&r, &tr->t.params);
     double want = ref_ctr_loss(&r, tr->t.enc, &cfg, lists, 4);
     ck_assert_double_eq_tol(loss, want, 1e-5 * (1 + fabs(want)));
-    for (int i = 0; i < r.n; i++)
+    for (int i = 0; i < tr->t.params.n_dense + tr->t.params.n_tables; i++)
         for (size_t k = 0; k < r.p[i].count; k++) {
             double keep = r.p[i].w[k];
             r.p[i].w[k] = keep + STEP;
@@ -197,10 +202,8 @@ int main(void)
     TCase *tc = tcase_create("all");
     tcase_set_timeout(tc, 120);
     tcase_add_checked_fixture(tc, setup, NULL);
-    tcase_add_loop_test(tc,
-                        ctr__all_parameters__as_finite_differences,
-                        0,
-                        (int)(sizeof(ctr) / sizeof(ctr[0])));
+    tcase_add_loop_test(
+        tc, ctr__all_parameters__as_finite_differences, 0, (int)(sizeof(ctr) / sizeof(ctr[0])));
     tcase_add_loop_test(tc,
                         two_tower__all_parameters__as_finite_differences,
                         0,

@@ -26,7 +26,7 @@ static void setup(void)
 /* Bytes of all weights of a trainer's model, for comparing bits. */
 static uint32_t weights_crc(const struct fr_params *p)
 {
-    struct fr_tensor t[FR_PARAMS_MAX_DENSE + FR_PARAMS_MAX_TABLES];
+    struct fr_tensor t[FR_PARAMS_MAX_TENSORS];
     int n = fr_params_tensors(p, t);
     uint32_t crc = 0;
     for (int i = 0; i < n; i++)
