@@ -1,5 +1,5 @@
 /*
- * models/train/adam.c - the steps of models/train/params.h: merging workers' gradients, clipping,
+ * models/train/params_adam.c - the steps of models/train/params.h: merging workers' gradients, clipping,
  * Adam.
  */
 #include <math.h>
