@@ -294,6 +294,25 @@ void fr_config_done(struct fr_config *c)
     }
 }
 
+/* FRESHET_SECTION_KEY of a row. */
+static void env_name(const struct fr_config_row *row, char name[96])
+{
+    snprintf(name, 96, "FRESHET_%s_%s", row->section, row->key);
+    for (char *p = name; *p != '\0'; p++)
+        if (*p >= 'a' && *p <= 'z')
+            *p = (char)(*p - 'a' + 'A');
+}
+
+void fr_config_drop_env(void)
+{
+    char name[96];
+
+    for (int i = 0; i < fr_config_n_rows; i++) {
+        env_name(&fr_config_rows[i], name);
+        (void)unsetenv(name);
+    }
+}
+
 enum fr_err fr_config_load_env(struct fr_config *c, struct fr_fault *fault)
 {
     for (int i = 0; i < fr_config_n_rows; i++) {
@@ -303,10 +322,7 @@ enum fr_err fr_config_load_env(struct fr_config *c, struct fr_fault *fault)
         const char *value;
         enum fr_err e;
 
-        snprintf(name, sizeof(name), "FRESHET_%s_%s", row->section, row->key);
-        for (char *p = name; *p != '\0'; p++)
-            if (*p >= 'a' && *p <= 'z')
-                *p = (char)(*p - 'a' + 'A');
+        env_name(row, name);
         value = getenv(name);
         if (value == NULL)
             continue;

@@ -57,6 +57,10 @@ FR_MUST_CHECK enum fr_err fr_config_load_text(struct fr_config *c,
 /** Apply every FRESHET_SECTION_KEY of the environment; lists are split at ','. */
 FR_MUST_CHECK enum fr_err fr_config_load_env(struct fr_config *c, struct fr_fault *fault);
 
+/** Take every FRESHET_SECTION_KEY out of this process's environment, so that its children run on what they
+ *  are given only. @thread main, before others start */
+void fr_config_drop_env(void);
+
 /** Apply one "section.key=value"; lists are split at ','. */
 FR_MUST_CHECK enum fr_err
 fr_config_set(struct fr_config *c, const char *assignment, struct fr_fault *fault);

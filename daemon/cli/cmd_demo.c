@@ -13,6 +13,7 @@
 #include "daemon/base/buf.h"
 #include "daemon/cli/demo.h"
 #include "daemon/cli/stop_signal.h"
+#include "daemon/config.h"
 
 #define POLL_MS 20
 #define APPLY_MS 120000
@@ -185,6 +186,7 @@ static int demo(const struct fr_demo_opts *o)
     d.figures.captured_pm = d.figures.hit_rate = d.figures.popular_hit_rate = (double)NAN;
     fr_clock_init_real(&d.clock);
     fr_stop_signal_install(true);
+    fr_config_drop_env(); /* or the daemon would run on the caller's Kafka and Redis */
     e = fr_titles_new(&d.titles);
     if (e == FR_OK)
         e = go(&d, &fault);

@@ -85,7 +85,10 @@ child() { # NAME PROGRAM: pid of that child
   done | head -1
 }
 
+# what the caller's environment says of another Kafka, Redis and port is not for the demo
+export FRESHET_KAFKA_BROKERS=127.0.0.1:1 FRESHET_REDIS_ADDRESS=127.0.0.1:1 FRESHET_HTTP_PORT=1
 start whole 2 && over whole 0
+unset FRESHET_KAFKA_BROKERS FRESHET_REDIS_ADDRESS FRESHET_HTTP_PORT
 grep -q "click rate, expected: as shown" "$work/whole/out" || fail "whole: no summary"
 
 start live && until_text live out "click -> list" && kill -INT "$pid"

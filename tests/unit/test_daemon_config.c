@@ -253,6 +253,21 @@ START_TEST(set__list__split_at_commas)
 }
 END_TEST
 
+START_TEST(drop_env__every_row__defaults_again_and_nothing_else)
+{
+    ck_assert_int_eq(setenv("FRESHET_KAFKA_BROKERS", "elsewhere:9092", 1), 0);
+    ck_assert_int_eq(setenv("FRESHET_REDIS_ADDRESS", "elsewhere:6379", 1), 0);
+    ck_assert_int_eq(setenv("FRESHET_HTTP_PORT", "1", 1), 0);
+    ck_assert_int_eq(setenv("FRESHET_KAFKA_JARS", "kept", 1), 0); /* no key */
+    fr_config_drop_env();
+    ck_assert_ptr_null(getenv("FRESHET_KAFKA_BROKERS"));
+    ck_assert_ptr_null(getenv("FRESHET_REDIS_ADDRESS"));
+    ck_assert_ptr_null(getenv("FRESHET_HTTP_PORT"));
+    ck_assert_str_eq(getenv("FRESHET_KAFKA_JARS"), "kept");
+    ck_assert_int_eq(unsetenv("FRESHET_KAFKA_JARS"), 0);
+}
+END_TEST
+
 START_TEST(set__unknown_or_malformed__nearest_key_named)
 {
     static const struct {
@@ -431,6 +446,7 @@ int main(void)
     tcase_add_test(tc, put__f64__value_range_and_text);
     tcase_add_test(tc, set__str_bool_enum__values_and_refusals);
     tcase_add_test(tc, set__list__split_at_commas);
+    tcase_add_test(tc, drop_env__every_row__defaults_again_and_nothing_else);
     tcase_add_test(tc, set__unknown_or_malformed__nearest_key_named);
     tcase_add_test(tc, load_env__every_row__by_its_name);
     tcase_add_test(tc, sources__file_env_set__the_later_wins);
