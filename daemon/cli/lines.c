@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "daemon/base/alloc.h"
 
@@ -29,6 +30,7 @@ enum fr_err fr_lines_open(const char *path, size_t max_line, struct fr_lines **o
 {
     struct fr_lines *l = fr_calloc(1, sizeof(*l));
     bool std = strcmp(path, "-") == 0;
+    struct stat st;
 
     if (l == NULL)
         return fr_fault(fault, FR_ENOMEM, "out of memory");
@@ -46,6 +48,10 @@ enum fr_err fr_lines_open(const char *path, size_t max_line, struct fr_lines **o
         int no = errno;
         fr_lines_free(l);
         return fr_fault(fault, no == ENOENT ? FR_ENOTFOUND : FR_EIO, "%s: %s", path, strerror(no));
+    }
+    if (fstat(fileno(l->f), &st) == 0 && S_ISDIR(st.st_mode)) {
+        fr_lines_free(l);
+        return fr_fault(fault, FR_EIO, "%s: %s", path, strerror(EISDIR));
     }
     *out_lines = l;
     return FR_OK;
