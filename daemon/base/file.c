@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -175,6 +176,16 @@ enum fr_err fr_file_replace(const char *path, struct fr_str data, struct fr_faul
     }
     (void)unlink(tmp);
     return e;
+}
+
+bool fr_file_same(const char *a, const char *b)
+{
+    struct stat sa, sb;
+    bool have_a = stat(a, &sa) == 0, have_b = stat(b, &sb) == 0;
+
+    if (!have_a && !have_b)
+        return strcmp(a, b) == 0;
+    return have_a && have_b && S_ISREG(sa.st_mode) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
 
 enum fr_err fr_file_mkdirs(const char *path, struct fr_fault *fault)

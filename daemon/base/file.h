@@ -7,6 +7,7 @@
 #ifndef FR_BASE_FILE_H
 #define FR_BASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "daemon/base/err.h"
@@ -24,6 +25,9 @@ fr_file_read(const char *path, size_t max_bytes, char **out_data, size_t *out_n,
  *  at the end the new one is there already). Several threads or processes may replace the same file:
  *  it is always one whole version. @errors FR_ENOTFOUND (no such folder) FR_EIO */
 FR_MUST_CHECK enum fr_err fr_file_replace(const char *path, struct fr_str data, struct fr_fault *fault);
+
+/** Do both paths name the same regular file, or, where neither exists, are they the same text? */
+bool fr_file_same(const char *a, const char *b);
 
 /** mkdir -p with mode 0755. */
 FR_MUST_CHECK enum fr_err fr_file_mkdirs(const char *path, struct fr_fault *fault);

@@ -9,6 +9,7 @@
 
 #include "daemon/base/arena.h"
 #include "daemon/base/clock.h"
+#include "daemon/base/file.h"
 #include "daemon/base/json.h"
 #include "daemon/base/log.h"
 #include "daemon/cli/lines.h"
@@ -344,6 +345,23 @@ static int replay(struct flags *f)
     return FR_EXIT_OK;
 }
 
+/* Outputs are opened before the input is read: none may be an input, or another output. */
+static int check_outputs(const struct flags *f)
+{
+    const struct {
+        const char *flag, *path;
+    } file[] = {{"--events", f->events}, {"--items", f->items},           {"--out", f->out}, {"--examples", f->examples},
+                {"--users", f->users},   {"--dead-letters", f->dead}};
+
+    for (size_t i = 2; i < sizeof(file) / sizeof(file[0]); i++)
+        for (size_t k = 0; k < i; k++)
+            if (file[i].path != NULL && file[k].path != NULL &&
+                (k >= 2 || strcmp(file[k].path, "-") != 0) && fr_file_same(file[i].path, file[k].path))
+                return fr_args_usage("replay", "%s and %s are the same file: %.200s", file[k].flag, file[i].flag,
+                                     file[i].path);
+    return FR_ARGS_GO_ON;
+}
+
 static int run(int argc, char **argv)
 {
     struct flags f = {.partitions = 1};
@@ -375,6 +393,11 @@ static int run(int argc, char **argv)
         return rc;
     if ((f.events == NULL) == !f.topics)
         return fr_args_usage("replay", "--events FILE or --from-topics is needed");
+    if (f.topics && f.items != NULL)
+        return fr_args_usage("replay", "--from-topics reads both topics: it does not go with --items");
+    rc = check_outputs(&f);
+    if (rc != FR_ARGS_GO_ON)
+        return rc;
     rc = fr_settings_load(&f.s, "replay");
     if (rc == FR_ARGS_GO_ON)
         rc = replay(&f);

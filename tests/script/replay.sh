@@ -68,9 +68,20 @@ diff <(sort four | sed 's/"\(applied\|trigger\)_offset":[-0-9]*//g') <(sort a.us
 cat judged | head -c 400
 echo
 "$freshet" replay --events - --limit 100 --quiet --json <events.jsonl | grep -q '"events":100' || fail "standard input, --limit"
+cp events.jsonl kept.jsonl
+ln -s kept.jsonl link.jsonl
+for out in "--out kept.jsonl" "--examples ./kept.jsonl" "--users link.jsonl" "--dead-letters kept.jsonl" "--out new --users new"; do
+  "$freshet" replay --events kept.jsonl $out --quiet 2>said
+  [ $? = 2 ] && grep -q "same file" said || fail "replay $out: $(cat said)"
+done
+cmp events.jsonl kept.jsonl || fail "an output overwrote the input"
+[ ! -e new ] || fail "refused, and made a file"
+"$freshet" replay --events kept.jsonl --out /dev/null --users /dev/null --limit 10 --quiet 2>said || fail "/dev/null twice: $(cat said)"
+"$freshet" replay --from-topics --items in/items.jsonl --quiet 2>/dev/null; [ $? = 2 ] || fail "--from-topics --items: status"
 "$freshet" replay --quiet 2>/dev/null; [ $? = 2 ] || fail "no input: status"
 "$freshet" replay --events events.jsonl --speed never 2>/dev/null; [ $? = 2 ] || fail "--speed never: status"
 "$freshet" replay --events absent.jsonl --quiet 2>said; [ $? = 1 ] && grep -q absent.jsonl said || fail "absent file: $(cat said)"
+"$freshet" replay --events in --quiet 2>said; [ $? = 1 ] && grep -q "in: Is a directory" said || fail "a folder: $(cat said)"
 "$freshet" replay --events events.jsonl --ranker absent --quiet 2>said; [ $? = 1 ] && grep -q absent said || fail "absent bundle: $(cat said)"
 "$freshet" replay --events events.jsonl --items in/items.jsonl --out /dev/full --quiet 2>said; [ $? = 1 ] || fail "a full disk is no error"
 exit 0

@@ -310,6 +310,24 @@ START_TEST(read_and_replace__signals_all_the_time__unharmed)
 }
 END_TEST
 
+START_TEST(same__one_file_by_two_names__found)
+{
+    char a[512];
+
+    ck_assert_int_eq(fr_file_replace(in_dir("a"), FR_STR_LIT("x"), NULL), FR_OK);
+    (void)snprintf(a, sizeof(a), "%s", in_dir("a"));
+    ck_assert(fr_file_same(a, in_dir("./a")));
+    ck_assert_int_eq(symlink(a, in_dir("link")), 0);
+    ck_assert(fr_file_same(a, in_dir("link")));
+    ck_assert(!fr_file_same(a, in_dir("absent")));
+    ck_assert_int_eq(fr_file_replace(in_dir("b"), FR_STR_LIT("x"), NULL), FR_OK);
+    ck_assert(!fr_file_same(a, in_dir("b")));
+    ck_assert(fr_file_same("/nowhere/x", "/nowhere/x"));
+    ck_assert(!fr_file_same("/nowhere/x", "/nowhere/y"));
+    ck_assert(!fr_file_same("/dev/null", "/dev/null")); /* nothing can be lost there */
+}
+END_TEST
+
 START_TEST(mkdirs__any_form_of_path__there_afterwards)
 {
     const char *const paths[] = {"a", "a/b/c", "a/b/c", "x//y///z/", "a/./q/../r"};
@@ -375,6 +393,7 @@ int main(void)
     tcase_add_test(tc, replace__planted_link_at_the_old_temporary_name__not_followed);
     tcase_add_test(tc, replace__same_file_from_threads__always_one_whole_version);
     tcase_add_test(tc, read_and_replace__signals_all_the_time__unharmed);
+    tcase_add_test(tc, same__one_file_by_two_names__found);
     tcase_add_test(tc, mkdirs__any_form_of_path__there_afterwards);
     tcase_add_test(tc, remove_tree__files_folders_links__gone_and_nothing_else);
     tcase_add_checked_fixture(tc, setup, teardown);
