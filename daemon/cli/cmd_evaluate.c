@@ -95,6 +95,8 @@ static enum fr_err read_files(struct evaluate *ev, struct fr_fault *fault)
 
     for (int i = 0; i < ev->events.n && e == FR_OK; i++)
         e = read_file(ev, ev->events.v[i], true, i, fault);
+    if (ev->lists.n > 0)
+        fr_judge_stream_expect_lists(ev->js);
     for (int i = 0; i < ev->lists.n && e == FR_OK; i++)
         e = read_file(ev, ev->lists.v[i], false, 0, fault);
     return e;

@@ -47,6 +47,7 @@ struct fr_judge_stream {
     int64_t newest[MAX_PARTITION + 1]; /* by partition */
     /* made by _finish */
     struct fr_judge_event *events;
+    bool expected; /* lists, even if none comes */
     uint32_t *list_of;
 };
 
@@ -397,6 +398,11 @@ static enum fr_err renumber_all(struct fr_judge_stream *js)
     return e;
 }
 
+void fr_judge_stream_expect_lists(struct fr_judge_stream *js)
+{
+    js->expected = true;
+}
+
 enum fr_err fr_judge_stream_finish(struct fr_judge_stream *js,
                                    enum fr_judge_match match,
                                    struct fr_judge_input *out_in)
@@ -418,7 +424,7 @@ enum fr_err fr_judge_stream_finish(struct fr_judge_stream *js,
             js->counts.skew_ms = newest - js->events[i].ts;
         newest = js->events[i].ts > newest ? js->events[i].ts : newest;
     }
-    if (js->counts.lists > 0) {
+    if (js->counts.lists > 0 || js->expected) {
         enum fr_err e = join(js, match);
         if (e != FR_OK)
             return e;
@@ -427,7 +433,7 @@ enum fr_err fr_judge_stream_finish(struct fr_judge_stream *js,
                                       .n_events = js->n_raw,
                                       .n_users = js->n_users,
                                       .n_items = js->n_items,
-                                      .list_of = js->counts.lists == 0 ? NULL : js->list_of,
+                                      .list_of = js->counts.lists == 0 && !js->expected ? NULL : js->list_of,
                                       .list_start = js->start,
                                       .list_items = js->items};
     return FR_OK;

@@ -66,10 +66,13 @@ FR_MUST_CHECK enum fr_err fr_judge_stream_event(struct fr_judge_stream *js,
 FR_MUST_CHECK enum fr_err
 fr_judge_stream_list(struct fr_judge_stream *js, struct fr_str value, struct fr_fault *fault);
 
+/** Lists will be judged, even if not one comes: then every label is a miss. */
+void fr_judge_stream_expect_lists(struct fr_judge_stream *js);
+
 /**
  * Merge and join; after this no more messages.
  * @param out_in  borrows from the stream until fr_judge_stream_free(); list_of is NULL if no list was
- *                ever given.
+ *                ever given, nor expected.
  */
 FR_MUST_CHECK enum fr_err fr_judge_stream_finish(struct fr_judge_stream *js,
                                                  enum fr_judge_match match,

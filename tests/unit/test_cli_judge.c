@@ -255,6 +255,31 @@ static enum fr_err ev(struct fr_judge_stream *js, int p, int64_t o, const char *
     return fr_judge_stream_event(js, p, o, -1, fr_str_z(json), NULL);
 }
 
+START_TEST(expected_lists_that_never_come_are_misses)
+{
+    for (int expect = 0; expect < 2; expect++) {
+        struct fr_judge_stream *js;
+        struct fr_judge_input in;
+        struct fr_judge_opts o;
+        struct fr_judge_report r;
+
+        ck_assert_int_eq(fr_judge_stream_new(types, &js), FR_OK);
+        ck_assert_int_eq(ev(js, 0, 0, "{\"type\":\"click\",\"user_id\":\"a\",\"item_id\":\"x\",\"ts\":1}"), FR_OK);
+        ck_assert_int_eq(ev(js, 0, 1, "{\"type\":\"click\",\"user_id\":\"a\",\"item_id\":\"y\",\"ts\":2}"), FR_OK);
+        if (expect)
+            fr_judge_stream_expect_lists(js);
+        ck_assert_int_eq(fr_judge_stream_finish(js, FR_JUDGE_MATCH_AUTO, &in), FR_OK);
+        fr_judge_opts_init(&o);
+        ck_assert_int_eq(fr_judge_run(&in, &o, &r, NULL), FR_OK);
+        ck_assert_int_eq(r.has[FR_JUDGE_LISTS], expect);
+        ck_assert_uint_eq(r.lists, 0);
+        ck_assert_uint_eq(r.missing, 1); /* of the one label, whether the row is shown or not */
+        fr_judge_report_done(&r);
+        fr_judge_stream_free(js);
+    }
+}
+END_TEST
+
 START_TEST(messages_are_merged_joined_and_counted)
 {
     struct fr_judge_stream *js;
@@ -343,6 +368,7 @@ int main(void)
     tcase_add_test(tc, popularity_decays_and_survives_rescaling);
     tcase_add_test(tc, rules_sum_over_recent_items);
     tcase_add_test(tc, intervals_hold_the_mean_and_shrink_with_users);
+    tcase_add_test(tc, expected_lists_that_never_come_are_misses);
     tcase_add_test(tc, messages_are_merged_joined_and_counted);
     tcase_add_test(tc, the_report_is_json);
     suite_add_tcase(s, tc);
