@@ -41,7 +41,7 @@ void fr_args_help(const struct fr_args *a)
             printf("  %-28s  %s\n", left, f->help);
     }
     printf("  %-28s  %s\n", "--help", "this text");
-    printf("\nExit status: 0 done, 1 failed, 2 wrong usage.\n");
+    printf("\nExit status: 0 done, 1 failed, 2 wrong usage, 128 + N ended by signal N.\n");
 }
 
 static const struct fr_arg *find(const struct fr_args *a, struct fr_str name)

@@ -41,7 +41,7 @@ static void help(FILE *out)
     for (int i = 0; i < N_COMMANDS; i++)
         fprintf(out, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(out, "\n'freshet SUBCOMMAND --help' explains one. 'freshet --version' prints the version.\n"
-                 "Exit status: 0 done, 1 failed, 2 wrong usage.\n");
+                 "Exit status: 0 done, 1 failed, 2 wrong usage, 128 + N ended by signal N.\n");
 }
 
 static int unknown(const char *name)

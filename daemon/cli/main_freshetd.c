@@ -61,7 +61,8 @@ static const char usage[] =
     "  --version       print the version\n"
     "  --help          this text\n"
     "\n"
-    "Signals: TERM, INT stop; HUP loads models and configuration again.\n";
+    "Signals: TERM, INT stop; HUP loads models and configuration again.\n"
+    "Exit status: 0 stopped by a signal, 1 failed, 2 wrong usage.\n";
 
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct options *o)
