@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/base/cpu.h"
+#include "daemon/base/err.h"
 #include "daemon/base/str.h"
 #include "daemon/cli/args.h"
 #include "daemon/cli/cmd_config.h"
@@ -61,6 +63,7 @@ static int unknown(const char *name)
 
 int main(int argc, char **argv)
 {
+    struct fr_fault fault = {FR_OK, NULL, 0, ""};
     int rc;
 
     (void)fr_gemm_core_ensure(argv);
@@ -75,6 +78,10 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--version") == 0) {
         printf("freshet %s\n", FR_VERSION);
         return FR_EXIT_OK;
+    }
+    if (fr_cpu_check(&fault) != FR_OK) {
+        fprintf(stderr, "freshet: %s\n", fault.msg);
+        return FR_EXIT_FAILURE;
     }
     for (int i = 0; i < N_COMMANDS; i++) {
         if (strcmp(argv[1], commands[i]->name) != 0)

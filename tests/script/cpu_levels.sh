@@ -1,0 +1,35 @@
+#!/bin/bash
+# FRESHET_CPU forces each level that this processor has, in whole programs: the models' goldens hold at each,
+# `freshet doctor` names it, and both programs refuse a level that does not exist.
+#
+# usage: cpu_levels.sh SOURCE_DIR BUILD_DIR
+set -uo pipefail
+build=$2 rc=0 ran=0
+work=$(mktemp -d "${TMPDIR:-/tmp}/freshet-cpu-XXXXXX")
+trap 'rm -rf -- "$work"' EXIT
+
+for level in baseline avx2 avx512; do
+  if ! FRESHET_CPU=$level "$build/freshet" config dump >"$work/out" 2>&1; then
+    grep -q "FRESHET_CPU=$level: this processor offers only" "$work/out" || { cat "$work/out"; rc=1; }
+    echo "$level: not on this processor"
+    continue
+  fi
+  # nobody listens there: what counts is the line about the processor
+  FRESHET_CPU=$level "$build/freshet" doctor --json --set redis.address=127.0.0.1:1 --set kafka.brokers=127.0.0.1:1 \
+    >"$work/out" 2>&1
+  grep -q "\"processor\",\"ok\":true,\"text\":\"$level" "$work/out" || { cat "$work/out"; echo "$level: doctor does not say so"; rc=1; }
+  for test in golden_models_layers golden_models_deepfm golden_models_two_tower unit_models_packed unit_models_tensor; do
+    FRESHET_CPU=$level "$build/tests/$test" >"$work/out" 2>&1 || { cat "$work/out"; echo "$level: $test failed"; rc=1; }
+    ran=$((ran + 1))
+  done
+done
+[ "$ran" -ge 5 ] || { echo "no level could be run"; rc=1; }
+
+for program in "freshet config dump" "freshetd --set http.port=0"; do
+  # shellcheck disable=SC2086
+  (cd "$build" && FRESHET_CPU=sse9 ./$program) >"$work/out" 2>&1
+  [ $? -eq 1 ] || { echo "$program took FRESHET_CPU=sse9"; rc=1; }
+  grep -q "FRESHET_CPU: use baseline, avx2 or avx512" "$work/out" || { cat "$work/out"; rc=1; }
+done
+echo "$ran programs run at the levels of this processor"
+exit $rc
