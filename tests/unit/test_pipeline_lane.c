@@ -202,6 +202,75 @@ START_TEST(policy__last_and_forever__repeats_filtered)
 }
 END_TEST
 
+static bool holds(const struct fr_recommendation *rec, const char *item)
+{
+    for (uint32_t i = 0; i < rec->n_items; i++)
+        if (fr_str_eqz(rec->items[i].item_id, item))
+            return true;
+    return false;
+}
+
+/* Others made all three items popular, so that only the policy can keep an item out of a list. */
+static void popular_items(const char *policy)
+{
+    const char *set[] = {policy, "kafka.commit_interval_ms=1", "state.item_flush_ms=10", "state.tick_ms=1000", NULL};
+    static const char *const items[] = {"a", "b", "c"};
+
+    rig_init(&rig, 1, true, set); /* deterministic: counts of items are published at their event times */
+    for (int i = 0; i < 3; i++)
+        rig_item(&rig, items[i]);
+    rig_start(&rig, 0);
+    rig_give(&rig, 0);
+    for (int i = 0; i < 9; i++) {
+        char id[16];
+        snprintf(id, sizeof(id), "p%d", i);
+        (void)rig_event(&rig, "u2", id, "click", items[i % 3], T0 + i * 1000);
+    }
+    rig_settle(&rig, 0, 400);
+    (void)rig_event(&rig, "u1", "e1", "click", "a", T0 + 20000);
+    (void)rig_event(&rig, "u1", "e2", "click", "b", T0 + 20001);
+    rig_settle(&rig, 0, 200);
+}
+
+START_TEST(policy__each__keeps_its_items_out_of_a_list_of_popular_ones)
+{
+    static const char *const policy[] = {"recommend.repeat=allow", "recommend.repeat=last", "recommend.repeat=forever"};
+    struct fr_recommendation rec[8];
+
+    popular_items(policy[_i]);
+    ck_assert_int_eq(lists_of("u1", rec, 8), 2);
+    ck_assert(holds(&rec[1], "c"));
+    ck_assert_int_eq(holds(&rec[1], "a"), _i < 2);
+    ck_assert_int_eq(holds(&rec[1], "b"), _i < 1);
+    rig_done(&rig);
+}
+END_TEST
+
+START_TEST(request__rank_only__no_repeat_policy_but_unavailable_items_stay_out)
+{
+    struct fr_item_record gone;
+    struct fr_recommendation rec[8];
+    int n;
+
+    popular_items(_i == 0 ? "recommend.repeat=last" : "recommend.repeat=forever");
+    memset(&gone, 0, sizeof(gone));
+    gone.item_id = fr_str_z("c");
+    gone.item = fr_id_hash(rig.spec->key, gone.item_id);
+    ck_assert_int_eq(fr_epochs_put(rig.epochs, &gone, 1), FR_OK);
+    (void)rig_append(&rig, FR_TOPIC_REQUESTS, "u1",
+                     "{\"request_id\":\"r1\",\"user_id\":\"u1\",\"candidates\":[\"b\",\"c\",\"a\"]}",
+                     fr_clock_wall_ms(&rig.clock));
+    rig_settle(&rig, 0, 200);
+    n = lists_of("u1", rec, 8);
+    ck_assert_int_eq(n, 3);
+    ck_assert(fr_str_eqz(rec[2].request_id, "r1"));
+    ck_assert_uint_eq(rec[2].n_items, 2);
+    ck_assert(holds(&rec[2], "a") && holds(&rec[2], "b"));
+    ck_assert_uint_eq(rig_counter(&rig, 0, FR_C_DROP_UNAVAILABLE), 1);
+    rig_done(&rig);
+}
+END_TEST
+
 START_TEST(restart__clean__continues_without_repeats)
 {
     struct fr_recommendation rec[8];
@@ -503,6 +572,8 @@ int main(void)
     tcase_add_test(tc, step__mis_keyed_record__dead_letter);
     tcase_add_test(tc, step__request__answered_rank_only_and_excluded);
     tcase_add_test(tc, policy__last_and_forever__repeats_filtered);
+    tcase_add_loop_test(tc, policy__each__keeps_its_items_out_of_a_list_of_popular_ones, 0, 3);
+    tcase_add_loop_test(tc, request__rank_only__no_repeat_policy_but_unavailable_items_stay_out, 0, 2);
     tcase_add_test(tc, restart__clean__continues_without_repeats);
     tcase_add_test(tc, refused__retention_passed_the_offset__remedy_named);
     tcase_set_timeout(tc, 20);
