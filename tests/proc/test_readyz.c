@@ -157,6 +157,9 @@ START_TEST(progress__redis_hangs_for_stalled_ms__false)
     *strstr(lag, " 500\n") = '\0';
     (void)snprintf(lag + strlen(lag), 4, " 0\n");
     ck_assert_msg(daemon_get_until(&d, "/metrics", 200, lag, 20000), "%s", d.body.p);
+    (void)snprintf(lag, sizeof(lag), "freshet_input_lag_seconds{topic=\"events\",partition=\"%d\"} 0.000\n",
+                   (int)fr_kafka_partition(fr_str_z("u1"), DAEMON_PARTITIONS));
+    ck_assert_ptr_nonnull(strstr(d.body.p, lag)); /* no record waits: however old the newest one is */
     ck_assert(daemon_get_until(&d, "/v1/users/u1", 200, NULL, 20000)); /* nothing was lost */
 }
 END_TEST

@@ -44,6 +44,8 @@ START_TEST(render__two_shards__strict_page_with_sums)
     ck_assert(exposition_value(out.p, "freshet_recommendations_total{source=\"request\"}") == 2);
     ck_assert(exposition_value(out.p, "freshet_dead_letters_total{reason=\"mis_keyed\"}") == 2);
     ck_assert(exposition_value(out.p, "freshet_recommendation_freshness_seconds_count") == 3);
+    ck_assert_double_eq_tol(exposition_value(out.p, "freshet_recommendation_freshness_seconds_sum"), 61.0007, 1e-9);
+    ck_assert_double_eq_tol(exposition_value(out.p, "freshet_stage_seconds_sum{stage=\"score\"}"), 0.0015, 1e-9);
     ck_assert(exposition_value(out.p, "freshet_recommendation_freshness_seconds_bucket{le=\"0.0005\"}") == 1);
     ck_assert(exposition_value(out.p, "freshet_recommendation_freshness_seconds_bucket{le=\"0.001\"}") == 2);
     ck_assert(exposition_value(out.p, "freshet_recommendation_freshness_seconds_bucket{le=\"60\"}") == 2);
