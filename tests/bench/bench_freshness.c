@@ -6,9 +6,9 @@
  *                   [--set k=v]...
  *
  * Prints p50 and p99 of: daemon (event time to the outside consumer), relay, and the daemon's own
- * histogram (status 1 when its mean is not within 10 % of the outside one). Event times have whole
- * milliseconds, so events are sent at the start of one. Topics and group
- * are new ones. Without --stream: 1,000 users, 200 items, lists from the user's history and
+ * histogram (status 1 when its mean is not within 10 % of the outside one, or a click got no list).
+ * Event times have whole milliseconds, so events are sent at the start of one. Topics and group are new
+ * ones. Without --stream: 1,000 users, 200 items, lists from the user's history and
  * decayed-popular. With it: users and items of that file of events in its order, the items of
  * --catalogue, and the bundles that --set names (models.retrieval, models.ranker), trained on them.
  */
@@ -328,14 +328,15 @@ static void beside(const char *what, double own, double outside)
 }
 
 /* The daemon's histogram beside the outside consumer's samples, since `before`. Its quantiles are as
- * coarse as its buckets, its mean is exact: that decides. @return the means are within 10 % */
-static bool own_figures(int port, const struct fr_demo_metrics *before, struct samples *s)
+ * coarse as its buckets, its mean is exact: that decides. @return the means are within 10 %, and both have
+ * seen every one of the `events` clicks (a few of the warm-up's may fall behind `before`) */
+static bool own_figures(int port, const struct fr_demo_metrics *before, struct samples *s, int events)
 {
     struct fr_demo_metrics m;
     const struct fr_demo_buckets *b = &m.recommendation, *b0 = &before->recommendation;
     int n = atomic_load(&s->n) - WARM_UP;
     const int64_t *v = s->us + WARM_UP;
-    double own, outside = 0;
+    double own, outside = 0, counted;
 
     if (n < 1 || fr_demo_metrics_read(port, &m) != FR_OK) {
         printf("the daemon's own histogram could not be read\n");
@@ -347,6 +348,11 @@ static bool own_figures(int port, const struct fr_demo_metrics *before, struct s
     beside("mean", own, outside);
     beside("p50", fr_demo_buckets_ms(b, b0, 0.5), (double)v[n / 2] / 1000);
     beside("p99", fr_demo_buckets_ms(b, b0, 0.99), (double)v[n * 99 / 100] / 1000);
+    counted = b->n == 0 ? 0 : b->count[b->n - 1] - (b0->n == 0 ? 0 : b0->count[b0->n - 1]);
+    if (n != events || fabs(counted - events) > 0.01 * events) {
+        printf("of %d clicks, %d lists came outside, %.0f in the daemon's own histogram\n", events, n, counted);
+        return false;
+    }
     return fabs(own - outside) <= 0.1 * outside;
 }
 
@@ -449,7 +455,7 @@ int main(int argc, char **argv)
     printf("rate %d/s each, %d partitions, outside consumer\n", rate, PARTITIONS);
     print_samples("click -> recommendation", &from_daemon);
     print_samples("null relay", &from_relay);
-    ok = own_figures(http_port(d), &before, &from_daemon);
+    ok = own_figures(http_port(d), &before, &from_daemon, events);
     (void)proc_signal(d, SIGTERM);
     (void)proc_wait(d, 20000);
     proc_free(d);
