@@ -389,6 +389,9 @@ static const struct {
      "cats"},
     {"field with other slots", "\"slots\":4", "\"slots\":3", 0, 0, FR_EMISMATCH, "hist"},
     {"normaliser missing", "\"mean\"", "\"meen\"", 0, 0, FR_ESCHEMA, "mean"},
+    {"mean no float holds", "\"mean\":", "\"mean\":1e39,\"was\":", 0, 0, FR_ERANGE, "out of range"},
+    {"scale no float holds", "\"scale\":", "\"scale\":1e39,\"was\":", 0, 0, FR_ERANGE, "out of range"},
+    {"scale negative", "\"scale\":", "\"scale\":-1,\"was\":", 0, 0, FR_ERANGE, "out of range"},
     {"weights outside the bundle",
      "\"weights.safetensors\"",
      "\"../elsewhere\"",
@@ -454,6 +457,54 @@ START_TEST(load__broken_bundle__refused_with_its_reason_and_the_old_model_serves
 }
 END_TEST
 
+/* Add `by` times its tolerance's unit to the first expected score of the last self-test. */
+static void move_last_expected(double by)
+{
+    static const char mark[] = "\"expected\":[";
+    size_t n = 0;
+    char *p = read_file("manifest.json", &n), *at = NULL, *end = NULL, number[40];
+    struct fr_buf b;
+    for (char *q = p; (q = strstr(q, mark)) != NULL; q += sizeof(mark) - 1)
+        at = q + sizeof(mark) - 1;
+    ck_assert_ptr_nonnull(at);
+    double want = strtod(at, &end);
+    (void)snprintf(number, sizeof(number), "%.9g", want + by * (1 + fabs(want)));
+    fr_buf_init(&b);
+    fr_buf_put(&b, p, (size_t)(at - p));
+    fr_buf_puts(&b, number);
+    fr_buf_puts(&b, end);
+    write_file("manifest.json", b.p, b.n);
+    fr_buf_done(&b);
+    fr_free(p);
+}
+
+START_TEST(load__two_self_tests__each_is_run_to_its_tolerance)
+{
+    struct fr_model *m = NULL, *x = NULL;
+    struct mf_list other;
+    struct fr_model_case cases[2];
+    struct fr_fault f = {0};
+    struct fr_rng r;
+    float z[5];
+    fr_rng_seed(&r, 78);
+    mf_random_list(&r, 3, &other);
+    cases[0] = list.list.c;
+    cases[1] = other.list.c;
+    write_model(_i == 0, 3, z);
+    ck_assert_int_eq(fr_model_load(dir, &fs, &m, NULL), FR_OK);
+    ck_assert_int_eq(fr_model_save(m, &meta, cases, 2, dir, NULL), FR_OK);
+    move_last_expected(1e-5);
+    ck_assert_msg(fr_model_load(dir, &fs, &x, &f) == FR_OK, "%s", f.msg);
+    fr_model_free(x);
+    x = NULL;
+    move_last_expected(5e-4);
+    ck_assert_int_eq(fr_model_load(dir, &fs, &x, &f), FR_EREFUSED);
+    ck_assert_msg(strstr(f.msg, "selftest[1] candidate 0") != NULL, "%s", f.msg);
+    ck_assert_ptr_null(x);
+    fr_model_free(m);
+}
+END_TEST
+
 START_TEST(load__other_field_set__refused)
 {
     float z[5];
@@ -512,6 +563,7 @@ int main(void)
                         load__broken_bundle__refused_with_its_reason_and_the_old_model_serves_on,
                         0,
                         (int)(sizeof(broken) / sizeof(broken[0])));
+    tcase_add_loop_test(tc, load__two_self_tests__each_is_run_to_its_tolerance, 0, 2);
     tcase_add_test(tc, load__other_field_set__refused);
     tcase_add_loop_test(tc, load_and_save__every_nth_allocation_fails__no_leak_no_damage, 0, 2);
     suite_add_tcase(s, tc);

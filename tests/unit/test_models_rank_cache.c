@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/base/hash.h"
 #include "models/rank_cache.h"
 #include "tests/support/model_fixture.h"
 
@@ -82,6 +83,55 @@ START_TEST(find__any_size_of_block__the_keys_own_payload)
     churn(c, 1, 200, 50);
     fr_rank_cache_free(c);
     fr_rank_cache_free(NULL);
+}
+END_TEST
+
+/* A key's tag: the high half of its hash. Two keys of one tag are told apart by their slots alone. */
+static uint32_t tag_of(int32_t row)
+{
+    struct fr_slot s = {row, 1.0f};
+    uint64_t one;
+    memcpy(&one, &s, sizeof(one));
+    return (uint32_t)(fr_mix64(UINT64_C(0x9e3779b97f4a7c15) ^ 1 ^ one) >> 32) | 1u;
+}
+
+#define KEYS 200000
+
+struct tagged {
+    uint32_t tag;
+    int32_t row;
+};
+
+static int by_tag(const void *a, const void *b)
+{
+    const struct tagged *x = a, *y = b;
+    return (x->tag > y->tag) - (x->tag < y->tag);
+}
+
+START_TEST(find__two_keys_of_one_tag__told_apart)
+{
+    static struct tagged t[KEYS];
+    struct fr_rank_cache *c = NULL;
+    float *got = NULL;
+    int pairs = 0;
+
+    for (int i = 0; i < KEYS; i++)
+        t[i] = (struct tagged){tag_of(i), i};
+    qsort(t, KEYS, sizeof(t[0]), by_tag);
+    ck_assert_int_eq(fr_rank_cache_new(512, &c), FR_OK); /* one set: all keys share it */
+    for (int i = 1; i < KEYS; i++) {
+        struct fr_slot a = {t[i - 1].row, 1.0f}, b = {t[i].row, 1.0f};
+        if (t[i].tag != t[i - 1].tag)
+            continue;
+        pairs++;
+        ck_assert(fr_rank_cache_begin(c, 1, 1, FLOATS));
+        ck_assert(!fr_rank_cache_find(c, &a, &got));
+        ck_assert_ptr_nonnull(got);
+        ck_assert(!fr_rank_cache_find(c, &b, &got));
+        ck_assert(fr_rank_cache_find(c, &a, &got));
+    }
+    ck_assert_int_gt(pairs, 3);
+    fr_rank_cache_free(c);
 }
 END_TEST
 
@@ -204,6 +254,7 @@ int main(void)
     TCase *tc = tcase_create("all");
     tcase_add_checked_fixture(tc, setup, NULL);
     tcase_add_loop_test(tc, find__any_size_of_block__the_keys_own_payload, 0, 4);
+    tcase_add_test(tc, find__two_keys_of_one_tag__told_apart);
     tcase_add_test(tc, begin__no_set_fits__not_used);
     tcase_add_loop_test(tc, rank__with_a_cache__as_without, 0, 3);
     suite_add_tcase(s, tc);
