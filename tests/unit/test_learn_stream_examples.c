@@ -108,6 +108,36 @@ START_TEST(the_label_is_the_users_next_item)
 }
 END_TEST
 
+static void only_views_trigger(struct fr_spec_input *in)
+{
+    static struct fr_type_input types[FR_MAX_EVENT_TYPES];
+
+    for (int i = 0; i < in->n_types; i++) {
+        types[i] = in->types[i];
+        types[i].trigger = fr_str_eq(types[i].name, FR_STR_LIT("view"));
+    }
+    in->types = types;
+}
+
+START_TEST(of_several_positives_after_a_trigger_the_first_is_its_label)
+{
+    static const char text[] = "{\"event_id\":\"a\",\"type\":\"view\",\"user_id\":\"u\",\"item_id\":\"i1\",\"ts\":1000}\n"
+                               "{\"event_id\":\"b\",\"type\":\"click\",\"user_id\":\"u\",\"item_id\":\"i2\",\"ts\":2000}\n"
+                               "{\"event_id\":\"c\",\"type\":\"click\",\"user_id\":\"u\",\"item_id\":\"i3\",\"ts\":3000}\n";
+    struct fr_spec *views = feat_spec(only_views_trigger);
+    struct fr_stream_input in = {.spec = views, .events = {text, sizeof(text) - 1}};
+    struct fr_stream_labels labels;
+
+    ck_assert_int_eq(fr_stream_labels_find(&in, &labels, NULL), FR_OK);
+    ck_assert_uint_eq(labels.n_refused, 0);
+    ck_assert_uint_eq(labels.n_labels, 1);
+    ck_assert_uint_eq(labels.item[0], fr_id_hash(views->key, FR_STR_LIT("i2")));
+    ck_assert_uint_eq(labels.item[1], 0); /* a click asks for nothing here */
+    fr_stream_labels_done(&labels);
+    fr_spec_free(views);
+}
+END_TEST
+
 START_TEST(a_shorter_stream_gives_the_same_examples)
 {
     static struct seen whole, cut;
@@ -155,6 +185,7 @@ int main(void)
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, the_label_is_the_users_next_item);
+    tcase_add_test(tc, of_several_positives_after_a_trigger_the_first_is_its_label);
     tcase_add_test(tc, a_shorter_stream_gives_the_same_examples);
     tcase_add_test(tc, lines_that_are_no_events_are_counted);
     suite_add_tcase(s, tc);

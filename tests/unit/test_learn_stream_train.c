@@ -16,6 +16,7 @@
 #include "daemon/base/log.h"
 #include "daemon/base/rng.h"
 #include "daemon/pipeline/spec_config.h"
+#include "models/train/train_ctr.h"
 #include "tests/support/tmpdir.h"
 
 #define CLUSTERS 10
@@ -174,6 +175,27 @@ START_TEST(a_planted_structure_is_found)
     ck_assert_double_ge(r.hr20_ranker, r.hr20_tower - 0.02);
     ck_assert_double_gt(r.auc, 0.6);
     load("two_tower");
+    load("deepfm");
+}
+END_TEST
+
+/* Steps so long that every round of training makes the ranker worse than it was before the first. */
+START_TEST(a_ranker_that_training_makes_worse_stays_as_it_began)
+{
+    struct fr_ctr_train_config steps;
+    struct fr_stream_train_result r;
+    struct fr_stream_train_config c;
+
+    structured(5, 1500);
+    fr_ctr_train_config_default(&steps);
+    steps.opt.lr = 0.5f;
+    c = config(1);
+    c.ranker = &steps;
+    c.tower_part = .6;
+    c.epochs = 2;
+    c.ranker_epochs = 3;
+    ck_assert_msg(fr_stream_train(&c, &r, &fault) == FR_OK, "%s", fault.msg);
+    ck_assert_int_eq(r.ranker_epochs, 0);
     load("deepfm");
 }
 END_TEST
@@ -416,6 +438,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, a_planted_structure_is_found);
+    tcase_add_test(tc, a_ranker_that_training_makes_worse_stays_as_it_began);
     tcase_add_test(tc, a_seed_is_a_bundle);
     tcase_add_test(tc, the_version_is_the_newest_examples_time_or_what_is_asked_for);
     tcase_add_test(tc, hostile_streams_end_in_a_sentence_or_a_bundle);
