@@ -447,12 +447,40 @@ START_TEST(build__bulk__found_and_duplicates_refused)
 }
 END_TEST
 
+/* One vector under two labels, one in the graph and one in the buffer, either way round. */
+START_TEST(search__equal_scores_across_graph_and_buffer__smaller_label_first)
+{
+    struct fr_live_index *ix = new_index(false);
+    struct fr_arena *ar = new_arena();
+    struct fr_ann_hit *hit;
+    struct fr_rng r;
+    uint32_t n;
+    float v[DIM];
+    struct fr_ann_op first = {.kind = FR_ANN_PUT, .label = _i == 0 ? 3 : 9, .vector = v};
+    struct fr_ann_op second = {.kind = FR_ANN_PUT, .label = _i == 0 ? 9 : 3, .vector = v};
+
+    fr_rng_seed(&r, 21);
+    unit_vector(&r, v);
+    ck_assert_int_eq(fr_live_index_apply(ix, &first, 1), FR_OK);
+    ck_assert_int_eq(fr_live_index_maintain(ix, 10, NULL), FR_OK); /* into the graph */
+    ck_assert_int_eq(fr_live_index_apply(ix, &second, 1), FR_OK);
+    ck_assert_int_eq(fr_live_index_search(ix, v, 2, ar, &hit, &n), FR_OK);
+    ck_assert_uint_eq(n, 2);
+    ck_assert(hit[0].score == hit[1].score);
+    ck_assert_uint_eq(hit[0].label, 3);
+    ck_assert_uint_eq(hit[1].label, 9);
+    fr_arena_free(ar);
+    fr_live_index_free(ix);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("ann/live_index");
     TCase *t = tcase_create("all");
     tcase_set_timeout(t, 120);
     tcase_add_test(t, apply__random_ops_graphs__as_the_map);
+    tcase_add_loop_test(t, search__equal_scores_across_graph_and_buffer__smaller_label_first, 0, 2);
     tcase_add_test(t, apply__random_ops_flat__as_the_map);
     tcase_add_test(t, search__threads_while_writing__never_a_removed_label);
     tcase_add_test(t, apply__bad_op__nothing_changes);

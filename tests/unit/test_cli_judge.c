@@ -8,6 +8,7 @@
 
 #include "daemon/base/buf.h"
 #include "daemon/base/json.h"
+#include "daemon/cli/judge_baseline.h"
 #include "daemon/cli/judge_bootstrap.h"
 #include "daemon/cli/judge_report.h"
 #include "daemon/cli/judge_stream.h"
@@ -109,6 +110,36 @@ START_TEST(the_repeat_policy_strikes_from_every_list)
     ck_assert_uint_eq(r.forbidden, 1);
     ck_assert(!r.has[FR_JUDGE_REPEAT]);
     fr_judge_report_done(&r);
+}
+END_TEST
+
+/* Weights grow as 2^(events / half-life) and are scaled down at 1e200: here after some 2,000 events. */
+START_TEST(popularity_is_the_same_before_and_after_its_weights_are_scaled_down)
+{
+    static double naive[6];
+    struct fr_judge_popular p;
+    uint64_t x = 88172645463325252u;
+    int moved = 0;
+
+    memset(naive, 0, sizeof(naive));
+    ck_assert_int_eq(fr_judge_popular_init(&p, 6, 3), FR_OK);
+    for (int n = 0; n < 4500; n++) {
+        uint32_t item, first = p.n > 0 ? p.order[0] : 6;
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        item = (uint32_t)(x % 6);
+        for (int k = 0; k < 6; k++)
+            naive[k] *= exp2(-1.0 / 3);
+        naive[item] += 1;
+        fr_judge_popular_add(&p, item);
+        moved += p.order[0] != first;
+        for (uint32_t r = 1; r < p.n; r++)
+            ck_assert_msg(naive[p.order[r - 1]] > naive[p.order[r]] * (1 - 1e-9), "event %d, place %u", n, r);
+        ck_assert_double_le(p.weight, 1e201);
+    }
+    ck_assert_int_gt(moved, 100);
+    fr_judge_popular_done(&p);
 }
 END_TEST
 
@@ -360,6 +391,7 @@ int main(void)
     SRunner *sr;
     int failed;
 
+    tcase_add_test(tc, popularity_is_the_same_before_and_after_its_weights_are_scaled_down);
     tcase_add_test(tc, a_label_is_the_users_next_event);
     tcase_add_test(tc, strict_wants_a_later_time_and_the_newest_list_before_it);
     tcase_add_test(tc, the_repeat_policy_strikes_from_every_list);
