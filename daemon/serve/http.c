@@ -36,8 +36,8 @@ static int hex(char c)
     return -1;
 }
 
-/* Percent-decode a path segment. libmicrohttpd has decoded the URL already; a '%' that is left is
- * taken as data. False when empty, too long, or holding a NUL. */
+/* The rest of a path, which unescape() has decoded already: a '%' that is left is data. False when empty
+ * or too long. */
 static bool copy_arg(const char *in, char out[MAX_ARG], size_t *out_n)
 {
     size_t n = strlen(in);

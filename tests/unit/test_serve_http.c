@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -203,6 +204,14 @@ START_TEST(method__not_get_or_head__405_with_allow)
 }
 END_TEST
 
+START_TEST(headers__of_an_answer__say_the_type_and_that_it_is_not_to_be_kept)
+{
+    ck_assert_int_eq(get("/plain"), 200);
+    ck_assert_ptr_nonnull(strstr(answer, "\r\nContent-Type: application/json\r\n"));
+    ck_assert_ptr_nonnull(strstr(answer, "\r\nCache-Control: no-store\r\n"));
+}
+END_TEST
+
 START_TEST(method__head__length_without_body)
 {
     static const char req[] = "HEAD /plain HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -297,15 +306,31 @@ START_TEST(slow_client__half_a_request__cut_off_and_nobody_waits_for_it)
 }
 END_TEST
 
+static int open_files(void)
+{
+    int n = 0;
+
+    for (int fd = 0; fd < 4096; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
 START_TEST(connections__200_idle_ones__limited_and_free_again)
 {
-    int fd[200], open = 0;
+    int fd[200], open = 0, before = open_files(), taken = 0;
 
     for (int i = 0; i < 200; i++) {
         fd[i] = dial();
         open += fd[i] >= 0;
     }
     ck_assert_int_gt(open, 100);
+    for (int i = 0; i < 100; i++) { /* the server lives in this process: what it took is an open file, too */
+        int now = open_files() - before - open;
+        taken = now > taken ? now : taken;
+        proc_pause_ms(5);
+    }
+    ck_assert_int_ge(taken, 100);
+    ck_assert_int_le(taken, 129);
     for (int i = 0; i < 200; i++)
         if (fd[i] >= 0)
             (void)close(fd[i]);
@@ -342,6 +367,7 @@ int main(void)
     tcase_add_test(tc, path__128_bytes_taken_129_refused__by_decoded_length);
     tcase_add_test(tc, path__oversized__refused_and_the_server_lives);
     tcase_add_loop_test(tc, method__not_get_or_head__405_with_allow, 0, sizeof(methods) / sizeof(methods[0]));
+    tcase_add_test(tc, headers__of_an_answer__say_the_type_and_that_it_is_not_to_be_kept);
     tcase_add_test(tc, method__head__length_without_body);
     tcase_add_test(tc, body__sent_with_a_request__read_and_thrown_away);
     tcase_add_test(tc, pipelining__two_requests_then_junk__two_answers_and_no_more);
