@@ -8,6 +8,7 @@
 
 #include "daemon/base/alloc.h"
 #include "daemon/base/buf.h"
+#include "daemon/cli/cmd_benchmark.h"
 #include "daemon/cli/judge.h"
 #include "daemon/cli/judge_report.h"
 #include "daemon/cli/judge_stream.h"
@@ -253,6 +254,9 @@ static int evaluate(struct evaluate *ev)
 
 static int run(int argc, char **argv)
 {
+    if (fr_cmd_benchmark_asked(argc, argv))
+        return fr_cmd_benchmark_evaluate(argc, argv);
+
     struct evaluate ev = {.types = "view,click,purchase,like,rating", .n = 20, .bootstrap = 200, .seed = 1,
                           .half_life = 20000, .fill_half_life = 20000};
     const struct fr_arg flags[] = {

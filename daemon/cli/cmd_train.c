@@ -9,6 +9,7 @@
 #include "daemon/base/alloc.h"
 #include "daemon/base/file.h"
 #include "daemon/base/json.h"
+#include "daemon/cli/cmd_benchmark.h"
 #include "daemon/cli/progress.h"
 #include "daemon/cli/settings.h"
 #include "daemon/cli/topic_read.h"
@@ -232,6 +233,9 @@ static int read_and_train(const struct flags *f)
 
 int fr_cmd_train_run(int argc, char **argv)
 {
+    if (fr_cmd_benchmark_asked(argc, argv))
+        return fr_cmd_benchmark_train(argc, argv);
+
     struct flags f = {.seed = 1, .threads = 2, .epochs = 4};
     const struct fr_arg flags[] = {
         FR_SETTINGS_ARGS(&f.s),

@@ -1,0 +1,144 @@
+/*
+ * daemon/learn/benchmark_preset.c - keys with their ranges, presets as lists of `key=value`.
+ */
+#include "daemon/learn/benchmark_preset.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#define AT(member) offsetof(struct fr_benchmark_settings, member)
+
+static const struct {
+    const char *name;
+    size_t at;
+    double min, max, value;
+    bool whole;
+} keys[] = {
+    {"dim", AT(dim), 1, 512, 10, true},
+    {"batch", AT(batch), 1, 65536, 4096, true},
+    {"lr", AT(lr), 1e-9, 10, 1e-3, false},
+    {"dropout", AT(dropout), 0, 0.95, 0, false},
+    {"batch_norm", AT(batch_norm), 0, 1, 0, true},
+    {"l2", AT(l2), 0, 10, 0, false},
+    {"dense_rows", AT(dense_rows), 0, 1, 1, true},
+    {"clip", AT(clip), 0, 1e6, 10, false},
+    {"init_std", AT(init_std), 0, 1, 1e-4, false},
+    {"xavier", AT(xavier), 0, 1, 1, true},
+    {"epochs", AT(epochs), 1, 10000, 100, true},
+    {"lr_factor", AT(lr_factor), 1e-6, 1, 0.1, false},
+    {"patience", AT(patience), 1, 10000, 2, true},
+    {"min_delta", AT(min_delta), 0, 1, 1e-6, false},
+    {"valid_share", AT(valid_share), 0.001, 0.5, 0.1, false},
+};
+#define N_KEYS (sizeof(keys) / sizeof(keys[0]))
+
+/* FuxiCTR's published frappe settings (BARS, Frappe_x1): embedding 10, batch 4096, Adam 1e-3, tables
+ * N(0, 1e-4), global clip 10, learning rate x .1 when validation AUC does not rise by 1e-6, stop at the
+ * second such epoch in a row. The values above are those; the rows say what differs by model. */
+static const struct {
+    const char *name, *benchmark;
+    enum fr_model_kind kind;
+    const char *set;
+} presets[] = {
+    {"frappe-lr", "frappe", FR_MODEL_LR, "l2=0"},
+    {"frappe-fm", "frappe", FR_MODEL_FM, "l2=0.05"},
+    {"frappe-wide_deep", "frappe", FR_MODEL_WIDE_DEEP, "l2=0.05 hidden=400,400,400 batch_norm=1 dropout=0.2"},
+    {"frappe-deepfm", "frappe", FR_MODEL_DEEPFM, "l2=0.05 hidden=400,400,400 batch_norm=1 dropout=0.2"},
+};
+
+static enum fr_err set_hidden(struct fr_benchmark_settings *s, struct fr_str v, struct fr_fault *fault)
+{
+    int hidden[FR_BENCHMARK_HIDDEN_MAX];
+    int n = 0;
+
+    while (v.n > 0) {
+        const char *comma = memchr(v.p, ',', v.n);
+        size_t len = comma == NULL ? v.n : (size_t)(comma - v.p), used = len + (comma != NULL);
+        uint64_t w = 0;
+
+        if (n == FR_BENCHMARK_HIDDEN_MAX || fr_str_to_u64((struct fr_str){v.p, len}, &w) != FR_OK || w < 1 ||
+            w > 4096)
+            return fr_fault(fault, FR_ERANGE, "hidden: at most 7 widths of 1..4096, by commas");
+        hidden[n++] = (int)w;
+        v = (struct fr_str){v.p + used, v.n - used};
+    }
+    s->n_hidden = n;
+    memcpy(s->hidden, hidden, sizeof(hidden[0]) * (size_t)n);
+    return FR_OK;
+}
+
+static enum fr_err unknown_key(struct fr_str key, struct fr_fault *fault)
+{
+    const char *name[N_KEYS + 1];
+    int near;
+
+    for (size_t i = 0; i < N_KEYS; i++)
+        name[i] = keys[i].name;
+    name[N_KEYS] = "hidden";
+    near = fr_str_nearest(key, name, (int)N_KEYS + 1);
+    return fr_fault(fault, FR_ENOTFOUND, "--set: no such key%s%s%s", near < 0 ? "" : "; did you mean `",
+                    near < 0 ? "" : name[near], near < 0 ? "" : "`?");
+}
+
+enum fr_err fr_benchmark_set(struct fr_benchmark_settings *s, struct fr_str a, struct fr_fault *fault)
+{
+    const char *eq = a.n == 0 ? NULL : memchr(a.p, '=', a.n);
+    struct fr_str key, value;
+    double v = 0;
+
+    if (eq == NULL)
+        return fr_fault(fault, FR_ESYNTAX, "--set wants key=value");
+    key = (struct fr_str){a.p, (size_t)(eq - a.p)};
+    value = (struct fr_str){eq + 1, a.n - key.n - 1};
+    if (fr_str_eqz(key, "hidden"))
+        return set_hidden(s, value, fault);
+    for (size_t i = 0; i < N_KEYS; i++) {
+        if (!fr_str_eqz(key, keys[i].name))
+            continue;
+        if (fr_str_to_f64(value, &v) != FR_OK)
+            return fr_fault(fault, FR_ESYNTAX, "--set %s: not a number", keys[i].name);
+        if (v < keys[i].min || v > keys[i].max || (keys[i].whole && floor(v) != v))
+            return fr_fault(fault, FR_ERANGE, "--set %s: must be %s%g..%g", keys[i].name,
+                            keys[i].whole ? "whole, " : "", keys[i].min, keys[i].max);
+        memcpy((char *)s + keys[i].at, &v, sizeof(v));
+        return FR_OK;
+    }
+    return unknown_key(key, fault);
+}
+
+enum fr_err fr_benchmark_preset(const char *benchmark,
+                                enum fr_model_kind kind,
+                                const char *preset,
+                                struct fr_benchmark_settings *out,
+                                const char **out_name,
+                                struct fr_fault *fault)
+{
+    struct fr_benchmark_settings s;
+
+    memset(&s, 0, sizeof(s));
+    for (size_t i = 0; i < N_KEYS; i++)
+        memcpy((char *)&s + keys[i].at, &keys[i].value, sizeof(double));
+    for (size_t i = 0; i < sizeof(presets) / sizeof(presets[0]); i++) {
+        struct fr_str rest = fr_str_z(presets[i].set);
+
+        if (strcmp(presets[i].benchmark, benchmark) != 0 || presets[i].kind != kind ||
+            (preset != NULL && strcmp(presets[i].name, preset) != 0))
+            continue;
+        while (rest.n > 0) {
+            const char *sp = memchr(rest.p, ' ', rest.n);
+            size_t len = sp == NULL ? rest.n : (size_t)(sp - rest.p), used = len + (sp != NULL);
+            enum fr_err e = fr_benchmark_set(&s, (struct fr_str){rest.p, len}, fault);
+
+            if (e != FR_OK)
+                return e;
+            rest = (struct fr_str){rest.p + used, rest.n - used};
+        }
+        *out = s;
+        *out_name = presets[i].name;
+        return FR_OK;
+    }
+    return fr_fault(fault, FR_ENOTFOUND, "no preset%s%s for %s on %s", preset == NULL ? "" : " ",
+                    preset == NULL ? "" : preset, fr_model_kind_name(kind), benchmark);
+}

@@ -1,0 +1,53 @@
+/*
+ * daemon/learn/benchmark_preset.h - settings of a benchmark run: presets as data, `key=value` over them.
+ *
+ * Layer: daemon/base/, models/model.h. Thread: any.
+ */
+#ifndef FR_LEARN_BENCHMARK_PRESET_H
+#define FR_LEARN_BENCHMARK_PRESET_H
+
+#include <stdint.h>
+
+#include "daemon/base/err.h"
+#include "daemon/base/str.h"
+#include "models/model.h"
+
+#define FR_BENCHMARK_HIDDEN_MAX 7
+
+/** All settings; the rows of benchmark_preset.c give key, range and member. */
+struct fr_benchmark_settings {
+    double dim;         /* embedding length */
+    double batch;       /* rows a step */
+    double lr;          /* Adam */
+    double dropout;     /* of the hidden layers */
+    double batch_norm;  /* 0 or 1 */
+    double l2;          /* lambda of lambda/2 ||w||^2 over the tables */
+    double dense_rows;  /* 1: L2 and Adam on all rows every step (FuxiCTR); 0: on touched rows */
+    double clip;        /* global gradient norm; 0 = off */
+    double init_std;    /* of the tables */
+    double xavier;      /* 1: linear layers Xavier-normal; 0: He */
+    double epochs;      /* at most */
+    double lr_factor;   /* on an epoch that did not improve */
+    double patience;    /* stop at that many such epochs in a row */
+    double min_delta;   /* what counts as better in validation AUC */
+    double valid_share; /* of train, where the benchmark has no validation file */
+    int n_hidden;
+    int hidden[FR_BENCHMARK_HIDDEN_MAX];
+};
+
+/**
+ * Settings of a preset. @param preset  NULL = the default of benchmark and kind
+ * @param out_name  static storage. @errors FR_ENOTFOUND no such preset; the fault lists those there are
+ */
+FR_MUST_CHECK enum fr_err fr_benchmark_preset(const char *benchmark,
+                                              enum fr_model_kind kind,
+                                              const char *preset,
+                                              struct fr_benchmark_settings *out,
+                                              const char **out_name,
+                                              struct fr_fault *fault);
+/** Apply "key=value"; `hidden` takes "400,400,400" or "". @errors FR_ENOTFOUND (nearest key named)
+ *  FR_ESYNTAX FR_ERANGE; nothing changed then */
+FR_MUST_CHECK enum fr_err
+fr_benchmark_set(struct fr_benchmark_settings *s, struct fr_str assignment, struct fr_fault *fault);
+
+#endif

@@ -1,0 +1,77 @@
+#!/bin/bash
+# `freshet train --benchmark` and `evaluate --benchmark` on made-up rows in frappe's layout: the last line
+# is one JSON object, a rule in the data is found, the same seed gives the same weights, evaluate agrees.
+# usage: benchmark.sh SOURCE_DIR BUILD_DIR
+set -uo pipefail
+freshet=$2/freshet
+py=${PYTHON:-python3}
+work=$(mktemp -d "${TMPDIR:-/tmp}/freshet-benchmark-XXXXXX")
+trap 'rm -rf -- "$work"' EXIT
+fail() { echo "FAIL: $*"; exit 1; }
+
+"$py" - "$work" <<'PY' || exit 1
+import random, sys
+r = random.Random(3)
+for name, n in (("train", 4000), ("valid", 800), ("test", 800)):
+    with open(f"{sys.argv[1]}/{name}.csv", "w") as f:
+        f.write("label,user,item,hour\n")
+        for _ in range(n):
+            u, i, h = r.randrange(30), r.randrange(40), r.randrange(5)
+            y = int((u % 3 == i % 3) != (r.random() < .1))
+            f.write(f"{y},{u},{30 + i},{70 + h}\n")
+PY
+train() { # OUT MODEL FLAGS...
+  local out=$1 model=$2
+  shift 2
+  "$freshet" train --benchmark frappe --data "$work" --model "$model" --out "$work/$out" --json --quiet --seed 5 \
+    --set batch=200 --set l2=0.0001 --set dim=5 --set lr=0.01 "$@" >"$work/$out.json" 2>"$work/$out.err"
+}
+for model in lr fm wide_deep deepfm; do
+  set -- --epochs 12
+  case $model in *deep*) set -- "$@" --set hidden=16,8 ;; esac
+  train "$model" "$model" "$@" || fail "train $model: $(cat "$work/$model.err")"
+  "$freshet" evaluate --benchmark frappe --data "$work" --bundle "$work/$model" --json >"$work/e.$model.json" 2>/dev/null ||
+    fail "evaluate $model"
+  [ "$(head -1 "$work/$model.curve.csv")" = epoch,lr,train_loss,valid_auc ] || fail "$model: no curve"
+done
+train again deepfm --epochs 12 --set hidden=16,8 || fail "train again"
+cmp "$work/deepfm/weights.safetensors" "$work/again/weights.safetensors" || fail "same seed, other weights"
+"$py" - "$work" <<'PY' || exit 1
+import json, sys
+w = sys.argv[1]
+def last(p):
+    with open(p) as f:
+        return json.loads(f.read().splitlines()[-1])
+for model in ("lr", "fm", "wide_deep", "deepfm"):
+    t, e = last(f"{w}/{model}.json"), last(f"{w}/e.{model}.json")
+    assert t["benchmark"] == e["benchmark"] == "frappe" and t["model"] == e["model"] == model, t
+    assert t["preset"] == "frappe-" + model and t["seed"] == 5 and t["seconds"] > 0 and t["rows_per_second"] > 0, t
+    for k in ("auc", "logloss", "gauc", "ece", "calibration_ratio"):
+        assert abs(t["metrics"][k] - e["metrics"][k]) < 1e-5, (model, k, t, e)
+    auc = t["metrics"]["auc"]
+    # labels flip with .1: the best possible AUC is about .9 (a linear model sees no u-i rule)
+    assert (auc < .6) if model == "lr" else (auc > .8), (model, auc)
+PY
+
+# refusals name what is wrong
+refused() { # STATUS TEXT FLAGS...
+  local status=$1 text=$2 out got
+  shift 2
+  out=$("$freshet" train --benchmark frappe --out "$work/no" --quiet "$@" 2>&1)
+  got=$?
+  [ $got = "$status" ] && grep -qF -- "$text" <<<"$out" || fail "wanted $status and '$text', got $got: $out"
+}
+refused 2 "did you mean \`dropout\`" --data "$work" --model fm --set dropuot=1
+refused 2 "must be whole, 1..512" --data "$work" --model fm --set dim=0
+refused 2 "no preset x for fm on frappe" --data "$work" --model fm --preset x
+refused 2 "no such model" --data "$work" --model zz
+refused 2 "are needed" --model fm
+refused 1 "train.csv" --data "$work/absent" --model fm
+mkdir "$work/bad" && cp "$work"/*.csv "$work/bad" 2>/dev/null
+printf 'label,user,item,hour\n1,2,3,x\n' >"$work/bad/test.csv"
+refused 1 "test.csv:2: an id is not a whole number" --data "$work/bad" --model fm
+# without valid.csv a share of train chooses
+rm -rf "$work/bad" && mkdir "$work/held" && cp "$work/train.csv" "$work/test.csv" "$work/held"
+"$freshet" train --benchmark frappe --data "$work/held" --model fm --out "$work/held_out" --epochs 2 --quiet >/dev/null 2>&1 ||
+  fail "train without valid.csv"
+exit 0

@@ -1,0 +1,87 @@
+/* Presets and `key=value`: defaults, what each assignment changes, what is refused and stays. */
+#include "daemon/learn/benchmark_preset.h"
+
+#include <string.h>
+
+#include "tests/support/model_fixture.h"
+
+static struct fr_benchmark_settings deepfm(void)
+{
+    struct fr_benchmark_settings s;
+    const char *name = NULL;
+    ck_assert_int_eq(fr_benchmark_preset("frappe", FR_MODEL_DEEPFM, NULL, &s, &name, NULL), FR_OK);
+    ck_assert_str_eq(name, "frappe-deepfm");
+    return s;
+}
+
+START_TEST(preset__deepfm_on_frappe__the_published_settings)
+{
+    struct fr_benchmark_settings s = deepfm();
+    ck_assert_double_eq(s.dim, 10);
+    ck_assert_double_eq(s.batch, 4096);
+    ck_assert_double_eq(s.l2, 0.05);
+    ck_assert_double_eq(s.dropout, 0.2);
+    ck_assert_double_eq(s.batch_norm, 1);
+    ck_assert_double_eq(s.clip, 10);
+    ck_assert_int_eq(s.n_hidden, 3);
+    ck_assert_int_eq(s.hidden[2], 400);
+}
+END_TEST
+
+START_TEST(preset__unknown__refused)
+{
+    struct fr_benchmark_settings s;
+    const char *name = NULL;
+    struct fr_fault f = {.err = FR_OK};
+    ck_assert_int_eq(fr_benchmark_preset("frappe", FR_MODEL_FM, "frappe-lr", &s, &name, &f), FR_ENOTFOUND);
+    ck_assert_str_eq(f.msg, "no preset frappe-lr for fm on frappe");
+    ck_assert_int_eq(fr_benchmark_preset("frappe", FR_MODEL_TWO_TOWER, NULL, &s, &name, NULL), FR_ENOTFOUND);
+    ck_assert_int_eq(fr_benchmark_preset("other", FR_MODEL_FM, NULL, &s, &name, NULL), FR_ENOTFOUND);
+    ck_assert_ptr_null(name);
+}
+END_TEST
+
+START_TEST(set__numbers_and_widths__change_their_member)
+{
+    struct fr_benchmark_settings s = deepfm();
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("lr=0.5"), NULL), FR_OK);
+    ck_assert_double_eq(s.lr, 0.5);
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("hidden=7,8"), NULL), FR_OK);
+    ck_assert_int_eq(s.n_hidden, 2);
+    ck_assert_int_eq(s.hidden[1], 8);
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("hidden="), NULL), FR_OK);
+    ck_assert_int_eq(s.n_hidden, 0);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    enum fr_err e;
+} bad[] = {
+    {"", FR_ESYNTAX},           {"lr", FR_ESYNTAX},          {"=1", FR_ENOTFOUND},     {"lrr=1", FR_ENOTFOUND},
+    {"lr=x", FR_ESYNTAX},       {"lr=nan", FR_ESYNTAX},      {"lr=0", FR_ERANGE},      {"dim=1.5", FR_ERANGE},
+    {"dropout=1", FR_ERANGE},   {"hidden=0", FR_ERANGE},     {"hidden=4097", FR_ERANGE}, {"hidden=1,,2", FR_ERANGE},
+    {"hidden=1,2,3,4,5,6,7,8", FR_ERANGE},
+};
+
+START_TEST(set__bad__refused_and_unchanged)
+{
+    struct fr_benchmark_settings s = deepfm(), was = s;
+    struct fr_fault f = {.err = FR_OK};
+    ck_assert_int_eq(fr_benchmark_set(&s, fr_str_z(bad[_i].text), &f), bad[_i].e);
+    ck_assert(f.msg[0] != '\0');
+    ck_assert_mem_eq(&s, &was, sizeof(s));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("learn/benchmark_preset");
+    TCase *tc = tcase_create("all");
+    tcase_add_test(tc, preset__deepfm_on_frappe__the_published_settings);
+    tcase_add_test(tc, preset__unknown__refused);
+    tcase_add_test(tc, set__numbers_and_widths__change_their_member);
+    tcase_add_loop_test(tc, set__bad__refused_and_unchanged, 0, sizeof(bad) / sizeof(bad[0]));
+    suite_add_tcase(s, tc);
+    return mf_run(s);
+}
