@@ -14,11 +14,10 @@
 #include "daemon/base/json.h"
 #include "daemon/cli/args.h"
 #include "daemon/cli/progress.h"
-#include "daemon/learn/benchmark_rows.h"
+#include "daemon/learn/benchmark.h"
 
 struct flags {
-    int benchmark; /* frappe */
-    const char *data, *model, *preset, *out, *bundle;
+    const char *benchmark, *data, *model, *preset, *out, *bundle;
     struct fr_arg_list set;
     int64_t epochs, seed, threads;
     bool json, quiet;
@@ -28,9 +27,42 @@ struct flags {
 struct bar {
     struct fr_progress p;
     char what[96];
+    const char *valid; /* the measure of validation */
     int epoch;
     bool quiet;
 };
+
+#define MODELS_BYTES 512
+
+/* "lr, fm": the kinds a benchmark takes and this build has; of NULL, those of any. */
+static const char *models_of(const struct fr_benchmark *b, char out[MODELS_BYTES])
+{
+    unsigned kinds = b == NULL ? 0 : b->kinds;
+    size_t n = 0;
+
+    for (int i = 0; b == NULL && fr_benchmark_at(i) != NULL; i++)
+        kinds |= fr_benchmark_at(i)->kinds;
+    out[0] = '\0';
+    for (int k = 0; k < FR_MODEL_KIND_COUNT && n < MODELS_BYTES; k++)
+        if ((kinds & 1u << k) != 0)
+            n += (size_t)snprintf(out + n, MODELS_BYTES - n, "%s%s", n == 0 ? "" : ", ",
+                                  fr_model_kind_name((enum fr_model_kind)k));
+    return out;
+}
+
+/* @return NULL: told, with the names there are */
+static const struct fr_benchmark *find(const char *command, const char *name)
+{
+    const struct fr_benchmark *b = fr_benchmark_find(fr_str_z(name)), *one;
+    char names[MODELS_BYTES] = "";
+    size_t n = 0;
+
+    for (int i = 0; (one = fr_benchmark_at(i)) != NULL && n < sizeof(names); i++)
+        n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n == 0 ? "" : ", ", one->name);
+    if (b == NULL)
+        (void)fr_args_usage(command, "--benchmark: no such benchmark; there are: %s", names);
+    return b;
+}
 
 bool fr_cmd_benchmark_asked(int argc, char **argv)
 {
@@ -40,7 +72,7 @@ bool fr_cmd_benchmark_asked(int argc, char **argv)
     return false;
 }
 
-static void tell(void *ctx, int epoch, uint64_t rows, uint64_t of, double loss, double auc)
+static void tell(void *ctx, int epoch, uint64_t rows, uint64_t of, double loss, double valid)
 {
     struct bar *b = ctx;
 
@@ -49,11 +81,12 @@ static void tell(void *ctx, int epoch, uint64_t rows, uint64_t of, double loss, 
         fr_progress_start(&b->p, b->what, "rows", of, b->quiet);
     }
     snprintf(b->what, sizeof(b->what), "epoch %d loss %.4f", epoch, loss);
-    if (isnan(auc)) {
+    if (isnan(valid)) {
         fr_progress_update(&b->p, rows);
         return;
     }
-    snprintf(b->what, sizeof(b->what), "epoch %d loss %.4f, validation AUC %.5f", epoch, loss, auc);
+    snprintf(b->what, sizeof(b->what), "epoch %d loss %.4f, validation %s %.5f", epoch, loss, b->valid,
+             valid);
     fr_progress_finish(&b->p, rows);
 }
 
@@ -68,9 +101,14 @@ static enum fr_err write_curve(const char *out, const struct fr_benchmark_result
     fr_buf_puts(&path, out);
     fr_buf_puts(&path, ".curve.csv");
     fr_buf_putc(&path, '\0');
-    fr_buf_puts(&b, "epoch,lr,train_loss,valid_auc\n");
-    for (int i = 0; i < r->epochs; i++)
-        fr_buf_printf(&b, "%d,%g,%.7f,%.7f\n", i + 1, r->lr[i], r->loss[i], r->valid_auc[i]);
+    fr_buf_printf(&b, "epoch,lr,train_loss%s%s\n", r->valid_name == NULL ? "" : ",valid_",
+                  r->valid_name == NULL ? "" : r->valid_name);
+    for (int i = 0; i < r->epochs && i < FR_BENCHMARK_EPOCHS_KEPT; i++) {
+        fr_buf_printf(&b, "%d,%g,%.7f", i + 1, r->lr[i], r->loss[i]);
+        if (r->valid_name != NULL)
+            fr_buf_printf(&b, ",%.7f", r->valid[i]);
+        fr_buf_putc(&b, '\n');
+    }
     e = fr_buf_err(&path) != FR_OK ? FR_ENOMEM : fr_buf_err(&b);
     e = e == FR_OK ? fr_file_replace(path.p, fr_buf_str(&b), fault) : fr_fault(fault, e, "out of memory");
     fr_buf_done(&path);
@@ -78,67 +116,63 @@ static enum fr_err write_curve(const char *out, const struct fr_benchmark_result
     return e;
 }
 
-static void put_measures(struct fr_jsonw *w, const struct fr_benchmark_scores *s)
+static void put_measures(struct fr_jsonw *w, const struct fr_benchmark_result *r)
 {
-    const struct {
-        const char *name;
-        double v;
-    } m[] = {{"auc", s->auc},
-             {"logloss", s->logloss},
-             {"gauc", s->gauc},
-             {"ece", s->ece},
-             {"calibration_ratio", s->ratio}};
-
     fr_jsonw_key(w, "metrics");
     fr_jsonw_object(w);
-    for (size_t i = 0; i < sizeof(m) / sizeof(m[0]); i++) {
-        if (isnan(m[i].v))
+    for (int i = 0; i < r->n_metrics; i++) {
+        if (isnan(r->metric[i].value))
             continue;
-        fr_jsonw_key(w, m[i].name);
-        fr_jsonw_f64(w, m[i].v);
+        fr_jsonw_key(w, r->metric[i].name);
+        fr_jsonw_f64(w, r->metric[i].value);
     }
     fr_jsonw_end(w, '}');
 }
 
-/* @param r  NULL: of an evaluation */
-static int print(const struct flags *f,
-                 const char *model,
-                 const char *preset,
-                 const struct fr_benchmark_scores *s,
-                 const struct fr_benchmark_result *r)
+static void put_run(struct fr_jsonw *w, const struct fr_benchmark_result *r)
 {
+    fr_jsonw_key(w, "seconds");
+    fr_jsonw_f64(w, r->seconds);
+    fr_jsonw_key(w, "rows_per_second");
+    fr_jsonw_f64(w, r->rows_per_second);
+    fr_jsonw_key(w, "epochs");
+    fr_jsonw_i64(w, r->epochs);
+    fr_jsonw_key(w, "best_epoch");
+    fr_jsonw_i64(w, r->best_epoch);
+}
+
+/* @param preset  NULL: of an evaluation */
+static int print(const struct flags *f, const char *preset, const struct fr_benchmark_result *r)
+{
+    FILE *text = f->json ? stderr : stdout;
+    const char *model = fr_model_kind_name(r->kind);
     struct fr_jsonw w;
     struct fr_buf b;
     int rc = FR_EXIT_FAILURE;
 
-    fprintf(f->json ? stderr : stdout, "%s on frappe: AUC %.5f, logloss %.5f, gAUC %.5f, ECE %.4f, ratio %.4f\n",
-            model, s->auc, s->logloss, s->gauc, s->ece, s->ratio);
+    fprintf(text, "%s on %s:", model, f->benchmark);
+    for (int i = 0, n = 0; i < r->n_metrics; i++)
+        if (!isnan(r->metric[i].value))
+            fprintf(text, "%s %s %.5f", n++ == 0 ? "" : ",", r->metric[i].name, r->metric[i].value);
+    fputc('\n', text);
     if (!f->json)
         return FR_EXIT_OK;
     fr_buf_init(&b);
     fr_jsonw_init(&w, &b);
     fr_jsonw_object(&w);
     fr_jsonw_key(&w, "benchmark");
-    fr_jsonw_z(&w, "frappe");
+    fr_jsonw_z(&w, f->benchmark);
     fr_jsonw_key(&w, "model");
     fr_jsonw_z(&w, model);
-    if (r != NULL) {
+    if (preset != NULL) {
         fr_jsonw_key(&w, "preset");
         fr_jsonw_z(&w, preset);
         fr_jsonw_key(&w, "seed");
         fr_jsonw_i64(&w, f->seed);
     }
-    put_measures(&w, s);
-    if (r != NULL) {
-        fr_jsonw_key(&w, "seconds");
-        fr_jsonw_f64(&w, r->seconds);
-        fr_jsonw_key(&w, "rows_per_second");
-        fr_jsonw_f64(&w, r->rows_per_second);
-        fr_jsonw_key(&w, "epochs");
-        fr_jsonw_i64(&w, r->epochs);
-        fr_jsonw_key(&w, "best_epoch");
-        fr_jsonw_i64(&w, r->best_epoch);
-    }
+    put_measures(&w, r);
+    if (preset != NULL)
+        put_run(&w, r);
     fr_jsonw_end(&w, '}');
     if (fr_buf_err(&b) == FR_OK && printf("%.*s\n", (int)b.n, b.p) > 0)
         rc = FR_EXIT_OK;
@@ -156,7 +190,7 @@ static int failed(const char *command, const struct fr_fault *fault, enum fr_err
 static enum fr_err
 settings(const struct flags *f, struct fr_benchmark_run *run, const char **preset, struct fr_fault *fault)
 {
-    enum fr_err e = fr_benchmark_preset("frappe", run->kind, f->preset, &run->set, preset, fault);
+    enum fr_err e = fr_benchmark_preset(f->benchmark, run->kind, f->preset, &run->set, preset, fault);
 
     for (int i = 0; e == FR_OK && i < f->set.n; i++)
         e = fr_benchmark_set(&run->set, fr_str_z(f->set.v[i]), fault);
@@ -167,14 +201,16 @@ settings(const struct flags *f, struct fr_benchmark_run *run, const char **prese
 
 static int train(const struct flags *f)
 {
+    const struct fr_benchmark *b = find("train", f->benchmark);
     struct bar bar = {.quiet = f->quiet};
     struct fr_benchmark_run run = {.dir = f->data,
                                    .out = f->out,
-                                   .kind = fr_model_kind_find(fr_str_z(f->model)),
+                                   .kind = fr_model_kind_find(fr_str_z(f->model == NULL ? "" : f->model)),
                                    .seed = (uint64_t)f->seed,
                                    .threads = (int)f->threads,
                                    .tell = tell,
                                    .tell_ctx = &bar};
+    char models[MODELS_BYTES];
     struct fr_benchmark_result *r;
     struct fr_fault fault = {.err = FR_OK};
     struct fr_clock clock;
@@ -182,18 +218,24 @@ static int train(const struct flags *f)
     enum fr_err e;
     int rc;
 
-    if (run.kind == FR_MODEL_KIND_COUNT)
-        return fr_args_usage("train", "no such model: %s", f->model);
+    if (b == NULL)
+        return FR_EXIT_USAGE;
+    if (f->data == NULL || f->model == NULL || f->out == NULL)
+        return fr_args_usage("train", "--data (of %s), --model (%s) and --out are needed", b->files,
+                             models_of(b, models));
+    if (run.kind == FR_MODEL_KIND_COUNT || (b->kinds & 1u << run.kind) == 0)
+        return fr_args_usage("train", "--model: %s takes %s", b->name, models_of(b, models));
     if (settings(f, &run, &preset, &fault) != FR_OK)
         return fr_args_usage("train", "%s", fault.msg);
-    if ((r = fr_malloc_array(1, sizeof(*r))) == NULL)
+    if ((r = fr_calloc(1, sizeof(*r))) == NULL)
         return failed("train", &fault, FR_ENOMEM);
     fr_clock_init_real(&clock);
     run.created_ms = fr_clock_wall_ms(&clock);
-    e = fr_benchmark_rows_train(&run, r, &fault);
+    bar.valid = b->valid;
+    e = b->train(&run, r, &fault);
     if (e == FR_OK)
         e = write_curve(f->out, r, &fault);
-    rc = e == FR_OK ? print(f, f->model, preset, &r->test, r) : failed("train", &fault, e);
+    rc = e == FR_OK ? print(f, preset, r) : failed("train", &fault, e);
     fr_free(r);
     return rc;
 }
@@ -201,10 +243,11 @@ static int train(const struct flags *f)
 int fr_cmd_benchmark_train(int argc, char **argv)
 {
     struct flags f = {.seed = 1, .threads = 2};
+    char models[MODELS_BYTES];
     const struct fr_arg flags[] = {
-        {"benchmark", FR_ARG_CHOICE, &f.benchmark, 0, 0, "frappe", "whose layout and protocol"},
-        {"data", FR_ARG_STR, &f.data, 0, 0, "DIR", "the benchmark's files: train.csv, test.csv, usually valid.csv"},
-        {"model", FR_ARG_STR, &f.model, 0, 0, "NAME", "lr, fm, wide_deep, deepfm"},
+        {"benchmark", FR_ARG_STR, &f.benchmark, 0, 0, "NAME", "whose layout and protocol"},
+        {"data", FR_ARG_STR, &f.data, 0, 0, "DIR", "the benchmark's files"},
+        {"model", FR_ARG_STR, &f.model, 0, 0, "NAME", models_of(NULL, models)},
         {"preset", FR_ARG_STR, &f.preset, 0, 0, "NAME", "settings (the default of benchmark and model)"},
         {"set", FR_ARG_LIST, &f.set, 0, 0, "KEY=VALUE", "one setting; may be repeated"},
         {"epochs", FR_ARG_INT, &f.epochs, 1, 10000, "N", "at most"},
@@ -220,8 +263,6 @@ int fr_cmd_benchmark_train(int argc, char **argv)
 
     if (rc != FR_ARGS_GO_ON)
         return rc;
-    if (f.data == NULL || f.model == NULL || f.out == NULL)
-        return fr_args_usage("train", "--data, --model and --out are needed");
     return train(&f);
 }
 
@@ -229,23 +270,29 @@ int fr_cmd_benchmark_evaluate(int argc, char **argv)
 {
     struct flags f = {.threads = 1};
     const struct fr_arg flags[] = {
-        {"benchmark", FR_ARG_CHOICE, &f.benchmark, 0, 0, "frappe", "whose layout and protocol"},
-        {"data", FR_ARG_STR, &f.data, 0, 0, "DIR", "the benchmark's files; test.csv is read"},
+        {"benchmark", FR_ARG_STR, &f.benchmark, 0, 0, "NAME", "whose layout and protocol"},
+        {"data", FR_ARG_STR, &f.data, 0, 0, "DIR", "the benchmark's files; of them the test file is read"},
         {"bundle", FR_ARG_STR, &f.bundle, 0, 0, "BUNDLE", "what is measured"},
         {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object as the last line"}};
     struct fr_args a = {"evaluate --benchmark NAME --data DIR --bundle BUNDLE [flags]",
                         "Measure a bundle on a benchmark's test file.",
                         flags, (int)(sizeof(flags) / sizeof(flags[0])), NULL, 0, 0};
+    const struct fr_benchmark *b;
+    struct fr_benchmark_result *r;
     struct fr_fault fault = {.err = FR_OK};
-    struct fr_benchmark_scores s;
-    enum fr_model_kind kind;
     enum fr_err e;
     int rc = fr_args_parse(&a, argc, argv);
 
     if (rc != FR_ARGS_GO_ON)
         return rc;
+    if ((b = find("evaluate", f.benchmark)) == NULL)
+        return FR_EXIT_USAGE;
     if (f.data == NULL || f.bundle == NULL)
-        return fr_args_usage("evaluate", "--data and --bundle are needed");
-    e = fr_benchmark_rows_evaluate(f.data, f.bundle, &s, &kind, &fault);
-    return e == FR_OK ? print(&f, fr_model_kind_name(kind), NULL, &s, NULL) : failed("evaluate", &fault, e);
+        return fr_args_usage("evaluate", "--data (of %s) and --bundle are needed", b->files);
+    if ((r = fr_calloc(1, sizeof(*r))) == NULL)
+        return failed("evaluate", &fault, FR_ENOMEM);
+    e = b->evaluate(f.data, f.bundle, r, &fault);
+    rc = e == FR_OK ? print(&f, NULL, r) : failed("evaluate", &fault, e);
+    fr_free(r);
+    return rc;
 }

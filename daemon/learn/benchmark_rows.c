@@ -13,6 +13,7 @@
 #include "daemon/base/file.h"
 #include "daemon/base/hash.h"
 #include "daemon/base/rng.h"
+#include "daemon/learn/benchmark_data.h"
 #include "models/metrics.h"
 #include "models/train/train_ctr.h"
 
@@ -21,6 +22,11 @@
 #define SCORE 1024  /* rows scored at a time */
 #define BINS 10     /* of calibration */
 #define PATH_BYTES 4096
+
+/* Measures of one set of rows. gauc is NaN where it does not apply. */
+struct scores {
+    double auc, gauc, logloss, ece, ratio;
+};
 
 /* Everything of one run. */
 struct work {
@@ -93,7 +99,7 @@ static void cells_of(const struct fr_benchmark_rows *r, size_t row, struct fr_ce
 
 /* ---- scores ---- */
 
-static enum fr_err measure(const struct fr_benchmark_rows *r, float *logit, struct fr_benchmark_scores *out)
+static enum fr_err measure(const struct fr_benchmark_rows *r, float *logit, struct scores *out)
 {
     struct fr_calibration cal = {0, 0};
     uint32_t *user = fr_malloc_array(r->n, sizeof(*user));
@@ -144,10 +150,10 @@ static enum fr_err score(const struct fr_model *m, const struct fr_benchmark_row
 }
 
 static enum fr_err
-test(const struct fr_model *m, const struct fr_benchmark_rows *r, struct fr_benchmark_scores *out)
+test(const struct fr_model *m, const struct fr_benchmark_rows *r, struct scores *out)
 {
     float *logit = fr_malloc_array(r->n, sizeof(*logit));
-    struct fr_benchmark_scores s = {0, 0, 0, 0, 0};
+    struct scores s = {0, 0, 0, 0, 0};
     enum fr_err e = logit == NULL ? FR_ENOMEM : score(m, r, logit);
 
     if (e == FR_OK)
@@ -231,7 +237,7 @@ static enum fr_err epochs(struct work *w, struct fr_rng *rng, struct fr_benchmar
     fr_clock_init_real(&clock);
     for (int i = 0; e == FR_OK && i < (int)s->epochs && i < FR_BENCHMARK_EPOCHS_KEPT && bad < (int)s->patience;
          i++) {
-        struct fr_benchmark_scores v;
+        struct scores v;
         struct fr_model *m = NULL;
         int64_t from = fr_clock_mono_us(&clock);
 
@@ -246,7 +252,7 @@ static enum fr_err epochs(struct work *w, struct fr_rng *rng, struct fr_benchmar
             return fr_fault(fault, e, "validation: %s", fr_err_text(e));
         }
         out->epochs = i + 1;
-        out->valid_auc[i] = v.auc;
+        out->valid[i] = v.auc;
         out->lr[i] = lr;
         if (w->run->tell != NULL)
             w->run->tell(w->run->tell_ctx, i + 1, w->n_train, w->n_train, out->loss[i], v.auc);
@@ -354,10 +360,20 @@ static enum fr_err new_trainer(struct work *w, struct fr_fault *fault)
     return fr_train_ctr_new(&c, w->fs, &w->tr, fault);
 }
 
-static enum fr_err save(const struct work *w, const struct fr_benchmark_result *r, struct fr_fault *fault)
+static void put(struct fr_benchmark_result *out, const struct scores *s)
+{
+    out->n_metrics = 0;
+    fr_benchmark_add(out, "auc", s->auc);
+    fr_benchmark_add(out, "logloss", s->logloss);
+    fr_benchmark_add(out, "gauc", s->gauc);
+    fr_benchmark_add(out, "ece", s->ece);
+    fr_benchmark_add(out, "calibration_ratio", s->ratio);
+}
+
+static enum fr_err save(const struct work *w, const struct scores *s, struct fr_fault *fault)
 {
     static const char *const names[] = {"auc", "logloss", "ece"};
-    const double values[] = {r->test.auc, r->test.logloss, r->test.ece};
+    const double values[] = {s->auc, s->logloss, s->ece};
     struct fr_model_meta meta = {.name = w->run->kind == FR_MODEL_AUTOINT_PLUS ? "autoint_plus"
                                                                                 : fr_model_kind_name(w->run->kind),
                                  .version = 1,
@@ -385,10 +401,13 @@ enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run *run,
                                     struct fr_fault *fault)
 {
     struct work w = {.run = run};
+    struct scores s = {0, 0, 0, 0, 0};
     struct fr_rng rng;
     enum fr_err e;
 
     memset(out, 0, sizeof(*out));
+    out->kind = run->kind;
+    out->valid_name = "auc";
     fr_rng_seed(&rng, run->seed);
     e = prepare(&w, &rng, fault);
     if (e == FR_OK)
@@ -401,10 +420,11 @@ enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run *run,
         e = epochs(&w, &rng, out, fault);
     if (e == FR_OK && w.best == NULL)
         e = fr_fault(fault, FR_EINVAL, "validation AUC is not a number: nothing to keep");
-    if (e == FR_OK && (e = test(w.best, &w.test, &out->test)) != FR_OK)
+    if (e == FR_OK && (e = test(w.best, &w.test, &s)) != FR_OK)
         e = fr_fault(fault, e, "test: %s", fr_err_text(e));
+    put(out, &s);
     if (e == FR_OK)
-        e = save(&w, out, fault);
+        e = save(&w, &s, fault);
     fr_model_free(w.best);
     fr_train_ctr_free(w.tr);
     fr_free(w.fs);
@@ -420,15 +440,16 @@ enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run *run,
 
 enum fr_err fr_benchmark_rows_evaluate(const char *dir,
                                        const char *bundle,
-                                       struct fr_benchmark_scores *out,
-                                       enum fr_model_kind *out_kind,
+                                       struct fr_benchmark_result *out,
                                        struct fr_fault *fault)
 {
     struct fr_benchmark_rows rows = {.n = 0};
     struct fr_field_set *fs = NULL;
     struct fr_model *m = NULL;
+    struct scores s = {0, 0, 0, 0, 0};
     enum fr_err e = read_rows(dir, "test.csv", &rows, fault);
 
+    memset(out, 0, sizeof(*out));
     if (e == FR_OK)
         e = fields_of(&rows, &fs, fault);
     if (e == FR_OK)
@@ -436,10 +457,11 @@ enum fr_err fr_benchmark_rows_evaluate(const char *dir,
     if (e == FR_OK && fr_model_info(m)->job != FR_JOB_RANKER)
         e = fr_fault(fault, FR_EINVAL, "%s: not a ranker", bundle);
     if (e == FR_OK) {
-        *out_kind = fr_model_info(m)->kind;
-        if ((e = test(m, &rows, out)) != FR_OK)
+        out->kind = fr_model_info(m)->kind;
+        if ((e = test(m, &rows, &s)) != FR_OK)
             e = fr_fault(fault, e, "test: %s", fr_err_text(e));
     }
+    put(out, &s);
     fr_model_free(m);
     fr_free(fs);
     fr_benchmark_rows_done(&rows);

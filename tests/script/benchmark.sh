@@ -64,7 +64,9 @@ refused() { # STATUS TEXT FLAGS...
 refused 2 "did you mean \`dropout\`" --data "$work" --model fm --set dropuot=1
 refused 2 "must be whole, 1..512" --data "$work" --model fm --set dim=0
 refused 2 "no preset x for fm on frappe" --data "$work" --model fm --preset x
-refused 2 "no such model" --data "$work" --model zz
+refused 2 "--model: frappe takes lr, fm" --data "$work" --model zz
+refused 2 "--model: frappe takes lr, fm" --data "$work" --model two_tower
+refused 2 "no such benchmark; there are: frappe" --benchmark none --data "$work" --model fm
 refused 2 "are needed" --model fm
 refused 1 "train.csv" --data "$work/absent" --model fm
 mkdir "$work/bad" && cp "$work"/*.csv "$work/bad" 2>/dev/null

@@ -1,0 +1,38 @@
+/*
+ * daemon/learn/benchmark.c - one row a benchmark.
+ */
+#include "daemon/learn/benchmark.h"
+
+#include <stddef.h>
+
+#include "daemon/learn/benchmark_rows.h"
+
+#define KIND(k) (1u << (k))
+
+static const struct fr_benchmark benchmarks[] = {
+    {"frappe", "train.csv, test.csv, usually valid.csv (`label,column,...` rows)",
+     "auc",
+     KIND(FR_MODEL_LR) | KIND(FR_MODEL_FM) | KIND(FR_MODEL_WIDE_DEEP) | KIND(FR_MODEL_DEEPFM),
+     fr_benchmark_rows_train, fr_benchmark_rows_evaluate},
+};
+
+const struct fr_benchmark *fr_benchmark_at(int i)
+{
+    return i >= 0 && (size_t)i < sizeof(benchmarks) / sizeof(benchmarks[0]) ? &benchmarks[i] : NULL;
+}
+
+const struct fr_benchmark *fr_benchmark_find(struct fr_str name)
+{
+    const struct fr_benchmark *b;
+
+    for (int i = 0; (b = fr_benchmark_at(i)) != NULL; i++)
+        if (fr_str_eqz(name, b->name))
+            return b;
+    return NULL;
+}
+
+void fr_benchmark_add(struct fr_benchmark_result *r, const char *name, double value)
+{
+    if (r->n_metrics < FR_BENCHMARK_METRICS)
+        r->metric[r->n_metrics++] = (struct fr_benchmark_metric){name, value};
+}

@@ -1,0 +1,61 @@
+/* The table of benchmarks: found by name, whole rows, presets for every kind, a bounded list of measures. */
+#include "daemon/learn/benchmark.h"
+
+#include "tests/support/model_fixture.h"
+
+START_TEST(table__names__found_and_only_those)
+{
+    ck_assert_ptr_nonnull(fr_benchmark_find(FR_STR_LIT("frappe")));
+    ck_assert_ptr_null(fr_benchmark_find(FR_STR_LIT("frapp")));
+    ck_assert_ptr_null(fr_benchmark_find(FR_STR_LIT("")));
+    ck_assert_ptr_null(fr_benchmark_at(-1));
+    ck_assert_ptr_null(fr_benchmark_at(1000));
+}
+END_TEST
+
+/* What a user can ask for can be had: a kind of a row is loadable and has a default preset. */
+START_TEST(table__every_row__kinds_with_presets)
+{
+    const struct fr_benchmark *b;
+    int rows = 0, kinds = 0;
+
+    for (; (b = fr_benchmark_at(rows)) != NULL; rows++) {
+        ck_assert_ptr_eq(fr_benchmark_find(fr_str_z(b->name)), b);
+        ck_assert(b->train != NULL && b->evaluate != NULL && b->files[0] != '\0' && b->valid[0] != '\0');
+        for (int k = 0; k < FR_MODEL_KIND_COUNT; k++) {
+            struct fr_benchmark_settings s;
+            const char *name = NULL;
+
+            if ((b->kinds & 1u << k) == 0)
+                continue;
+            kinds++;
+            ck_assert_int_eq(fr_model_kind_find(fr_str_z(fr_model_kind_name((enum fr_model_kind)k))), k);
+            ck_assert_int_eq(fr_benchmark_preset(b->name, (enum fr_model_kind)k, NULL, &s, &name, NULL), FR_OK);
+        }
+    }
+    ck_assert_int_ge(rows, 1);
+    ck_assert_int_ge(kinds, 4);
+}
+END_TEST
+
+START_TEST(add__more_than_fit__dropped)
+{
+    static struct fr_benchmark_result r;
+
+    for (int i = 0; i < FR_BENCHMARK_METRICS + 3; i++)
+        fr_benchmark_add(&r, "m", i);
+    ck_assert_int_eq(r.n_metrics, FR_BENCHMARK_METRICS);
+    ck_assert_double_eq(r.metric[FR_BENCHMARK_METRICS - 1].value, FR_BENCHMARK_METRICS - 1);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("learn/benchmark");
+    TCase *tc = tcase_create("all");
+    tcase_add_test(tc, table__names__found_and_only_those);
+    tcase_add_test(tc, table__every_row__kinds_with_presets);
+    tcase_add_test(tc, add__more_than_fit__dropped);
+    suite_add_tcase(s, tc);
+    return mf_run(s);
+}
