@@ -4,6 +4,7 @@
 #include "models/ctr.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,6 +38,7 @@ static void free_impl(void *impl)
     fr_packed_free(d->of_cross);
     for (int l = 0; l < FR_MLP_MAX_LAYERS; l++)
         fr_packed_free(d->layer[l]);
+    fr_attention_done(&d->attention);
     fr_free(d);
 }
 
@@ -89,6 +91,45 @@ static enum fr_err fold(const struct fr_model *m, struct fr_ctr_impl *d, struct 
     return e;
 }
 
+/* Layers of attention and what follows them; *out_n tensors beside out.bias. */
+static enum fr_err
+bind_attention(struct fr_model *m, const struct fr_encoder *enc, int *out_n, struct fr_fault *fault)
+{
+    static const char *const part[] = {"query", "key", "value", "residual"};
+    struct fr_ctr_impl *d = m->impl;
+    struct fr_attention *a = &d->attention;
+    uint64_t width = (uint64_t)d->cfg.attention.width;
+    char name[FR_TENSOR_NAME];
+    enum fr_err e = fr_attention_init(a, &d->cfg.attention, enc->n_fields, d->cfg.dim);
+
+    if (e != FR_OK)
+        return fr_fault(fault, e, "%s: out of memory", fr_model_kind_name(d->cfg.kind));
+    *out_n = 1;
+    for (int l = 0; l < a->cfg.layers; l++) {
+        struct fr_attention_layer *y = &a->layer[l];
+        const float *w = NULL;
+
+        for (int i = 0; i < y->cols / a->cfg.width; i++, (*out_n)++) {
+            (void)snprintf(name, sizeof(name), "attention.%d.%s.weight", l, part[i]);
+            e = fr_tensor_require(m->tensor, m->n_tensors, name, width, (uint64_t)y->in, &w, fault);
+            if (e != FR_OK)
+                return e;
+            memcpy(fr_attention_part(a, l, i), w, (size_t)width * (size_t)y->in * sizeof(*w));
+        }
+        for (int i = 0; i < 2 && a->cfg.layer_norm; i++, (*out_n)++) {
+            (void)snprintf(name, sizeof(name), "attention.%d.norm.%s", l, i == 0 ? "weight" : "bias");
+            e = fr_tensor_require(m->tensor, m->n_tensors, name, width, 0, i == 0 ? &y->gain : &y->shift, fault);
+            if (e != FR_OK)
+                return e;
+        }
+    }
+    if ((e = fr_tensor_require(m->tensor, m->n_tensors, "out.weight", 1, (uint64_t)enc->n_fields * width, &d->out,
+                               fault)) != FR_OK)
+        return e;
+    e = fr_attention_pack(a);
+    return e == FR_OK ? e : fr_fault(fault, e, "%s: out of memory", fr_model_kind_name(d->cfg.kind));
+}
+
 static enum fr_err bind(struct fr_model *m,
                         const struct fr_encoder *enc,
                         const struct fr_ctr_config *cfg,
@@ -100,7 +141,7 @@ static enum fr_err bind(struct fr_model *m,
     enum fr_err e;
 
     d->cfg = *cfg;
-    d->parts = fr_ctr_parts(cfg->kind);
+    d->parts = fr_ctr_parts(cfg);
     d->em.dim = cfg->dim;
     d->n_user =
         fr_encoder_n_fields(enc, FR_ENTITY_USER) + fr_encoder_n_fields(enc, FR_ENTITY_CONTEXT);
@@ -109,10 +150,12 @@ static enum fr_err bind(struct fr_model *m,
     width[0] = enc->n_fields * cfg->dim;
     memcpy(width + 1, cfg->hidden, (size_t)cfg->n_hidden * sizeof(*width));
     width[cfg->n_hidden + 1] = 1;
-    if ((e = fr_tensor_require(m->tensor, m->n_tensors, "bias", 1, 0, &w0, fault)) != FR_OK ||
+    const char *bias = (d->parts & FR_CTR_ATTENTION) != 0 ? "out.bias" : "bias";
+    if ((e = fr_tensor_require(m->tensor, m->n_tensors, bias, 1, 0, &w0, fault)) != FR_OK ||
         (cfg->dim > 0 &&
          (e = fr_model_bind_tables(m, enc, "embedding", cfg->dim, d->em.v, fault)) != FR_OK) ||
-        (e = fr_model_bind_tables(m, enc, "linear", 1, d->lin, fault)) != FR_OK)
+        ((d->parts & FR_CTR_LINEAR) != 0 &&
+         (e = fr_model_bind_tables(m, enc, "linear", 1, d->lin, fault)) != FR_OK))
         return e;
     d->w0 = *w0;
     int layers = cfg->n_hidden > 0 ? cfg->n_hidden + 1 : 0;
@@ -120,7 +163,11 @@ static enum fr_err bind(struct fr_model *m,
         (e = fr_mlp_bind(&d->mlp, "mlp", width, layers, false, m->tensor, m->n_tensors, fault)) !=
             FR_OK)
         return e;
-    int expect = 1 + (cfg->dim > 0 ? 2 : 1) * enc->n_tables + 2 * layers;
+    int attention = 0;
+    if ((d->parts & FR_CTR_ATTENTION) != 0 && (e = bind_attention(m, enc, &attention, fault)) != FR_OK)
+        return e;
+    int tables = (cfg->dim > 0) + ((d->parts & FR_CTR_LINEAR) != 0);
+    int expect = 1 + tables * enc->n_tables + 2 * layers + attention;
     expect += cfg->batch_norm ? 4 * cfg->n_hidden : 0;
     if (m->n_tensors != expect)
         return fr_fault(fault,
@@ -136,9 +183,11 @@ static enum fr_err bind(struct fr_model *m,
     return FR_OK;
 }
 
-unsigned fr_ctr_parts(enum fr_model_kind kind)
+unsigned fr_ctr_parts(const struct fr_ctr_config *cfg)
 {
-    switch (kind) {
+    unsigned linear = cfg->linear ? FR_CTR_LINEAR : 0;
+
+    switch (cfg->kind) {
     case FR_MODEL_LR:
         return FR_CTR_LINEAR;
     case FR_MODEL_FM:
@@ -147,6 +196,10 @@ unsigned fr_ctr_parts(enum fr_model_kind kind)
         return FR_CTR_LINEAR | FR_CTR_DEEP;
     case FR_MODEL_DEEPFM:
         return FR_CTR_LINEAR | FR_CTR_PAIR | FR_CTR_DEEP;
+    case FR_MODEL_AUTOINT:
+        return FR_CTR_ATTENTION | linear;
+    case FR_MODEL_AUTOINT_PLUS:
+        return FR_CTR_ATTENTION | FR_CTR_DEEP | linear;
     default:
         return 0;
     }
@@ -155,7 +208,7 @@ unsigned fr_ctr_parts(enum fr_model_kind kind)
 enum fr_err fr_ctr_config_check(const struct fr_ctr_config *cfg, struct fr_fault *fault)
 {
     const char *name = fr_model_kind_name(cfg->kind);
-    unsigned parts = fr_ctr_parts(cfg->kind);
+    unsigned parts = fr_ctr_parts(cfg);
     int max_dim = parts == FR_CTR_LINEAR ? 0 : 512;
     int max_hidden = (parts & FR_CTR_DEEP) != 0 ? FR_MLP_MAX_LAYERS - 1 : 0;
 
@@ -168,6 +221,12 @@ enum fr_err fr_ctr_config_check(const struct fr_ctr_config *cfg, struct fr_fault
     for (int i = 0; i < cfg->n_hidden; i++)
         if (cfg->hidden[i] < 1 || cfg->hidden[i] > FR_NN_MAX_WIDTH)
             return fr_fault(fault, FR_EINVAL, "%s: hidden[%d] out of range", name, i);
+    if ((parts & FR_CTR_ATTENTION) != 0) {
+        struct fr_fault why = {.err = FR_OK};
+
+        if (fr_attention_check(&cfg->attention, &why) != FR_OK)
+            return fr_fault(fault, FR_EINVAL, "%s: %s", name, why.msg);
+    }
     return FR_OK;
 }
 
@@ -198,6 +257,43 @@ enum fr_err fr_ctr_new(struct fr_encoder **take_enc,
     return FR_OK;
 }
 
+/* Members of config.attention. */
+static const struct {
+    const char *key;
+    size_t at;
+    int max;
+} ints[] = {{"layers", offsetof(struct fr_attention_config, layers), FR_ATTENTION_MAX_LAYERS},
+            {"heads", offsetof(struct fr_attention_config, heads), FR_ATTENTION_MAX_HEADS},
+            {"width", offsetof(struct fr_attention_config, width), FR_ATTENTION_MAX_WIDTH}};
+static const struct {
+    const char *key;
+    size_t at;
+} bools[] = {{"scale", offsetof(struct fr_attention_config, scale)},
+             {"layer_norm", offsetof(struct fr_attention_config, layer_norm)},
+             {"residual", offsetof(struct fr_attention_config, residual)},
+             {"identity", offsetof(struct fr_attention_config, identity)}};
+
+static enum fr_err read_attention(const struct fr_json *o, struct fr_attention_config *out, struct fr_fault *fault)
+{
+    struct fr_fault why = {.err = FR_OK};
+    enum fr_err e = FR_OK;
+
+    if (o == NULL || o->type != FR_JSON_OBJECT)
+        return fr_fault(fault, FR_ESCHEMA, "config.attention must be an object");
+    for (int i = 0; i < 3 && e == FR_OK; i++)
+        e = fr_model_config_int(o, ints[i].key, 1, ints[i].max, (int *)((char *)out + ints[i].at), &why);
+    if (e != FR_OK)
+        return fr_fault(fault, e, "attention: %s", why.msg);
+    for (int i = 0; i < 4; i++) {
+        const struct fr_json *b = fr_json_get(o, bools[i].key);
+
+        if (b == NULL || b->type != FR_JSON_BOOL)
+            return fr_fault(fault, FR_ESCHEMA, "config.attention.%s must be true or false", bools[i].key);
+        *(bool *)((char *)out + bools[i].at) = b->b;
+    }
+    return FR_OK;
+}
+
 static enum fr_err load(enum fr_model_kind kind,
                         struct fr_encoder **take_enc,
                         const struct fr_json *config,
@@ -208,12 +304,20 @@ static enum fr_err load(enum fr_model_kind kind,
 {
     struct fr_ctr_config cfg = {.kind = kind};
     const struct fr_json *norm = fr_json_get(config, "batch_norm"); /* absent: none */
+    const struct fr_json *linear = fr_json_get(config, "linear");
+    bool attention = kind == FR_MODEL_AUTOINT || kind == FR_MODEL_AUTOINT_PLUS;
     enum fr_err e = fr_model_config_int(config, "dim", 0, 512, &cfg.dim, fault);
     if (e == FR_OK)
         e = fr_model_config_hidden(config, FR_MLP_MAX_LAYERS - 1, cfg.hidden, &cfg.n_hidden, fault);
     if (e == FR_OK && norm != NULL && norm->type != FR_JSON_BOOL)
         e = fr_fault(fault, FR_ESCHEMA, "config.batch_norm must be true or false");
     cfg.batch_norm = norm != NULL && norm->b;
+    if (e == FR_OK && attention && (linear == NULL || linear->type != FR_JSON_BOOL))
+        e = fr_fault(fault, FR_ESCHEMA, "config.linear must be true or false");
+    if (e == FR_OK && attention) {
+        cfg.linear = linear->b;
+        e = read_attention(fr_json_get(config, "attention"), &cfg.attention, fault);
+    }
     return e == FR_OK ? fr_ctr_new(take_enc, &cfg, t, n, out_m, fault) : e;
 }
 
@@ -229,6 +333,21 @@ static void describe(const struct fr_model *m, struct fr_jsonw *w)
     fr_jsonw_end(w, ']');
     fr_jsonw_key(w, "batch_norm");
     fr_jsonw_bool(w, d->cfg.batch_norm);
+    if ((d->parts & FR_CTR_ATTENTION) == 0)
+        return;
+    fr_jsonw_key(w, "linear");
+    fr_jsonw_bool(w, d->cfg.linear);
+    fr_jsonw_key(w, "attention");
+    fr_jsonw_object(w);
+    for (int i = 0; i < 3; i++) {
+        fr_jsonw_key(w, ints[i].key);
+        fr_jsonw_i64(w, *(const int *)((const char *)&d->cfg.attention + ints[i].at));
+    }
+    for (int i = 0; i < 4; i++) {
+        fr_jsonw_key(w, bools[i].key);
+        fr_jsonw_bool(w, *(const bool *)((const char *)&d->cfg.attention + bools[i].at));
+    }
+    fr_jsonw_end(w, '}');
 }
 
 const struct fr_model_ops fr_ctr_ops = {

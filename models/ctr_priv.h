@@ -22,10 +22,13 @@ struct fr_ctr_impl {
     int n_user, n_item, n_cand; /* fields of user + context; of item; of item + cross */
     /* NULL without an MLP. The first layer by columns; layer[l] for l in [1, n_layers - 1) */
     struct fr_packed *of_user, *of_item, *of_cross, *layer[FR_MLP_MAX_LAYERS];
+    struct fr_attention attention; /* layers 0 = none */
+    const float *out;              /* (F A) weights of the last attention layer's output */
 };
 
 /** What one query computes once. Owner: the query's arena. */
 struct fr_ctr_shared {
+    float *x;      /* (user and context fields, D) */
     float *sum;    /* (D) sum of e_f over user and context fields */
     float *hidden; /* (H1) bias + their part of the first layer */
     float sq;      /* sum of ||e_f||^2 */
@@ -49,6 +52,12 @@ FR_MUST_CHECK enum fr_err fr_ctr_rank_fixed(const struct fr_model *m,
                                             unsigned flags,
                                             struct fr_arena *ar,
                                             float *out);
+/** Kinds with attention, both ways. */
+FR_MUST_CHECK enum fr_err fr_ctr_rank_attention(const struct fr_model *m,
+                                                const struct fr_rank_query *q,
+                                                unsigned flags,
+                                                struct fr_arena *ar,
+                                                float *out);
 /** The hot loop: packed layers, items' parts from the cache. Contract: fr_model_ops.rank. */
 FR_MUST_CHECK enum fr_err fr_ctr_rank(const struct fr_model *m,
                                       const struct fr_rank_query *q,

@@ -21,6 +21,8 @@ float fr_ctr_linear(const struct fr_model *m, enum fr_entity e, const struct fr_
     const struct fr_encoder *enc = m->enc;
     float s = 0;
 
+    if ((d->parts & FR_CTR_LINEAR) == 0)
+        return 0;
     for (int i = enc->first_field[e]; i < enc->first_field[e + 1]; i++)
         s += fr_gather_dot(
             d->lin[enc->field[i].table], slots + enc->field[i].slot0, enc->field[i].f.slots);
@@ -48,6 +50,7 @@ enum fr_err fr_ctr_shared(const struct fr_model *m,
     int h1 = d->mlp.n_layers > 0 ? d->mlp.width[1] : 0;
     float *x = fr_arena_array(ar, (size_t)k + 1, sizeof(*x));
 
+    s->x = x;
     s->sum = fr_arena_zarray(ar, (size_t)dim, sizeof(*s->sum));
     s->hidden = fr_arena_array(ar, (size_t)h1 + 1, sizeof(*s->hidden));
     if (x == NULL || s->sum == NULL || s->hidden == NULL)
@@ -255,6 +258,8 @@ enum fr_err fr_ctr_rank(const struct fr_model *m,
     struct fr_ctr_shared s;
     struct chunk c;
 
+    if ((d->parts & FR_CTR_ATTENTION) != 0)
+        return fr_ctr_rank_attention(m, q, flags, ar, out);
     if ((flags & FR_SCORE_DETERMINISTIC) != 0 || d->mlp.n_layers == 0)
         return fr_ctr_rank_fixed(m, q, flags, ar, out);
     enum fr_err e = fr_ctr_shared(m, q, false, ar, &s);

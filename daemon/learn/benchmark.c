@@ -12,7 +12,8 @@
 static const struct fr_benchmark benchmarks[] = {
     {"frappe", "train.csv, test.csv, usually valid.csv (`label,column,...` rows)",
      "auc",
-     KIND(FR_MODEL_LR) | KIND(FR_MODEL_FM) | KIND(FR_MODEL_WIDE_DEEP) | KIND(FR_MODEL_DEEPFM),
+     KIND(FR_MODEL_LR) | KIND(FR_MODEL_FM) | KIND(FR_MODEL_WIDE_DEEP) | KIND(FR_MODEL_DEEPFM) |
+         KIND(FR_MODEL_AUTOINT) | KIND(FR_MODEL_AUTOINT_PLUS),
      fr_benchmark_rows_train, fr_benchmark_rows_evaluate},
 };
 

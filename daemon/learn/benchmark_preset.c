@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "models/attention.h"
+
 #define AT(member) offsetof(struct fr_benchmark_settings, member)
 
 static const struct {
@@ -31,6 +33,14 @@ static const struct {
     {"patience", AT(patience), 1, 10000, 2, true},
     {"min_delta", AT(min_delta), 0, 1, 1e-6, false},
     {"valid_share", AT(valid_share), 0.001, 0.5, 0.1, false},
+    {"attention_layers", AT(attention_layers), 1, FR_ATTENTION_MAX_LAYERS, 3, true},
+    {"attention_heads", AT(attention_heads), 1, FR_ATTENTION_MAX_HEADS, 2, true},
+    {"attention_width", AT(attention_width), 1, FR_ATTENTION_MAX_WIDTH, 64, true},
+    {"attention_scale", AT(attention_scale), 0, 1, 0, true},
+    {"attention_norm", AT(attention_norm), 0, 1, 0, true},
+    {"attention_residual", AT(attention_residual), 0, 1, 1, true},
+    {"attention_identity", AT(attention_identity), 0, 1, 0, true},
+    {"linear", AT(linear), 0, 1, 0, true},
 };
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -46,6 +56,11 @@ static const struct {
     {"frappe-fm", "frappe", FR_MODEL_FM, "l2=0.05"},
     {"frappe-wide_deep", "frappe", FR_MODEL_WIDE_DEEP, "l2=0.05 hidden=400,400,400 batch_norm=1 dropout=0.2"},
     {"frappe-deepfm", "frappe", FR_MODEL_DEEPFM, "l2=0.05 hidden=400,400,400 batch_norm=1 dropout=0.2"},
+    {"frappe-autoint", "frappe", FR_MODEL_AUTOINT,
+     "l2=0.05 attention_layers=6 attention_heads=4 attention_width=128"},
+    {"frappe-autoint+", "frappe", FR_MODEL_AUTOINT_PLUS,
+     "l2=0.1 attention_layers=5 attention_heads=4 attention_width=128 attention_scale=1 attention_norm=1 "
+     "hidden=400,400,400 dropout=0.1"},
 };
 
 static enum fr_err set_hidden(struct fr_benchmark_settings *s, struct fr_str v, struct fr_fault *fault)

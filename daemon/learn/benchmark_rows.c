@@ -344,6 +344,16 @@ static enum fr_err new_trainer(struct work *w, struct fr_fault *fault)
     c.model.batch_norm = s->batch_norm > 0;
     c.model.n_hidden = s->n_hidden;
     memcpy(c.model.hidden, s->hidden, sizeof(int) * (size_t)s->n_hidden);
+    if (w->run->kind == FR_MODEL_AUTOINT || w->run->kind == FR_MODEL_AUTOINT_PLUS) {
+        c.model.attention = (struct fr_attention_config){.layers = (int)s->attention_layers,
+                                                         .heads = (int)s->attention_heads,
+                                                         .width = (int)s->attention_width,
+                                                         .scale = s->attention_scale > 0,
+                                                         .layer_norm = s->attention_norm > 0,
+                                                         .residual = s->attention_residual > 0,
+                                                         .identity = s->attention_identity > 0};
+        c.model.linear = s->linear > 0;
+    }
     c.opt.seed = w->run->seed;
     c.opt.threads = w->run->threads;
     c.opt.lr = (float)s->lr;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "models/gemm.h"
+#include "models/train/ctr_attention.h"
 #include "models/train/loss.h"
 #include "models/train/train_priv.h"
 
@@ -29,6 +30,7 @@ struct chunk {
     struct fr_mlp_acts acts;
     float *dz;              /* (R) */
     float *dxu, *dxc, *acc; /* backward: (L, ku) (R, kc) (2 D) */
+    struct fr_ctr_attention_pass at;
 };
 
 static float
@@ -36,6 +38,8 @@ linear_part(const struct fr_train_ctr *tr, enum fr_entity e, const struct fr_slo
 {
     const struct fr_encoder *enc = tr->t.enc;
     float s = 0;
+    if ((tr->parts & FR_CTR_LINEAR) == 0)
+        return 0;
     for (int i = enc->first_field[e]; i < enc->first_field[e + 1]; i++)
         s += fr_gather_dot(
             tr->lin[enc->field[i].table], slots + enc->field[i].slot0, enc->field[i].f.slots);
@@ -74,6 +78,8 @@ static enum fr_err alloc_chunk(const struct fr_train_ctr *tr, struct fr_arena *a
     }
     bool ok = c->xu != NULL && c->su != NULL && c->zu != NULL && c->qu != NULL && c->xc != NULL &&
               c->s != NULL && c->z != NULL && c->dz != NULL && c->h0 != NULL && c->h != NULL;
+    if (ok && (tr->parts & FR_CTR_ATTENTION) != 0)
+        return fr_ctr_attention_begin(tr, c->rows, ar, &c->at);
     return ok ? FR_OK : FR_ENOMEM;
 }
 
@@ -192,6 +198,8 @@ static void back_linear_part(const struct fr_train_ctr *tr,
                              struct fr_grads *g)
 {
     const struct fr_encoder *enc = tr->t.enc;
+    if ((tr->parts & FR_CTR_LINEAR) == 0)
+        return;
     for (int i = enc->first_field[e]; i < enc->first_field[e + 1]; i++) {
         const struct fr_enc_field *ef = &enc->field[i];
         const struct fr_slot *s = slots + ef->slot0;
@@ -336,6 +344,36 @@ static void gather(const struct fr_train_ctr *tr, struct chunk *c)
     }
 }
 
+/* Whole rows for attention: user and context fields before item and cross. */
+static void attention_forward(const struct fr_train_ctr *tr, struct chunk *c)
+{
+    size_t dim = (size_t)tr->cfg.model.dim, ku = (size_t)tr->n_user * dim, kc = (size_t)tr->n_cand * dim;
+    size_t row = 0;
+
+    for (int l = 0; l < c->n_lists; l++)
+        for (int i = 0; i < c->list[l].n; i++, row++) {
+            float *x = c->at.x + row * (ku + kc);
+            memcpy(x, c->xu + (size_t)l * ku, ku * sizeof(*x));
+            memcpy(x + ku, c->xc + row * kc, kc * sizeof(*x));
+        }
+    fr_ctr_attention_forward(tr, &c->at, c->z);
+}
+
+/* Adds to dxu and dxc. */
+static void attention_backward(const struct fr_train_ctr *tr, struct chunk *c, struct fr_grads *g)
+{
+    size_t dim = (size_t)tr->cfg.model.dim, ku = (size_t)tr->n_user * dim, kc = (size_t)tr->n_cand * dim;
+    size_t row = 0;
+
+    fr_ctr_attention_backward(tr, &c->at, c->dz, g);
+    for (int l = 0; l < c->n_lists; l++)
+        for (int i = 0; i < c->list[l].n; i++, row++) {
+            const float *dx = c->at.dx + row * (ku + kc);
+            fr_axpy(1.0f, dx, c->dxu + (size_t)l * ku, ku);
+            fr_axpy(1.0f, dx + ku, c->dxc + row * kc, kc);
+        }
+}
+
 static void copy_logits(const struct chunk *c, float **out_logit)
 {
     size_t row = 0;
@@ -361,12 +399,16 @@ static enum fr_err run_chunk(const struct fr_train_ctr *tr,
     gather(tr, &c);
     if (tr->mlp.n_layers > 0 && (e = mlp_forward(tr, &c, w->ar)) != FR_OK)
         goto out;
+    if ((tr->parts & FR_CTR_ATTENTION) != 0)
+        attention_forward(tr, &c);
     copy_logits(&c, out_logit);
     w->loss += losses(tr, &c);
     if (!tr->backward)
         goto out;
     if (tr->mlp.n_layers > 0 && (e = mlp_backward(tr, &c, w)) != FR_OK)
         goto out;
+    if ((tr->parts & FR_CTR_ATTENTION) != 0)
+        attention_backward(tr, &c, &w->g);
     back_tables(tr, &c, w);
 out:
     fr_arena_release(w->ar, mark);
@@ -398,6 +440,8 @@ static enum fr_err run_normed(struct fr_train_ctr *tr, int from, int to, int wor
     gather(tr, &c);
     first_layer(tr, &c, fr_norm_mlp_first(&p));
     fr_axpy(1.0f, fr_norm_mlp_forward(&tr->nm, &p), c.z, (size_t)c.rows);
+    if ((tr->parts & FR_CTR_ATTENTION) != 0)
+        attention_forward(tr, &c);
     copy_logits(&c, tr->out_logit == NULL ? NULL : tr->out_logit + from);
     w->loss += losses(tr, &c);
     if (tr->backward) {
@@ -405,6 +449,8 @@ static enum fr_err run_normed(struct fr_train_ctr *tr, int from, int to, int wor
         float *dw = fr_grads_dense(&w->g, &tr->t.params, tr->mlp_w[0]);
         float *db = fr_grads_dense(&w->g, &tr->t.params, tr->mlp_b[0]);
         back_first_layer(tr, &c, dh, dh0, dw, tr->nm.norm ? NULL : db);
+        if ((tr->parts & FR_CTR_ATTENTION) != 0)
+            attention_backward(tr, &c, &w->g);
         back_tables(tr, &c, w);
     }
 out:
@@ -433,7 +479,7 @@ static enum fr_err reserve(struct fr_train_ctr *tr, int from, int to, struct fr_
         enum fr_err e = FR_OK;
         if (tr->em.dim > 0)
             e = fr_grads_reserve(g, &tr->t.params, tr->v_of[i], n[i]);
-        if (e == FR_OK)
+        if (e == FR_OK && (tr->parts & FR_CTR_LINEAR) != 0)
             e = fr_grads_reserve(g, &tr->t.params, tr->l_of[i], n[i]);
         if (e != FR_OK)
             return e;

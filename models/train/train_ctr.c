@@ -8,6 +8,7 @@
 
 #include "daemon/base/alloc.h"
 #include "daemon/base/hash.h"
+#include "models/train/ctr_attention.h"
 #include "models/train/ctr_pass.h"
 #include "models/train/train_priv.h"
 
@@ -45,7 +46,7 @@ static enum fr_err add_params(struct fr_train_ctr *tr)
     int layers = m->n_hidden > 0 ? m->n_hidden + 1 : 0;
     enum fr_err e;
 
-    tr->parts = fr_ctr_parts(m->kind);
+    tr->parts = fr_ctr_parts(m);
     tr->n_user =
         fr_encoder_n_fields(enc, FR_ENTITY_USER) + fr_encoder_n_fields(enc, FR_ENTITY_CONTEXT);
     tr->n_cand = enc->n_fields - tr->n_user;
@@ -55,12 +56,14 @@ static enum fr_err add_params(struct fr_train_ctr *tr)
     tr->mlp.n_layers = layers;
     tr->normed = layers > 0 && (m->batch_norm || tr->cfg.dropout > 0);
     memcpy(tr->mlp.width, width, sizeof(width));
-    if ((e = fr_params_add_dense(&tr->t.params, "bias", 1, 0, &tr->bias)) != FR_OK ||
+    bool attention = (tr->parts & FR_CTR_ATTENTION) != 0;
+    if ((e = fr_params_add_dense(&tr->t.params, attention ? "out.bias" : "bias", 1, 0, &tr->bias)) != FR_OK ||
+        (attention && (e = fr_ctr_attention_add(tr)) != FR_OK) ||
         (e = fr_trainer_add_mlp(&tr->t, "mlp", width, layers, tr->mlp_w, tr->mlp_b)) != FR_OK ||
         (tr->normed && (e = add_norm(tr)) != FR_OK) ||
         (m->dim > 0 &&
          (e = fr_trainer_add_tables(&tr->t, "embedding", m->dim, tr->v_of)) != FR_OK) ||
-        (e = fr_trainer_add_tables(&tr->t, "linear", 1, tr->l_of)) != FR_OK)
+        ((tr->parts & FR_CTR_LINEAR) != 0 && (e = fr_trainer_add_tables(&tr->t, "linear", 1, tr->l_of)) != FR_OK))
         return e;
     return FR_OK;
 }
@@ -72,14 +75,17 @@ static enum fr_err renew(struct fr_train_ctr *tr)
 
     if ((tr->cfg.model.dim > 0 &&
          (e = fr_trainer_grow(&tr->t, tr->v_of, tr->t.opt.init_std)) != FR_OK) ||
-        (e = fr_trainer_grow(&tr->t, tr->l_of, 0)) != FR_OK)
+        ((tr->parts & FR_CTR_LINEAR) != 0 && (e = fr_trainer_grow(&tr->t, tr->l_of, 0)) != FR_OK))
         return e;
     tr->em.dim = tr->cfg.model.dim;
     for (int i = 0; i < tr->t.enc->n_tables; i++) {
         if (tr->em.dim > 0)
             tr->em.v[i] = tr->t.params.table[tr->v_of[i]].w;
-        tr->lin[i] = tr->t.params.table[tr->l_of[i]].w;
+        if ((tr->parts & FR_CTR_LINEAR) != 0)
+            tr->lin[i] = tr->t.params.table[tr->l_of[i]].w;
     }
+    if ((tr->parts & FR_CTR_ATTENTION) != 0)
+        fr_ctr_attention_bind(tr);
     fr_trainer_bind_mlp(&tr->t, &tr->mlp, tr->mlp_w, tr->mlp_b);
     return FR_OK;
 }
@@ -134,6 +140,7 @@ void fr_train_ctr_free(struct fr_train_ctr *tr)
 {
     if (tr == NULL)
         return;
+    fr_attention_done(&tr->attention);
     fr_norm_mlp_done(&tr->nm);
     fr_trainer_done(&tr->t);
     fr_free(tr);
@@ -179,7 +186,7 @@ enum fr_err fr_train_ctr_start(struct fr_train_ctr *tr, const char *field, float
 
     if (!tr->t.observed || tr->t.fitted)
         return FR_ESTATE;
-    if (i < 0 || tr->t.enc->field[i].f.kind != FR_FIELD_NUMERIC)
+    if (i < 0 || tr->t.enc->field[i].f.kind != FR_FIELD_NUMERIC || (tr->parts & FR_CTR_LINEAR) == 0)
         return FR_ENOTFOUND;
     const struct fr_enc_field *ef = &tr->t.enc->field[i];
     if (ef->scale >

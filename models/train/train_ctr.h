@@ -52,7 +52,7 @@ fr_train_ctr_observe(struct fr_train_ctr *tr, const struct fr_rank_list *lists, 
  * Start from a known order: give a numeric field the linear weight `weight` per unit of its raw
  * value, after observe() and before the first step. With the retrieval score and 1 / tau the ranker
  * starts as the tower's softmax and learns what that leaves over.
- * @errors FR_ENOTFOUND no such numeric field; FR_ESTATE before observe() or after a step. A field
+ * @errors FR_ENOTFOUND no such numeric field, or the model has no linear part; FR_ESTATE before observe() or after a step. A field
  * that was constant stays out (FR_OK).
  */
 FR_MUST_CHECK enum fr_err

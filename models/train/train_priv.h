@@ -95,6 +95,13 @@ struct fr_encoded_list {
     float scale; /* of the gradient: weight / normaliser */
 };
 
+/** Dense parameters of attention, by layer; -1 = there is none. */
+struct fr_ctr_attention_params {
+    int part[FR_ATTENTION_MAX_LAYERS][4]; /* query, key, value, residual */
+    int gain[FR_ATTENTION_MAX_LAYERS], shift[FR_ATTENTION_MAX_LAYERS];
+    int out;
+};
+
 /** Owner: fr_train_ctr_free(). */
 struct fr_train_ctr {
     struct fr_trainer t;
@@ -105,6 +112,8 @@ struct fr_train_ctr {
     struct fr_embed em;              /* views, renewed each step */
     const float *lin[FR_MAX_FIELDS]; /* by encoder table */
     struct fr_mlp mlp;
+    struct fr_attention attention; /* its weights are copied from the parameters before each pass */
+    struct fr_ctr_attention_params ap;
     struct fr_norm_mlp nm; /* used if normed: the MLP has batch norm or dropout */
     bool normed;
     int n_user, n_cand;

@@ -227,17 +227,53 @@ def touch(touched, enc, encoded):
                 touched.setdefault(enc.table(f), set()).add(row)
 
 
-# ---------------------------------------------------------------- DeepFM
+# ---------------------------------------------------------------- DeepFM and AutoInt
 
-def deepfm_forward(p, enc, user, ctx, item, cross, dim, layers):
-    es, lin = [], p["bias"][0]
+def attention_forward(p, x, a):
+    """x (F, in) through all layers, head by head (Song et al. 2019, eq. 5-8)."""
+    for l in range(a["layers"]):
+        name, width = f"attention.{l}.", a["width"] // a["heads"]
+        q, k, v = (x @ p[name + n + ".weight"].T for n in ("query", "key", "value"))
+        heads = []
+        for h in range(a["heads"]):
+            at = slice(h * width, (h + 1) * width)
+            s = q[:, at] @ k[:, at].T / (width ** .5 if a["scale"] else 1)
+            heads.append(torch.softmax(s, 1) @ v[:, at])
+        y = torch.cat(heads, 1)
+        if name + "residual.weight" in p:
+            y = y + x @ p[name + "residual.weight"].T
+        elif a["identity"] and x.shape == y.shape:
+            y = y + x
+        if a["layer_norm"]:
+            y = torch.nn.functional.layer_norm(y, y.shape[1:], p[name + "norm.weight"], p[name + "norm.bias"])
+        x = torch.relu(y)
+    return (p["out.weight"][0] * x.reshape(-1)).sum() + p["out.bias"][0]
+
+
+def attention_params(rs, n, dim, a):
+    p, width = {}, a["width"]
+    for l in range(a["layers"]):
+        w_in = dim if l == 0 else width
+        for part in ("query", "key", "value") + (("residual",) if a["residual"] and w_in != width else ()):
+            p[f"attention.{l}.{part}.weight"] = torch.tensor(rs.randn(width, w_in) / np.sqrt(w_in))
+        if a["layer_norm"]:
+            p[f"attention.{l}.norm.weight"] = torch.tensor(rs.rand(width) + .5)
+            p[f"attention.{l}.norm.bias"] = torch.tensor(rs.randn(width) * .2)
+    p["out.weight"] = torch.tensor(rs.randn(1, n * width) / np.sqrt(n * width))
+    p["out.bias"] = torch.tensor(rs.randn(1) * .3)
+    return p
+
+
+def deepfm_forward(p, enc, user, ctx, item, cross, dim, layers, attention=None):
+    es, lin = [], p["bias"][0] if attention is None else 0
     for encoded in (user, ctx, item, cross):
         for f, slots in encoded:
             t = enc.table(f)
             e = torch.zeros(dim, dtype=f64)
             for row, x in slots:
                 e = e + x * p[f"embedding.{t}.weight"][row]
-                lin = lin + x * p[f"linear.{t}.weight"][row, 0]
+                if attention is None or attention["linear"]:
+                    lin = lin + x * p[f"linear.{t}.weight"][row, 0]
             es.append(e)
     E = torch.stack(es)
     pair = .5 * (E.sum(0).pow(2).sum() - E.pow(2).sum())
@@ -246,12 +282,13 @@ def deepfm_forward(p, enc, user, ctx, item, cross, dim, layers):
         h = torch.nn.functional.linear(h, p[f"mlp.{l}.weight"], p[f"mlp.{l}.bias"])
         if l + 1 < layers:
             h = torch.relu(h)
-    return lin + pair + (h[0] if layers else 0)
+    deep = h[0] if layers else 0
+    return lin + deep + (pair if attention is None else attention_forward(p, E, attention))
 
 
-def deepfm_params(rs, enc, names, dim, hidden, scale):
-    p = {"bias": torch.tensor(rs.randn(1) * scale)}
+def deepfm_params(rs, enc, names, dim, hidden, scale, attention=None):
     n = sum(1 for f in FIELDS if f[0] in names)
+    p = attention_params(rs, n, dim, attention) if attention else {"bias": torch.tensor(rs.randn(1) * scale)}
     widths = [n * dim] + hidden + [1] if hidden else []
     for l in range(len(widths) - 1):
         p[f"mlp.{l}.weight"] = torch.tensor(rs.randn(widths[l + 1], widths[l]) / np.sqrt(widths[l]))
@@ -260,7 +297,8 @@ def deepfm_params(rs, enc, names, dim, hidden, scale):
         t = enc.table(f)
         if f[0] in names and f"embedding.{t}.weight" not in p:
             p[f"embedding.{t}.weight"] = torch.tensor(rs.randn(enc.rows(f), dim) * scale)
-            p[f"linear.{t}.weight"] = torch.tensor(rs.randn(enc.rows(f), 1) * scale)
+            if attention is None or attention["linear"]:
+                p[f"linear.{t}.weight"] = torch.tensor(rs.randn(enc.rows(f), 1) * scale)
     # what C computes with is the float32 value
     return {k: v.to(torch.float32).to(f64).requires_grad_() for k, v in p.items()}
 
@@ -278,7 +316,7 @@ def make_lists(rs, sizes):
     return lists
 
 
-def deepfm(name, names, dim, hidden, sizes, loss_kind, steps):
+def deepfm(name, names, dim, hidden, sizes, loss_kind, steps, attention=None):
     rs = np.random.RandomState(20240 + len(name))
     lists, enc = make_lists(rs, sizes), Encoder(2)
     for li in lists:
@@ -289,8 +327,9 @@ def deepfm(name, names, dim, hidden, sizes, loss_kind, steps):
             enc.observe("cross", x, names)
     for f in FIELDS:
         enc.vocab.setdefault(f[3], {})
-    p = deepfm_params(rs, enc, names, dim, hidden, .3)
-    g = Frg(**meta(what=name, atol=2e-5, rtol=1e-4, fields=names, dim=dim, hidden=hidden, loss=loss_kind, steps=steps))
+    p = deepfm_params(rs, enc, names, dim, hidden, .3, attention)
+    g = Frg(**meta(what=name, atol=2e-5, rtol=1e-4, fields=names, dim=dim, hidden=hidden, loss=loss_kind, steps=steps,
+                   **({"attention": attention} if attention else {})))
     for k, v in p.items():
         g.add("param." + k, v)
     for i, li in enumerate(lists):
@@ -312,7 +351,8 @@ def deepfm(name, names, dim, hidden, sizes, loss_kind, steps):
     def loss():
         sums, logits = 0, []
         for li, rows in zip(lists, encoded):
-            z = torch.stack([deepfm_forward(p, enc, *r, dim, len(hidden) + 1 if hidden else 0) for r in rows])
+            z = torch.stack([deepfm_forward(p, enc, *r, dim, len(hidden) + 1 if hidden else 0, attention)
+                             for r in rows])
             logits.append(z)
             if loss_kind == "listwise":
                 sums = sums + torch.nn.functional.cross_entropy(z[None], torch.tensor([li["label"]])) / len(lists)
@@ -451,6 +491,10 @@ def files():
     yield "two_tower_plain.frg", two_tower("two_tower_plain", ["hist", "i_id"], 5, 3, [], .1, False, False, 1, 1)
     yield "train_deepfm.frg", deepfm("train_deepfm", ALL, 5, [13, 7], [3, 7, 1, 7], "listwise", 10)
     yield "train_deepfm_bce.frg", deepfm("train_deepfm_bce", ALL, 5, [7], [3, 7], "bce", 10)
+    yield "autoint.frg", deepfm("autoint", ALL, 3, [], [3, 7, 1], "listwise", 10, dict(
+        layers=2, heads=2, width=10, scale=False, layer_norm=False, residual=True, identity=False, linear=False))
+    yield "autoint_plus.frg", deepfm("autoint_plus", ["hist", "i_id", "x_num"], 5, [7], [3, 7], "bce", 10, dict(
+        layers=3, heads=3, width=9, scale=True, layer_norm=True, residual=True, identity=True, linear=True))
     yield "train_two_tower.frg", two_tower("train_two_tower", TOWER, 5, 5, [7], .2, True, True, 7, 10)
 
 

@@ -32,13 +32,14 @@ def attention_layers(b):
         width, width_in = b.weights[name + "value.weight"].shape
         out.append(models.Attention(width_in, width, c["heads"], c["scale"],
                                     name + "residual.weight" in b.weights, name + "norm.weight" in b.weights))
-        out[-1].add_input = bool(c["residual"]) and name + "residual.weight" not in b.weights
+        out[-1].add_input = bool(c["identity"]) and name + "residual.weight" not in b.weights
     return out
 
 
 def make_ctr(b):
     c = b.manifest["config"]
-    return models.Ctr(b.fields, b.rows, PARTS[b.manifest["kind"]], c.get("dim", 0), c.get("hidden", []),
+    parts = PARTS[b.manifest["kind"]] | ({"linear"} if c.get("linear") else set())
+    return models.Ctr(b.fields, b.rows, parts, c.get("dim", 0), c.get("hidden", []),
                       "mlp_norm.0.weight" in b.weights, c.get("dropout", 0.0), attention_layers(b))
 
 

@@ -100,7 +100,8 @@ class Ctr(nn.Module):
         super().__init__()
         self.fields, self.parts, self.dropout = fields, parts, dropout
         if "linear" in parts:
-            self.bias = nn.Parameter(torch.zeros(1))
+            if "attention" not in parts:  # there, out.bias is the constant
+                self.bias = nn.Parameter(torch.zeros(1))
             self.linear = embeddings(fields, rows, 1)
         if dim > 0 and parts != {"linear"}:
             self.embedding = embeddings(fields, rows, dim)
@@ -116,7 +117,7 @@ class Ctr(nn.Module):
     def forward(self, slots):
         z = 0
         if "linear" in self.parts:
-            z = self.bias + embed(self.fields, self.linear, slots).sum((1, 2))
+            z = getattr(self, "bias", 0) + embed(self.fields, self.linear, slots).sum((1, 2))
         if hasattr(self, "embedding"):
             e = embed(self.fields, self.embedding, slots)
         if "pair" in self.parts:

@@ -26,9 +26,12 @@ train() { # OUT MODEL FLAGS...
   "$freshet" train --benchmark frappe --data "$work" --model "$model" --out "$work/$out" --json --quiet --seed 5 \
     --set batch=200 --set l2=0.0001 --set dim=5 --set lr=0.01 "$@" >"$work/$out.json" 2>"$work/$out.err"
 }
-for model in lr fm wide_deep deepfm; do
+for model in lr fm wide_deep deepfm autoint autoint+; do
   set -- --epochs 12
-  case $model in *deep*) set -- "$@" --set hidden=16,8 ;; esac
+  case $model in *deep*|*+) set -- "$@" --set hidden=16,8 ;; esac
+  case $model in autoint*) # slower to begin: no plateau rule
+    set -- "$@" --set attention_width=8 --set attention_layers=2 --set init_std=0.1 --set patience=12 --set lr_factor=1 ;;
+  esac
   train "$model" "$model" "$@" || fail "train $model: $(cat "$work/$model.err")"
   "$freshet" evaluate --benchmark frappe --data "$work" --bundle "$work/$model" --json >"$work/e.$model.json" 2>/dev/null ||
     fail "evaluate $model"
@@ -42,7 +45,7 @@ w = sys.argv[1]
 def last(p):
     with open(p) as f:
         return json.loads(f.read().splitlines()[-1])
-for model in ("lr", "fm", "wide_deep", "deepfm"):
+for model in ("lr", "fm", "wide_deep", "deepfm", "autoint", "autoint+"):
     t, e = last(f"{w}/{model}.json"), last(f"{w}/e.{model}.json")
     assert t["benchmark"] == e["benchmark"] == "frappe" and t["model"] == e["model"] == model, t
     assert t["preset"] == "frappe-" + model and t["seed"] == 5 and t["seconds"] > 0 and t["rows_per_second"] > 0, t

@@ -45,6 +45,29 @@ w = {k: v.copy() for k, v in b.weights.items()}
 w["bias"] = w["bias"] + 1e-3
 b.write("planted", w)  # other weights, the old scores
 EOF
+# attention: a benchmark of made-up rows
+"$python" - <<'EOF' || exit 1
+import random
+r = random.Random(3)
+for name, n in (("train", 3000), ("valid", 500), ("test", 500)):
+    with open(name + ".csv", "w") as f:
+        f.write("label,user,item,hour\n")
+        for _ in range(n):
+            u, i, h = r.randrange(30), r.randrange(40), r.randrange(5)
+            f.write(f"{int((u % 3 == i % 3) != (r.random() < .1))},{u},{30 + i},{70 + h}\n")
+EOF
+attention() { # OUT MODEL FLAGS...
+  local out=$1 model=$2
+  shift 2
+  "$freshet" train --benchmark frappe --data . --model "$model" --out "$out" --quiet --epochs 2 --set batch=100 \
+    --set lr=0.01 --set l2=0.0001 "$@" >log 2>&1 || fail "train $model: $(cat log)"
+  convert check "$out" || fail "$model: scores differ"
+}
+attention ai1 autoint --set attention_width=12 --set attention_layers=3
+attention ai2 autoint --set attention_width=9 --set attention_heads=3 --set attention_norm=1 --set linear=1 \
+  --set attention_identity=1
+attention ai3 autoint+ --set hidden=7,5 --set batch_norm=1 --set dropout=0.1 --set attention_residual=0
+
 convert check planted && fail "a planted difference of 1e-3 was not found"
 convert from-torch models/deepfm trained.pt back || fail "from-torch"
 convert check back || fail "the new bundle's scores"

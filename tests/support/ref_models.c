@@ -13,6 +13,7 @@
 #define MAX_DIM 16
 #define MAX_IN 256
 #define MAX_ROWS 64
+#define MAX_FIELDS 16
 
 void ref_params_copy(struct ref_params *r, const struct fr_params *p)
 {
@@ -112,6 +113,72 @@ static void mlp(const struct ref_params *r,
     memcpy(y, h[(n_hidden + 1) % 2], (size_t)out * sizeof(double));
 }
 
+/* Attention over the n fields of one row at e, with all its layers and what follows them. */
+static double attention(const struct ref_params *r, const struct fr_ctr_config *m, const double *e, int n)
+{
+    static const char *const names[] = {"query", "key", "value", "residual"};
+    static double x[MAX_FIELDS][MAX_IN], y[4][MAX_FIELDS][MAX_IN], o[MAX_FIELDS][MAX_IN];
+    const struct fr_attention_config *a = &m->attention;
+    int in = m->dim, head = a->width / a->heads;
+
+    for (int f = 0; f < n; f++)
+        for (int k = 0; k < in; k++)
+            x[f][k] = e[f * in + k];
+    for (int l = 0; l < a->layers; l++) {
+        const double *w[4], *gain, *shift;
+        char mid[32];
+        for (int i = 0; i < 4; i++) {
+            (void)snprintf(mid, sizeof(mid), "%d.%s", l, names[i]);
+            w[i] = find(r, "attention", mid, "weight");
+            for (int f = 0; f < n; f++)
+                for (int j = 0; j < a->width; j++) {
+                    y[i][f][j] = 0;
+                    for (int k = 0; k < in && w[i] != NULL; k++)
+                        y[i][f][j] += w[i][j * in + k] * x[f][k];
+                }
+        }
+        ck_assert_int_eq(w[3] != NULL, a->residual && in != a->width);
+        for (int f = 0; f < n; f++)
+            for (int j = 0; j < a->width; j++) {
+                int from = j / head * head;
+                double top = 0, bottom = 0;
+                for (int g = 0; g < n; g++) {
+                    double s = 0;
+                    for (int k = from; k < from + head; k++)
+                        s += y[0][f][k] * y[1][g][k];
+                    s = exp(a->scale ? s / sqrt(head) : s);
+                    top += s * y[2][g][j];
+                    bottom += s;
+                }
+                o[f][j] = top / bottom + y[3][f][j] + (a->identity && in == a->width ? x[f][j] : 0);
+            }
+        (void)snprintf(mid, sizeof(mid), "%d.norm", l);
+        gain = find(r, "attention", mid, "weight");
+        shift = find(r, "attention", mid, "bias");
+        for (int f = 0; f < n; f++) {
+            double mean = 0, var = 0;
+            for (int j = 0; j < a->width; j++)
+                mean += o[f][j] / a->width;
+            for (int j = 0; j < a->width; j++)
+                var += (o[f][j] - mean) * (o[f][j] - mean) / a->width;
+            for (int j = 0; j < a->width; j++) {
+                double v = a->layer_norm ? gain[j] * (o[f][j] - mean) / sqrt(var + 1e-5) + shift[j] : o[f][j];
+                x[f][j] = v < 0 ? 0 : v;
+            }
+        }
+        in = a->width;
+    }
+    double z = 0;
+    for (int k = 0; k < r->n; k++) {
+        for (int f = 0; f < n && strcmp(r->p[k].name, "out.weight") == 0; f++)
+            for (int j = 0; j < in; j++)
+                z += r->p[k].w[f * in + j] * x[f][j];
+        if (strcmp(r->p[k].name, "out.bias") == 0)
+            z += r->p[k].w[0];
+    }
+    return z;
+}
+
 /* Linear and pair part of one row (lr, fm, wide_deep, deepfm); its embeddings at e, their number.
  */
 static double ctr_base(const struct ref_params *r,
@@ -123,20 +190,22 @@ static double ctr_base(const struct ref_params *r,
                        int *out_n)
 {
     double z = 0;
+    bool with_attention = m->kind == FR_MODEL_AUTOINT || m->kind == FR_MODEL_AUTOINT_PLUS;
+    double none = 0, *lin = with_attention && !m->linear ? NULL : with_attention ? &none : &z;
     int dim = m->dim, n = 0;
     for (int k = 0; k < r->n; k++)
         if (strcmp(r->p[k].name, "bias") == 0)
             z = r->p[k].w[0];
-    n += embed(r, enc, FR_ENTITY_USER, c->user, dim, e, &z);
-    n += embed(r, enc, FR_ENTITY_CONTEXT, c->context, dim, e + n * dim, &z);
-    n += embed(r, enc, FR_ENTITY_ITEM, c->items[i], dim, e + n * dim, &z);
+    n += embed(r, enc, FR_ENTITY_USER, c->user, dim, e, lin);
+    n += embed(r, enc, FR_ENTITY_CONTEXT, c->context, dim, e + n * dim, lin);
+    n += embed(r, enc, FR_ENTITY_ITEM, c->items[i], dim, e + n * dim, lin);
     n += embed(r,
                enc,
                FR_ENTITY_CROSS,
                c->cross + (size_t)i * enc->n_cells[FR_ENTITY_CROSS],
                dim,
                e + n * dim,
-               &z);
+               lin);
     /* pairs one by one: not the O(n) identity the product uses */
     bool pair = m->kind == FR_MODEL_FM || m->kind == FR_MODEL_DEEPFM;
     for (int f = 0; f < n && pair; f++)
@@ -144,7 +213,7 @@ static double ctr_base(const struct ref_params *r,
             for (int d = 0; d < dim; d++)
                 z += e[f * dim + d] * e[g * dim + d];
     *out_n = n * dim;
-    return z;
+    return with_attention ? none + attention(r, m, e, n) : z;
 }
 
 /* y = gamma (h - mean) / sqrt(var + 1e-5) + beta, by column over all rows. */

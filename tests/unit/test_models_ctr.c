@@ -20,14 +20,20 @@ static const struct {
     const char *taken_for; /* a kind whose tensors are others */
     bool batch_norm;
     float dropout;
+    struct fr_attention_config attention;
+    bool linear;
 } kinds[] = {
-    {FR_MODEL_LR, "lr", 0, 0, {0}, "fm", false, 0},
-    {FR_MODEL_FM, "fm", 3, 0, {0}, "lr", false, 0},
-    {FR_MODEL_WIDE_DEEP, "wide_deep", 5, 2, {7, 3}, "fm", false, 0},
-    {FR_MODEL_DEEPFM, "deepfm", 1, 1, {9}, "lr", false, 0},
-    {FR_MODEL_DEEPFM, "deepfm", 3, 2, {11, 6}, "fm", true, 0},
-    {FR_MODEL_DEEPFM, "deepfm", 2, 2, {8, 5}, "fm", false, 0.4f},
-    {FR_MODEL_WIDE_DEEP, "wide_deep", 4, 1, {13}, "fm", true, 0.3f},
+    {FR_MODEL_LR, "lr", 0, 0, {0}, "fm", false, 0, {0}, false},
+    {FR_MODEL_FM, "fm", 3, 0, {0}, "lr", false, 0, {0}, false},
+    {FR_MODEL_WIDE_DEEP, "wide_deep", 5, 2, {7, 3}, "fm", false, 0, {0}, false},
+    {FR_MODEL_DEEPFM, "deepfm", 1, 1, {9}, "lr", false, 0, {0}, false},
+    {FR_MODEL_DEEPFM, "deepfm", 3, 2, {11, 6}, "fm", true, 0, {0}, false},
+    {FR_MODEL_DEEPFM, "deepfm", 2, 2, {8, 5}, "fm", false, 0.4f, {0}, false},
+    {FR_MODEL_WIDE_DEEP, "wide_deep", 4, 1, {13}, "fm", true, 0.3f, {0}, false},
+    {FR_MODEL_AUTOINT, "autoint", 3, 0, {0}, "fm", false, 0, {2, 2, 6, false, false, true, false}, false},
+    {FR_MODEL_AUTOINT, "autoint", 17, 0, {0}, "deepfm", false, 0, {3, 1, 17, true, true, true, true}, true},
+    {FR_MODEL_AUTOINT_PLUS, "autoint+", 5, 2, {9, 4}, "deepfm", true, 0.3f, {2, 4, 20, true, true, true, false}, true},
+    {FR_MODEL_AUTOINT_PLUS, "autoint+", 2, 1, {9}, "autoint", false, 0, {1, 3, 3, false, false, false, true}, false},
 };
 
 static struct fr_field_set fs;
@@ -56,6 +62,8 @@ static struct fr_ctr_train_config config(int i)
     memcpy(cfg.model.hidden, kinds[i].hidden, sizeof(kinds[i].hidden));
     cfg.model.batch_norm = kinds[i].batch_norm;
     cfg.dropout = kinds[i].dropout;
+    cfg.model.attention = kinds[i].attention;
+    cfg.model.linear = kinds[i].linear;
     cfg.opt.threads = 1 + i % 3;
     cfg.opt.init_std = 0.5f;
     cfg.opt.admit = 1;
@@ -162,6 +170,13 @@ START_TEST(new__settings_that_make_no_model__refused)
         {.kind = FR_MODEL_WIDE_DEEP, .dim = 3, .n_hidden = 1, .hidden = {0}},
         {.kind = FR_MODEL_WIDE_DEEP, .dim = 3, .n_hidden = -1},
         {.kind = FR_MODEL_TWO_TOWER, .dim = 3},
+        {.kind = FR_MODEL_AUTOINT, .dim = 3},
+        {.kind = FR_MODEL_AUTOINT, .dim = 3, .attention = {.layers = 9, .heads = 1, .width = 4}},
+        {.kind = FR_MODEL_AUTOINT, .dim = 3, .attention = {.layers = 1, .heads = 3, .width = 4}},
+        {.kind = FR_MODEL_AUTOINT, .dim = 3, .attention = {.layers = 1, .heads = 1, .width = 513}},
+        {.kind = FR_MODEL_AUTOINT, .dim = 3, .attention = {.layers = 1, .heads = 0, .width = 4}},
+        {.kind = FR_MODEL_AUTOINT, .dim = 3, .n_hidden = 1, .hidden = {4},
+         .attention = {.layers = 1, .heads = 1, .width = 4}},
     };
     struct fr_ctr_train_config cfg = config(0);
     struct fr_train_ctr *tr = NULL;
@@ -297,7 +312,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, trainer_model_bundle__same_scores, 0, n);
     tcase_add_loop_test(tc, bundle__says_another_kind__refused, 0, n);
-    tcase_add_loop_test(tc, new__settings_that_make_no_model__refused, 0, 8);
+    tcase_add_loop_test(tc, new__settings_that_make_no_model__refused, 0, 14);
     tcase_add_test(tc, batch_norm__running_statistics__of_the_batches);
     tcase_add_test(tc, dropout__share_mean_and_seed);
     suite_add_tcase(s, tc);

@@ -48,21 +48,31 @@ static const struct {
     enum fr_loss_kind loss;
     const char *fields[4];
     bool batch_norm;
+    struct fr_attention_config attention;
+    bool linear;
 } ctr[] = {
-    {FR_MODEL_DEEPFM, 3, 2, {5, 4}, FR_LOSS_LISTWISE, {0}, false},
-    {FR_MODEL_DEEPFM, 3, 2, {5, 4}, FR_LOSS_BCE, {0}, false},
-    {FR_MODEL_DEEPFM, 5, 1, {7}, FR_LOSS_LISTWISE, {"hist", "i_id"}, false},
-    {FR_MODEL_DEEPFM, 2, 0, {0}, FR_LOSS_BCE, {"hist", "i_id", "x_num"}, false},
-    {FR_MODEL_DEEPFM, 4, 1, {3}, FR_LOSS_BCE, {"i_id"}, false},
-    {FR_MODEL_LR, 0, 0, {0}, FR_LOSS_BCE, {0}, false},
-    {FR_MODEL_LR, 0, 0, {0}, FR_LOSS_LISTWISE, {"hist", "i_id", "x_num"}, false},
-    {FR_MODEL_FM, 5, 0, {0}, FR_LOSS_BCE, {0}, false},
-    {FR_MODEL_FM, 1, 0, {0}, FR_LOSS_LISTWISE, {0}, false},
-    {FR_MODEL_WIDE_DEEP, 3, 2, {7, 5}, FR_LOSS_BCE, {0}, false},
-    {FR_MODEL_WIDE_DEEP, 2, 0, {0}, FR_LOSS_LISTWISE, {0}, false},
-    {FR_MODEL_DEEPFM, 3, 2, {5, 7}, FR_LOSS_BCE, {0}, true},
-    {FR_MODEL_DEEPFM, 3, 2, {6, 3}, FR_LOSS_LISTWISE, {0}, true},
-    {FR_MODEL_WIDE_DEEP, 5, 1, {9}, FR_LOSS_BCE, {"i_id", "x_num"}, true},
+    {FR_MODEL_DEEPFM, 3, 2, {5, 4}, FR_LOSS_LISTWISE, {0}, false, {0}, false},
+    {FR_MODEL_DEEPFM, 3, 2, {5, 4}, FR_LOSS_BCE, {0}, false, {0}, false},
+    {FR_MODEL_DEEPFM, 5, 1, {7}, FR_LOSS_LISTWISE, {"hist", "i_id"}, false, {0}, false},
+    {FR_MODEL_DEEPFM, 2, 0, {0}, FR_LOSS_BCE, {"hist", "i_id", "x_num"}, false, {0}, false},
+    {FR_MODEL_DEEPFM, 4, 1, {3}, FR_LOSS_BCE, {"i_id"}, false, {0}, false},
+    {FR_MODEL_LR, 0, 0, {0}, FR_LOSS_BCE, {0}, false, {0}, false},
+    {FR_MODEL_LR, 0, 0, {0}, FR_LOSS_LISTWISE, {"hist", "i_id", "x_num"}, false, {0}, false},
+    {FR_MODEL_FM, 5, 0, {0}, FR_LOSS_BCE, {0}, false, {0}, false},
+    {FR_MODEL_FM, 1, 0, {0}, FR_LOSS_LISTWISE, {0}, false, {0}, false},
+    {FR_MODEL_WIDE_DEEP, 3, 2, {7, 5}, FR_LOSS_BCE, {0}, false, {0}, false},
+    {FR_MODEL_WIDE_DEEP, 2, 0, {0}, FR_LOSS_LISTWISE, {0}, false, {0}, false},
+    {FR_MODEL_DEEPFM, 3, 2, {5, 7}, FR_LOSS_BCE, {0}, true, {0}, false},
+    {FR_MODEL_DEEPFM, 3, 2, {6, 3}, FR_LOSS_LISTWISE, {0}, true, {0}, false},
+    {FR_MODEL_WIDE_DEEP, 5, 1, {9}, FR_LOSS_BCE, {"i_id", "x_num"}, true, {0}, false},
+    /* layers, heads, width; scale, layer norm, residual, identity */
+    {FR_MODEL_AUTOINT, 3, 0, {0}, FR_LOSS_BCE, {0}, false, {2, 2, 6, false, false, true, false}, false},
+    {FR_MODEL_AUTOINT, 5, 0, {0}, FR_LOSS_LISTWISE, {"hist", "i_id", "x_num"}, false,
+     {3, 1, 5, true, true, true, true}, true},
+    {FR_MODEL_AUTOINT, 2, 0, {0}, FR_LOSS_BCE, {"i_id"}, false, {1, 3, 3, true, false, false, true}, true},
+    {FR_MODEL_AUTOINT_PLUS, 3, 1, {7}, FR_LOSS_BCE, {0}, false, {2, 1, 7, true, true, true, false}, false},
+    {FR_MODEL_AUTOINT_PLUS, 4, 2, {5, 3}, FR_LOSS_BCE, {"u_num", "i_id", "x_num"}, true,
+     {1, 2, 8, false, true, true, true}, false},
 };
 
 START_TEST(ctr__all_parameters__as_finite_differences)
@@ -84,6 +94,8 @@ START_TEST(ctr__all_parameters__as_finite_differences)
     memcpy(cfg.model.hidden, ctr[_i].hidden, sizeof(ctr[_i].hidden));
     cfg.loss = ctr[_i].loss;
     cfg.model.batch_norm = ctr[_i].batch_norm;
+    cfg.model.attention = ctr[_i].attention;
+    cfg.model.linear = ctr[_i].linear;
     while (cfg.n_fields < 4 && ctr[_i].fields[cfg.n_fields] != NULL)
         cfg.n_fields++;
     cfg.fields = cfg.n_fields == 0 ? NULL : ctr[_i].fields;

@@ -1,5 +1,5 @@
 /*
- * DeepFM against PyTorch: logits, gradients of every parameter, and ten steps of training, for the
+ * DeepFM and AutoInt against PyTorch: logits, gradients of every parameter, and ten steps of training, for the
  * inference path and the trainer's, which must also agree with each other.
  */
 #include <math.h>
@@ -17,7 +17,9 @@ static const char *const files[] = {"deepfm_tiny.frg",
                                     "deepfm_one_field.frg",
                                     "deepfm_no_mlp.frg",
                                     "train_deepfm.frg",
-                                    "train_deepfm_bce.frg"};
+                                    "train_deepfm_bce.frg",
+                                    "autoint.frg",
+                                    "autoint_plus.frg"};
 
 /* A golden file and a trainer that holds its weights. */
 struct state {
@@ -58,6 +60,29 @@ static void read_lists(struct state *s)
     }
 }
 
+static bool meta_true(const struct fr_json *o, const char *key)
+{
+    const struct fr_json *v = fr_json_get(o, key);
+    ck_assert(v != NULL && v->type == FR_JSON_BOOL);
+    return v->b;
+}
+
+static void read_attention(const struct state *s, struct fr_ctr_config *m)
+{
+    const struct fr_json *a = fr_json_get(s->g.meta, "attention");
+    if (a == NULL)
+        return;
+    m->kind = m->n_hidden > 0 ? FR_MODEL_AUTOINT_PLUS : FR_MODEL_AUTOINT;
+    m->linear = meta_true(a, "linear");
+    m->attention = (struct fr_attention_config){.layers = (int)fr_json_get(a, "layers")->i,
+                                                .heads = (int)fr_json_get(a, "heads")->i,
+                                                .width = (int)fr_json_get(a, "width")->i,
+                                                .scale = meta_true(a, "scale"),
+                                                .layer_norm = meta_true(a, "layer_norm"),
+                                                .residual = meta_true(a, "residual"),
+                                                .identity = meta_true(a, "identity")};
+}
+
 static void open_state(struct state *s, const char *file, int threads)
 {
     struct fr_ctr_train_config cfg;
@@ -75,6 +100,7 @@ static void open_state(struct state *s, const char *file, int threads)
     cfg.model.n_hidden = 0;
     for (const struct fr_json *v = hidden->child; v != NULL; v = v->next)
         cfg.model.hidden[cfg.model.n_hidden++] = (int)v->i;
+    read_attention(s, &cfg.model);
     cfg.loss =
         fr_str_eqz(fr_json_get(s->g.meta, "loss")->str, "bce") ? FR_LOSS_BCE : FR_LOSS_LISTWISE;
     cfg.opt.admit = 2;
@@ -160,7 +186,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *s = suite_create("golden/deepfm");
+    Suite *s = suite_create("golden/ctr");
     TCase *tc = tcase_create("all");
     int n = (int)(sizeof(files) / sizeof(files[0]));
     tcase_set_timeout(tc, 60);
