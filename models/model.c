@@ -33,6 +33,11 @@ static const struct {
     [FR_MODEL_MF] = {"mf", NULL},
 };
 
+const char *fr_model_kind_slug(enum fr_model_kind k)
+{
+    return k == FR_MODEL_AUTOINT_PLUS ? "autoint_plus" : fr_model_kind_name(k);
+}
+
 const char *fr_model_kind_name(enum fr_model_kind k)
 {
     return (unsigned)k < FR_MODEL_KIND_COUNT ? kinds[k].name : "?";

@@ -62,6 +62,8 @@ struct fr_model_info {
 
 /** What manifests and commands say: "two_tower", "deepfm", "autoint+". */
 const char *fr_model_kind_name(enum fr_model_kind k);
+/** The same as bundle names and folders may hold it: "autoint_plus". */
+const char *fr_model_kind_slug(enum fr_model_kind k);
 /** The kind of that name, if this build can load it; else FR_MODEL_KIND_COUNT. */
 enum fr_model_kind fr_model_kind_find(struct fr_str name);
 

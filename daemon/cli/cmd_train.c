@@ -18,10 +18,13 @@
 
 #define MAX_FILE ((size_t)1 << 34)
 
+#define MODELS "all|two_tower|lr|fm|wide_deep|deepfm|autoint|autoint+"
+static const char *const model[] = {"all", "two_tower", "lr", "fm", "wide_deep", "deepfm", "autoint", "autoint+"};
+
 struct flags {
     struct fr_settings s;
     const char *events, *items, *out;
-    int model; /* all, two_tower, deepfm */
+    int model; /* an index of `model` below */
     int64_t seed, threads, epochs, until, version;
     bool json, quiet, topics;
 };
@@ -57,7 +60,6 @@ static void bar_tell(void *ctx, const char *what, uint64_t done, uint64_t total)
 
 static void print_json(const struct flags *f, const struct fr_stream_train_result *r)
 {
-    static const char *const model[] = {"all", "two_tower", "deepfm"};
     const struct {
         const char *name;
         double v;
@@ -146,8 +148,10 @@ static int train(const struct flags *f, const struct fr_stream_input *in)
     c.in = *in;
     c.cfg = &f->s.cfg;
     c.dir = f->out;
-    c.two_tower = f->model != 2;
-    c.deepfm = f->model != 1;
+    c.two_tower = f->model <= 1;
+    c.with_ranker = f->model != 1;
+    if (f->model > 1)
+        c.ranker_kind = fr_model_kind_find(fr_str_z(model[f->model]));
     c.seed = (uint64_t)f->seed;
     c.threads = (int)f->threads;
     c.epochs = (int)f->epochs;
@@ -242,8 +246,8 @@ int fr_cmd_train_run(int argc, char **argv)
         {"events", FR_ARG_STR, &f.events, 0, 0, "FILE", "JSON Lines of `events` values, in order"},
         {"items", FR_ARG_STR, &f.items, 0, 0, "FILE", "JSON Lines of `items` values"},
         {"from-topics", FR_ARG_BOOL, &f.topics, 0, 0, NULL, "read the events and items topics to their present end instead"},
-        {"model", FR_ARG_CHOICE, &f.model, 0, 0, "all|two_tower|deepfm", "what to train"},
-        {"out", FR_ARG_STR, &f.out, 0, 0, "DIR", "bundles go to DIR/two_tower and DIR/deepfm"},
+        {"model", FR_ARG_CHOICE, &f.model, 0, 0, MODELS, "what to train; all: two_tower and deepfm"},
+        {"out", FR_ARG_STR, &f.out, 0, 0, "DIR", "bundles go to DIR/two_tower, DIR/deepfm (autoint+: DIR/autoint_plus)"},
         {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle"},
         {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (2)"},
         {"epochs", FR_ARG_INT, &f.epochs, 1, 100, "N", "passes of the tower over its examples (4)"},

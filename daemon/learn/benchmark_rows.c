@@ -384,8 +384,7 @@ static enum fr_err save(const struct work *w, const struct scores *s, struct fr_
 {
     static const char *const names[] = {"auc", "logloss", "ece"};
     const double values[] = {s->auc, s->logloss, s->ece};
-    struct fr_model_meta meta = {.name = w->run->kind == FR_MODEL_AUTOINT_PLUS ? "autoint_plus"
-                                                                                : fr_model_kind_name(w->run->kind),
+    struct fr_model_meta meta = {.name = fr_model_kind_slug(w->run->kind),
                                  .version = 1,
                                  .parent = "",
                                  .created_ms = w->run->created_ms,

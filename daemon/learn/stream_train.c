@@ -12,7 +12,8 @@
 void fr_stream_train_config_default(struct fr_stream_train_config *c)
 {
     memset(c, 0, sizeof(*c));
-    c->two_tower = c->deepfm = true;
+    c->two_tower = c->with_ranker = true;
+    c->ranker_kind = FR_MODEL_DEEPFM;
     c->seed = 1;
     c->threads = 1;
     c->epochs = 4;
@@ -231,7 +232,7 @@ enum fr_err fr_stream_train(const struct fr_stream_train_config *c,
     out->shown = labels.n_shown;
     e = collect(&l, &labels);
     out->examples_s = seconds(&l) - t0;
-    if (e == FR_OK && c->deepfm)
+    if (e == FR_OK && c->with_ranker)
         e = with_ranker(&l, &labels);
     if (e == FR_OK && c->two_tower)
         e = final_tower(&l);

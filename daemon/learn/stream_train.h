@@ -27,8 +27,9 @@
 struct fr_stream_train_config {
     struct fr_stream_input in;
     const struct fr_config *cfg; /* candidate policy */
-    const char *dir;             /* bundles go to dir/two_tower and dir/deepfm */
-    bool two_tower, deepfm;
+    const char *dir; /* bundles go to dir/two_tower and dir/<fr_model_kind_slug(ranker_kind)> */
+    bool two_tower, with_ranker;
+    enum fr_model_kind ranker_kind; /* one of models/ctr.h */
     uint64_t seed;
     int threads;
     int epochs;        /* of the tower */
@@ -40,7 +41,7 @@ struct fr_stream_train_config {
     double held_out;   /* share of the rest, the newest, that the ranker is measured on */
     int negatives;     /* of a ranker list; with impressions: whatever was shown */
     uint32_t max_lists, max_held_out; /* spread evenly over their parts */
-    const struct fr_ctr_train_config *ranker; /* nullable: its defaults; seed, threads, fields are ours */
+    const struct fr_ctr_train_config *ranker; /* nullable: what suits the kind; seed, threads, fields are ours */
     uint64_t version;    /* of the bundles; 0 = the time of the newest example, in ms */
     bool shuffle_labels; /* for tests: the ranker's positives are drawn at random */
     /* nullable: what is being done and how far */

@@ -1,5 +1,5 @@
 /*
- * daemon/learn/stream_train_ranker.c - DeepFM on the lists of stream_train_lists.c.
+ * daemon/learn/stream_train_ranker.c - a ranker on the lists of stream_train_lists.c.
  *
  * Every epoch goes through the lists in a new order. After each epoch the held-out lists are scored;
  * of those, every other one decides which epoch is kept (early stop), the rest are what is reported.
@@ -26,6 +26,7 @@ struct measure {
 struct ranker {
     struct fr_learner *l;
     struct fr_train_ctr *tr;
+    enum fr_model_kind kind;
     struct fr_arena *ar;
     float lr;
     int epochs; /* at most */
@@ -226,14 +227,14 @@ static enum fr_err save(struct ranker *r)
     struct fr_learner *l = r->l;
     const double values[] = {l->out->auc,         l->out->logloss,    l->out->mrr_ranker, l->out->mrr_tower,
                              l->out->hr20_ranker, l->out->hr20_tower, l->out->candidates};
-    struct fr_model_meta meta = {"deepfm", fr_learner_version(l), "", l->newest_ts, names, values, 7};
+    struct fr_model_meta meta = {fr_model_kind_slug(r->kind), fr_learner_version(l), "", l->newest_ts, names, values, 7};
     uint32_t which = (uint32_t)l->n_train;
     struct fr_rank_list *lists = expand(r, &which, 1, 8);
     char path[4096];
 
     if (lists == NULL)
         return FR_ENOMEM;
-    if (snprintf(path, sizeof(path), "%s/deepfm", l->c->dir) >= (int)sizeof(path))
+    if (snprintf(path, sizeof(path), "%s/%s", l->c->dir, meta.name) >= (int)sizeof(path))
         return fr_fault(l->fault, FR_ETOOLARGE, "the output path is too long");
     return fr_model_save(r->best, &meta, &lists[0].c, 1, path, l->fault);
 }
@@ -250,6 +251,18 @@ static void config(const struct fr_learner *l, struct fr_ctr_train_config *cfg)
     cfg->opt.lr = 1e-3f;
     cfg->opt.l2_embedding = 1e-4f;
     cfg->opt.id_dropout = 0.5f;
+    cfg->model.kind = l->c->ranker_kind;
+    if (cfg->model.kind == FR_MODEL_LR)
+        cfg->model.dim = 0;
+    if (cfg->model.kind != FR_MODEL_DEEPFM && cfg->model.kind != FR_MODEL_WIDE_DEEP &&
+        cfg->model.kind != FR_MODEL_AUTOINT_PLUS)
+        cfg->model.n_hidden = 0;
+    if (cfg->model.kind == FR_MODEL_AUTOINT || cfg->model.kind == FR_MODEL_AUTOINT_PLUS) {
+        /* with the linear part: it is how a ranker begins as the tower's order */
+        cfg->model.linear = true;
+        cfg->model.attention = (struct fr_attention_config){
+            .layers = 2, .heads = 2, .width = 32, .scale = true, .layer_norm = true, .residual = true};
+    }
 }
 
 /* Few lists need more rounds to be learnt from, many begin to be learnt by heart in the second. */
@@ -269,6 +282,7 @@ static enum fr_err ranker_new(struct ranker *r)
     enum fr_err e = fr_arena_new((size_t)1 << 20, 0, &r->ar);
 
     config(l, &cfg);
+    r->kind = cfg.model.kind;
     cfg.opt.seed = l->c->seed;
     cfg.opt.threads = l->c->threads;
     cfg.n_fields = 0;

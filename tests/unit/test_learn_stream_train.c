@@ -234,7 +234,7 @@ START_TEST(the_version_is_the_newest_examples_time_or_what_is_asked_for)
     snprintf(path, sizeof(path), "%s/two_tower", dir);
     for (int i = 0; i < 2; i++) {
         c = config(1);
-        c.deepfm = false;
+        c.with_ranker = false;
         c.version = i == 0 ? 0 : 77;
         ck_assert_msg(fr_stream_train(&c, &r, &fault) == FR_OK, "%s", fault.msg);
         ck_assert_int_eq(fr_model_load(path, &spec->fields, &m, &fault), FR_OK);
