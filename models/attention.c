@@ -22,7 +22,20 @@ enum fr_err fr_attention_check(const struct fr_attention_config *c, struct fr_fa
                         FR_EINVAL,
                         "attention.width must be a multiple of the heads, at most %d",
                         FR_ATTENTION_MAX_WIDTH);
+    if ((unsigned)c->residual >= FR_RESIDUAL_COUNT)
+        return fr_fault(fault, FR_EINVAL, "attention.residual is none of its values");
     return FR_OK;
+}
+
+static bool projected(const struct fr_attention_config *c, int in)
+{
+    return c->residual == FR_RESIDUAL_PROJECTED ||
+           (c->residual != FR_RESIDUAL_NONE && in != c->width);
+}
+
+bool fr_attention_adds_x(const struct fr_attention *a, int l)
+{
+    return a->cfg.residual == FR_RESIDUAL_IDENTITY && a->layer[l].in == a->cfg.width;
 }
 
 enum fr_err
@@ -38,7 +51,7 @@ fr_attention_init(struct fr_attention *a, const struct fr_attention_config *c, i
         struct fr_attention_layer *y = &a->layer[l];
 
         y->in = l == 0 ? dim : c->width;
-        y->cols = (c->residual && y->in != c->width ? 4 : 3) * c->width;
+        y->cols = (projected(c, y->in) ? 4 : 3) * c->width;
         n += (size_t)y->cols * (size_t)y->in;
     }
     a->block = fr_calloc_aligned(n + 1, sizeof(float));
@@ -127,12 +140,12 @@ add_residual(const struct fr_attention *a, int l, size_t rows, const struct fr_a
 {
     const struct fr_attention_layer *y = &a->layer[l];
     size_t width = (size_t)a->cfg.width, cols = (size_t)y->cols;
-    bool projected = cols > 3 * width;
+    bool own = cols > 3 * width; /* a projected one */
 
-    if (!projected && !(a->cfg.identity && y->in == a->cfg.width))
+    if (!own && !fr_attention_adds_x(a, l))
         return;
-    const float *r = projected ? s->qkv + 3 * width : s->x;
-    size_t ld = projected ? cols : width;
+    const float *r = own ? s->qkv + 3 * width : s->x;
+    size_t ld = own ? cols : width;
     for (size_t i = 0; i < rows; i++)
         fr_axpy(1.0f, r + i * ld, s->y + i * width, width);
 }

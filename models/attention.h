@@ -5,7 +5,7 @@
  *   q, k, v = x Wq^T, x Wk^T, x Wv^T      (no bias)
  *   o       = [softmax(c q_h k_h^T) v_h for each head h];  c = 1, or 1 / sqrt(A / H) when scaled
  *   r       = o + residual;   y = relu(layer_norm(r)) or relu(r)
- *   residual: x Wr^T where in differs from A; else nothing, or x itself (`identity`)
+ *   residual: see enum fr_attention_residual
  * Source: Song et al. 2019, "AutoInt", arXiv:1810.11921, eq. 5-9; scaling, layer norm and the
  * choice of residuals as FuxiCTR's implementation, whose settings the benchmark rows repeat. A
  * layer's matrices lie one under the other, query | key | value | residual, so a layer is one
@@ -27,13 +27,21 @@
 #define FR_ATTENTION_MAX_WIDTH 512
 #define FR_ATTENTION_NORM_EPS 1e-5f /* PyTorch's default */
 
+enum fr_attention_residual {
+    FR_RESIDUAL_NONE,
+    FR_RESIDUAL_WIDTHS,   /* projected where the widths differ (the first layer, unless D = A), else
+                             none */
+    FR_RESIDUAL_IDENTITY, /* projected where the widths differ, else x itself */
+    FR_RESIDUAL_PROJECTED, /* projected in every layer: the paper's */
+    FR_RESIDUAL_COUNT
+};
+
 struct fr_attention_config {
     int layers; /* 0 = none */
     int heads;  /* divides width */
     int width;  /* A, all heads together */
     bool scale, layer_norm;
-    bool residual; /* projected, where the widths differ: the first layer, unless D = A */
-    bool identity; /* residual also where the widths are equal */
+    enum fr_attention_residual residual;
 };
 
 /** @errors FR_EINVAL, the fault names the member */
@@ -92,6 +100,8 @@ size_t fr_attention_scratch(const struct fr_attention *a);
 FR_MUST_CHECK enum fr_err fr_attention_alloc(
     const struct fr_attention *a, int l, int n, struct fr_arena *ar, struct fr_attention_acts *out);
 
+/** True if layer l adds its own input. */
+bool fr_attention_adds_x(const struct fr_attention *a, int l);
 /** The one-head view of a layer's buffers. */
 struct fr_attend fr_attention_head(const struct fr_attention *a, int l);
 

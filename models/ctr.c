@@ -270,8 +270,8 @@ static const struct {
     size_t at;
 } bools[] = {{"scale", offsetof(struct fr_attention_config, scale)},
              {"layer_norm", offsetof(struct fr_attention_config, layer_norm)},
-             {"residual", offsetof(struct fr_attention_config, residual)},
-             {"identity", offsetof(struct fr_attention_config, identity)}};
+};
+static const char *const residuals[FR_RESIDUAL_COUNT] = {"none", "widths", "identity", "projected"};
 
 static enum fr_err read_attention(const struct fr_json *o, struct fr_attention_config *out, struct fr_fault *fault)
 {
@@ -284,14 +284,20 @@ static enum fr_err read_attention(const struct fr_json *o, struct fr_attention_c
         e = fr_model_config_int(o, ints[i].key, 1, ints[i].max, (int *)((char *)out + ints[i].at), &why);
     if (e != FR_OK)
         return fr_fault(fault, e, "attention: %s", why.msg);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 2; i++) {
         const struct fr_json *b = fr_json_get(o, bools[i].key);
 
         if (b == NULL || b->type != FR_JSON_BOOL)
             return fr_fault(fault, FR_ESCHEMA, "config.attention.%s must be true or false", bools[i].key);
         *(bool *)((char *)out + bools[i].at) = b->b;
     }
-    return FR_OK;
+    const struct fr_json *r = fr_json_get(o, "residual");
+    for (int i = 0; i < FR_RESIDUAL_COUNT && r != NULL && r->type == FR_JSON_STRING; i++)
+        if (fr_str_eqz(r->str, residuals[i])) {
+            out->residual = (enum fr_attention_residual)i;
+            return FR_OK;
+        }
+    return fr_fault(fault, FR_ESCHEMA, "config.attention.residual must be none, widths, identity or projected");
 }
 
 static enum fr_err load(enum fr_model_kind kind,
@@ -343,10 +349,12 @@ static void describe(const struct fr_model *m, struct fr_jsonw *w)
         fr_jsonw_key(w, ints[i].key);
         fr_jsonw_i64(w, *(const int *)((const char *)&d->cfg.attention + ints[i].at));
     }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 2; i++) {
         fr_jsonw_key(w, bools[i].key);
         fr_jsonw_bool(w, *(const bool *)((const char *)&d->cfg.attention + bools[i].at));
     }
+    fr_jsonw_key(w, "residual");
+    fr_jsonw_z(w, residuals[d->cfg.attention.residual]);
     fr_jsonw_end(w, '}');
 }
 

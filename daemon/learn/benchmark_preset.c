@@ -38,8 +38,7 @@ static const struct {
     {"attention_width", AT(attention_width), 1, FR_ATTENTION_MAX_WIDTH, 64, true},
     {"attention_scale", AT(attention_scale), 0, 1, 0, true},
     {"attention_norm", AT(attention_norm), 0, 1, 0, true},
-    {"attention_residual", AT(attention_residual), 0, 1, 1, true},
-    {"attention_identity", AT(attention_identity), 0, 1, 0, true},
+    {"attention_residual", AT(attention_residual), 0, FR_RESIDUAL_COUNT - 1, FR_RESIDUAL_WIDTHS, true},
     {"linear", AT(linear), 0, 1, 0, true},
 };
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))

@@ -32,7 +32,8 @@ struct fr_benchmark_settings {
     double min_delta;   /* what counts as better in validation AUC */
     double valid_share; /* of train, where the benchmark has no validation file */
     double attention_layers, attention_heads, attention_width;               /* autoint, autoint+ */
-    double attention_scale, attention_norm, attention_residual, attention_identity; /* 0 or 1 */
+    double attention_scale, attention_norm;                                  /* 0 or 1 */
+    double attention_residual;                                               /* enum fr_attention_residual */
     double linear;                                                           /* the same: with a linear part */
     int n_hidden;
     int hidden[FR_BENCHMARK_HIDDEN_MAX];

@@ -350,8 +350,8 @@ static enum fr_err new_trainer(struct work *w, struct fr_fault *fault)
                                                          .width = (int)s->attention_width,
                                                          .scale = s->attention_scale > 0,
                                                          .layer_norm = s->attention_norm > 0,
-                                                         .residual = s->attention_residual > 0,
-                                                         .identity = s->attention_identity > 0};
+                                                         .residual =
+                                                             (enum fr_attention_residual)(int)s->attention_residual};
         c.model.linear = s->linear > 0;
     }
     c.opt.seed = w->run->seed;

@@ -261,7 +261,7 @@ static void config(const struct fr_learner *l, struct fr_ctr_train_config *cfg)
         /* with the linear part: it is how a ranker begins as the tower's order */
         cfg->model.linear = true;
         cfg->model.attention = (struct fr_attention_config){
-            .layers = 2, .heads = 2, .width = 32, .scale = true, .layer_norm = true, .residual = true};
+            .layers = 2, .heads = 2, .width = 32, .scale = true, .layer_norm = true, .residual = FR_RESIDUAL_PROJECTED};
     }
 }
 

@@ -141,7 +141,7 @@ static void back_layer(const struct fr_attention *a,
         memcpy(p->dqkv + i * cols + 3 * width, d + i * width, width * sizeof(*d));
     fr_gemm(true, false, y->cols, y->in, rows, 1, p->dqkv, y->cols, s->x, y->in, 1, g->w, y->in);
     fr_gemm(false, false, rows, y->in, y->cols, 1, p->dqkv, y->cols, y->w, y->in, 0, dx, y->in);
-    if (a->cfg.identity && y->in == a->cfg.width)
+    if (fr_attention_adds_x(a, l))
         fr_axpy(1.0f, d, dx, (size_t)rows * width);
 }
 

@@ -242,7 +242,7 @@ def attention_forward(p, x, a):
         y = torch.cat(heads, 1)
         if name + "residual.weight" in p:
             y = y + x @ p[name + "residual.weight"].T
-        elif a["identity"] and x.shape == y.shape:
+        elif a["residual"] == "identity" and x.shape == y.shape:
             y = y + x
         if a["layer_norm"]:
             y = torch.nn.functional.layer_norm(y, y.shape[1:], p[name + "norm.weight"], p[name + "norm.bias"])
@@ -254,7 +254,8 @@ def attention_params(rs, n, dim, a):
     p, width = {}, a["width"]
     for l in range(a["layers"]):
         w_in = dim if l == 0 else width
-        for part in ("query", "key", "value") + (("residual",) if a["residual"] and w_in != width else ()):
+        for part in ("query", "key", "value") + (
+                ("residual",) if a["residual"] == "projected" or (a["residual"] != "none" and w_in != width) else ()):
             p[f"attention.{l}.{part}.weight"] = torch.tensor(rs.randn(width, w_in) / np.sqrt(w_in))
         if a["layer_norm"]:
             p[f"attention.{l}.norm.weight"] = torch.tensor(rs.rand(width) + .5)
@@ -492,9 +493,11 @@ def files():
     yield "train_deepfm.frg", deepfm("train_deepfm", ALL, 5, [13, 7], [3, 7, 1, 7], "listwise", 10)
     yield "train_deepfm_bce.frg", deepfm("train_deepfm_bce", ALL, 5, [7], [3, 7], "bce", 10)
     yield "autoint.frg", deepfm("autoint", ALL, 3, [], [3, 7, 1], "listwise", 10, dict(
-        layers=2, heads=2, width=10, scale=False, layer_norm=False, residual=True, identity=False, linear=False))
+        layers=2, heads=2, width=10, scale=False, layer_norm=False, residual="widths", linear=False))
     yield "autoint_plus.frg", deepfm("autoint_plus", ["hist", "i_id", "x_num"], 5, [7], [3, 7], "bce", 10, dict(
-        layers=3, heads=3, width=9, scale=True, layer_norm=True, residual=True, identity=True, linear=True))
+        layers=3, heads=3, width=9, scale=True, layer_norm=True, residual="identity", linear=True))
+    yield "autoint_paper.frg", deepfm("autoint_paper", ["u_id", "cats"], 4, [], [7, 3], "bce", 10, dict(
+        layers=2, heads=1, width=4, scale=False, layer_norm=False, residual="projected", linear=False))
     yield "train_two_tower.frg", two_tower("train_two_tower", TOWER, 5, 5, [7], .2, True, True, 7, 10)
 
 

@@ -19,6 +19,7 @@ static const char *const files[] = {"deepfm_tiny.frg",
                                     "train_deepfm.frg",
                                     "train_deepfm_bce.frg",
                                     "autoint.frg",
+                                    "autoint_paper.frg",
                                     "autoint_plus.frg"};
 
 /* A golden file and a trainer that holds its weights. */
@@ -69,18 +70,22 @@ static bool meta_true(const struct fr_json *o, const char *key)
 
 static void read_attention(const struct state *s, struct fr_ctr_config *m)
 {
+    static const char *const names[FR_RESIDUAL_COUNT] = {"none", "widths", "identity", "projected"};
     const struct fr_json *a = fr_json_get(s->g.meta, "attention");
     if (a == NULL)
         return;
     m->kind = m->n_hidden > 0 ? FR_MODEL_AUTOINT_PLUS : FR_MODEL_AUTOINT;
     m->linear = meta_true(a, "linear");
+    int residual = 0;
+    while (residual < FR_RESIDUAL_COUNT && !fr_str_eqz(fr_json_get(a, "residual")->str, names[residual]))
+        residual++;
+    ck_assert_int_lt(residual, FR_RESIDUAL_COUNT);
     m->attention = (struct fr_attention_config){.layers = (int)fr_json_get(a, "layers")->i,
                                                 .heads = (int)fr_json_get(a, "heads")->i,
                                                 .width = (int)fr_json_get(a, "width")->i,
                                                 .scale = meta_true(a, "scale"),
                                                 .layer_norm = meta_true(a, "layer_norm"),
-                                                .residual = meta_true(a, "residual"),
-                                                .identity = meta_true(a, "identity")};
+                                                .residual = (enum fr_attention_residual)residual};
 }
 
 static void open_state(struct state *s, const char *file, int threads)

@@ -32,7 +32,7 @@ def attention_layers(b):
         width, width_in = b.weights[name + "value.weight"].shape
         out.append(models.Attention(width_in, width, c["heads"], c["scale"],
                                     name + "residual.weight" in b.weights, name + "norm.weight" in b.weights))
-        out[-1].add_input = bool(c["identity"]) and name + "residual.weight" not in b.weights
+        out[-1].add_input = c["residual"] == "identity" and name + "residual.weight" not in b.weights
     return out
 
 

@@ -65,7 +65,8 @@ attention() { # OUT MODEL FLAGS...
 }
 attention ai1 autoint --set attention_width=12 --set attention_layers=3
 attention ai2 autoint --set attention_width=9 --set attention_heads=3 --set attention_norm=1 --set linear=1 \
-  --set attention_identity=1
+  --set attention_residual=2
+attention ai4 autoint --set attention_width=8 --set attention_residual=3
 attention ai3 autoint+ --set hidden=7,5 --set batch_norm=1 --set dropout=0.1 --set attention_residual=0
 
 convert check planted && fail "a planted difference of 1e-3 was not found"

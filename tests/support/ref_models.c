@@ -137,7 +137,8 @@ static double attention(const struct ref_params *r, const struct fr_ctr_config *
                         y[i][f][j] += w[i][j * in + k] * x[f][k];
                 }
         }
-        ck_assert_int_eq(w[3] != NULL, a->residual && in != a->width);
+        ck_assert_int_eq(w[3] != NULL, a->residual == FR_RESIDUAL_PROJECTED ||
+                                           (a->residual != FR_RESIDUAL_NONE && in != a->width));
         for (int f = 0; f < n; f++)
             for (int j = 0; j < a->width; j++) {
                 int from = j / head * head;
@@ -150,7 +151,7 @@ static double attention(const struct ref_params *r, const struct fr_ctr_config *
                     top += s * y[2][g][j];
                     bottom += s;
                 }
-                o[f][j] = top / bottom + y[3][f][j] + (a->identity && in == a->width ? x[f][j] : 0);
+                o[f][j] = top / bottom + y[3][f][j] + (a->residual == FR_RESIDUAL_IDENTITY && in == a->width ? x[f][j] : 0);
             }
         (void)snprintf(mid, sizeof(mid), "%d.norm", l);
         gain = find(r, "attention", mid, "weight");

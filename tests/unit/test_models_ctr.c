@@ -30,10 +30,10 @@ static const struct {
     {FR_MODEL_DEEPFM, "deepfm", 3, 2, {11, 6}, "fm", true, 0, {0}, false},
     {FR_MODEL_DEEPFM, "deepfm", 2, 2, {8, 5}, "fm", false, 0.4f, {0}, false},
     {FR_MODEL_WIDE_DEEP, "wide_deep", 4, 1, {13}, "fm", true, 0.3f, {0}, false},
-    {FR_MODEL_AUTOINT, "autoint", 3, 0, {0}, "fm", false, 0, {2, 2, 6, false, false, true, false}, false},
-    {FR_MODEL_AUTOINT, "autoint", 17, 0, {0}, "deepfm", false, 0, {3, 1, 17, true, true, true, true}, true},
-    {FR_MODEL_AUTOINT_PLUS, "autoint+", 5, 2, {9, 4}, "deepfm", true, 0.3f, {2, 4, 20, true, true, true, false}, true},
-    {FR_MODEL_AUTOINT_PLUS, "autoint+", 2, 1, {9}, "autoint", false, 0, {1, 3, 3, false, false, false, true}, false},
+    {FR_MODEL_AUTOINT, "autoint", 3, 0, {0}, "fm", false, 0, {2, 2, 6, false, false, FR_RESIDUAL_WIDTHS}, false},
+    {FR_MODEL_AUTOINT, "autoint", 17, 0, {0}, "deepfm", false, 0, {3, 1, 17, true, true, FR_RESIDUAL_IDENTITY}, true},
+    {FR_MODEL_AUTOINT_PLUS, "autoint+", 5, 2, {9, 4}, "deepfm", true, 0.3f, {2, 4, 20, true, true, FR_RESIDUAL_WIDTHS}, true},
+    {FR_MODEL_AUTOINT_PLUS, "autoint+", 2, 1, {9}, "autoint", false, 0, {1, 3, 3, false, false, FR_RESIDUAL_IDENTITY}, false},
 };
 
 static struct fr_field_set fs;

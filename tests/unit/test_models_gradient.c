@@ -65,14 +65,15 @@ static const struct {
     {FR_MODEL_DEEPFM, 3, 2, {5, 7}, FR_LOSS_BCE, {0}, true, {0}, false},
     {FR_MODEL_DEEPFM, 3, 2, {6, 3}, FR_LOSS_LISTWISE, {0}, true, {0}, false},
     {FR_MODEL_WIDE_DEEP, 5, 1, {9}, FR_LOSS_BCE, {"i_id", "x_num"}, true, {0}, false},
-    /* layers, heads, width; scale, layer norm, residual, identity */
-    {FR_MODEL_AUTOINT, 3, 0, {0}, FR_LOSS_BCE, {0}, false, {2, 2, 6, false, false, true, false}, false},
+    /* layers, heads, width; scale, layer norm, residual */
+    {FR_MODEL_AUTOINT, 3, 0, {0}, FR_LOSS_BCE, {0}, false, {2, 2, 6, false, false, FR_RESIDUAL_WIDTHS}, false},
     {FR_MODEL_AUTOINT, 5, 0, {0}, FR_LOSS_LISTWISE, {"hist", "i_id", "x_num"}, false,
-     {3, 1, 5, true, true, true, true}, true},
-    {FR_MODEL_AUTOINT, 2, 0, {0}, FR_LOSS_BCE, {"i_id"}, false, {1, 3, 3, true, false, false, true}, true},
-    {FR_MODEL_AUTOINT_PLUS, 3, 1, {7}, FR_LOSS_BCE, {0}, false, {2, 1, 7, true, true, true, false}, false},
+     {3, 1, 5, true, true, FR_RESIDUAL_IDENTITY}, true},
+    {FR_MODEL_AUTOINT, 2, 0, {0}, FR_LOSS_BCE, {"i_id"}, false, {1, 3, 3, true, false, FR_RESIDUAL_IDENTITY}, true},
+    {FR_MODEL_AUTOINT_PLUS, 3, 1, {7}, FR_LOSS_BCE, {0}, false, {2, 1, 7, true, true, FR_RESIDUAL_WIDTHS}, false},
     {FR_MODEL_AUTOINT_PLUS, 4, 2, {5, 3}, FR_LOSS_BCE, {"u_num", "i_id", "x_num"}, true,
-     {1, 2, 8, false, true, true, true}, false},
+     {1, 2, 8, false, true, FR_RESIDUAL_IDENTITY}, false},
+    {FR_MODEL_AUTOINT, 4, 0, {0}, FR_LOSS_BCE, {0}, false, {2, 2, 4, false, false, FR_RESIDUAL_PROJECTED}, false},
 };
 
 START_TEST(ctr__all_parameters__as_finite_differences)
