@@ -66,8 +66,6 @@ fr_attention_init(struct fr_attention *a, const struct fr_attention_config *c, i
 
 void fr_attention_done(struct fr_attention *a)
 {
-    for (int l = 0; l < FR_ATTENTION_MAX_LAYERS; l++)
-        fr_packed_free(a->layer[l].packed);
     fr_free(a->block);
     memset(a, 0, sizeof(*a));
 }
@@ -75,18 +73,6 @@ void fr_attention_done(struct fr_attention *a)
 float *fr_attention_part(const struct fr_attention *a, int layer, int part)
 {
     return a->layer[layer].w + (size_t)part * (size_t)a->cfg.width * (size_t)a->layer[layer].in;
-}
-
-enum fr_err fr_attention_pack(struct fr_attention *a)
-{
-    enum fr_err e = FR_OK;
-
-    for (int l = 0; l < a->cfg.layers && e == FR_OK; l++) {
-        struct fr_attention_layer *y = &a->layer[l];
-
-        e = fr_packed_new(y->w, y->in, NULL, y->cols, y->in, &y->packed);
-    }
-    return e;
 }
 
 struct fr_attend fr_attention_head(const struct fr_attention *a, int l)
@@ -129,10 +115,7 @@ void fr_attention_project(const struct fr_attention *a, int l, const float *x, i
 {
     const struct fr_attention_layer *y = &a->layer[l];
 
-    if (y->packed != NULL)
-        fr_packed_linear(y->packed, x, (size_t)y->in, rows, 0, out, (size_t)y->cols);
-    else
-        fr_gemm(false, true, rows, y->cols, y->in, 1, x, y->in, y->w, y->in, 0, out, y->cols);
+    fr_gemm(false, true, rows, y->cols, y->in, 1, x, y->in, y->w, y->in, 0, out, y->cols);
 }
 
 static void

@@ -20,7 +20,6 @@
 #include "daemon/base/arena.h"
 #include "daemon/base/err.h"
 #include "models/attend.h"
-#include "models/packed.h"
 
 #define FR_ATTENTION_MAX_LAYERS 8
 #define FR_ATTENTION_MAX_HEADS 16
@@ -51,7 +50,6 @@ FR_MUST_CHECK enum fr_err fr_attention_check(const struct fr_attention_config *c
 struct fr_attention_layer {
     int in, cols;              /* columns of x; rows of w: 3 A, or 4 A with a projected residual */
     float *w;                  /* (cols, in) */
-    struct fr_packed *packed;  /* of w; NULL: products by fr_gemm(), of one shape for n rows */
     const float *gain, *shift; /* (A), borrowed; NULL without layer norm */
 };
 
@@ -79,8 +77,6 @@ fr_attention_init(struct fr_attention *a, const struct fr_attention_config *c, i
 void fr_attention_done(struct fr_attention *a);
 /** Part of a layer's w: 0 query, 1 key, 2 value, 3 residual (where cols says so). (A, in) */
 float *fr_attention_part(const struct fr_attention *a, int layer, int part);
-/** Lay the weights out for fast products; after they are set. @errors FR_ENOMEM */
-FR_MUST_CHECK enum fr_err fr_attention_pack(struct fr_attention *a);
 
 /** q, k, v (and residual) of `rows` field rows of layer l: out (rows, cols). @param ldx of x */
 void fr_attention_project(

@@ -39,6 +39,7 @@ static void free_impl(void *impl)
     for (int l = 0; l < FR_MLP_MAX_LAYERS; l++)
         fr_packed_free(d->layer[l]);
     fr_attention_done(&d->attention);
+    fr_attention_lanes_free(d->lanes);
     fr_free(d);
 }
 
@@ -126,7 +127,7 @@ bind_attention(struct fr_model *m, const struct fr_encoder *enc, int *out_n, str
     if ((e = fr_tensor_require(m->tensor, m->n_tensors, "out.weight", 1, (uint64_t)enc->n_fields * width, &d->out,
                                fault)) != FR_OK)
         return e;
-    e = fr_attention_pack(a);
+    e = fr_attention_lanes_new(a, d->out, &d->lanes);
     return e == FR_OK ? e : fr_fault(fault, e, "%s: out of memory", fr_model_kind_name(d->cfg.kind));
 }
 

@@ -5,6 +5,7 @@
 #ifndef FR_MODELS_CTR_PRIV_H
 #define FR_MODELS_CTR_PRIV_H
 
+#include "models/attention_lanes.h"
 #include "models/ctr.h"
 #include "models/embed.h"
 #include "models/model_priv.h"
@@ -24,6 +25,7 @@ struct fr_ctr_impl {
     struct fr_packed *of_user, *of_item, *of_cross, *layer[FR_MLP_MAX_LAYERS];
     struct fr_attention attention; /* layers 0 = none */
     const float *out;              /* (F A) weights of the last attention layer's output */
+    struct fr_attention_lanes *lanes; /* both, laid out for ranking */
 };
 
 /** What one query computes once. Owner: the query's arena. */

@@ -5,6 +5,8 @@
  *   SHAPE  deepfm        24 fields x 16: 14 of user and context, 10 of the item; MLP 400 x 3
  *          deepfm-cross  the same, 4 of the 10 being cross fields
  *          deepfm-wide   200 fields x 16: 120 of user and context, 80 of the item; MLP 400 x 3
+ *          autoint       as deepfm; 3 layers of 2 heads x 32, residuals projected in each
+ *          autoint-cross the same, 4 of the 10 being cross fields
  *
  * 20,000 items of 100,000 rows; a query's candidates are drawn with weight 1 / rank, each once a
  * query, and every query has another user. One thread. For each line on standard input it prints
@@ -34,12 +36,15 @@
 struct shape {
     const char *name;
     int user, context, item, cross;
+    bool attention;
 };
 
 static const struct shape shapes[] = {
-    {"deepfm", 12, 2, 10, 0},
-    {"deepfm-cross", 12, 2, 6, 4},
-    {"deepfm-wide", 110, 10, 80, 0},
+    {"deepfm", 12, 2, 10, 0, false},
+    {"deepfm-cross", 12, 2, 6, 4, false},
+    {"deepfm-wide", 110, 10, 80, 0, false},
+    {"autoint", 12, 2, 10, 0, true},
+    {"autoint-cross", 12, 2, 6, 4, true},
 };
 
 static struct fr_rng rng;
@@ -103,6 +108,12 @@ static struct fr_model *make_model(const struct shape *sh, struct fr_field_set *
     cfg.model.n_hidden = 3;
     for (int i = 0; i < 3; i++)
         cfg.model.hidden[i] = 400;
+    if (sh->attention) {
+        cfg.model.kind = FR_MODEL_AUTOINT;
+        cfg.model.n_hidden = 0;
+        cfg.model.attention = (struct fr_attention_config){
+            .layers = 3, .heads = 2, .width = 64, .residual = FR_RESIDUAL_PROJECTED};
+    }
     if (fr_train_ctr_new(&cfg, fs, &tr, &fault) != FR_OK ||
         fr_train_ctr_model(tr, &m, &fault) != FR_OK)
         die(fault.msg);
@@ -191,7 +202,7 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], shapes[i].name) == 0)
             sh = &shapes[i];
     if (sh == NULL || n < 1 || n > MAX_CANDIDATES)
-        die("usage: bench_scoring deepfm|deepfm-cross|deepfm-wide CANDIDATES [no-cache]");
+        die("usage: bench_scoring deepfm|deepfm-cross|deepfm-wide|autoint|autoint-cross CANDIDATES [no-cache]");
     (void)fr_gemm_core_ensure(argv);
     fr_rng_seed(&rng, 1);
     r.m = make_model(sh, &fs);
@@ -218,16 +229,23 @@ int main(int argc, char **argv)
         if (r.cache != NULL)
             fr_rank_cache_stats(r.cache, &b);
         qsort(t, CALLS, sizeof(*t), by_value);
-        double rest = 2.0 * n * (400.0 * 400 * 2 + 400); /* layers 2 to 4 */
-        double all = rest + 2.0 * n * 400 * 16 * (sh->item + sh->cross);
+        double fields = sh->user + sh->context + sh->item + sh->cross;
+        double rest = 2.0 * n * (400.0 * 400 * 2 + 400), first = 400; /* layers 2 to 4; width of the first */
+        if (sh->attention) { /* of each layer 4 projections 64 x 64, scores and values */
+            rest = 2.0 * n * fields * (2 * 4 * 64.0 * 64 + 3 * 2 * 64 * fields + 64);
+            first = 4 * 64;
+        }
+        double per_field = 2.0 * n * first * 16, done = rest + per_field * (sh->attention ? sh->item + sh->cross : sh->cross);
+        double all = rest + per_field * (sh->item + sh->cross);
         (void)printf("{\"freshet\": %.4f, \"cache_hits\": %.3f, \"gflops_of_all_rows\": %.1f, "
                      "\"gflops_done\": %.1f, \"sgemm_gflops\": %.1f, \"blas\": \"%s\"}\n",
                      t[CALLS / 2],
-                     r.cache == NULL ? 0.0
-                                     : (double)(b.hits - a.hits) /
+                     b.hits - a.hits + b.misses - a.misses == 0
+                         ? 0.0
+                         : (double)(b.hits - a.hits) /
                                            (double)(b.hits - a.hits + b.misses - a.misses),
                      all / t[CALLS / 2] * 1e-6,
-                     (rest + 2.0 * n * 400 * 16 * sh->cross) / t[CALLS / 2] * 1e-6,
+                     done / t[CALLS / 2] * 1e-6,
                      sgemm_peak(),
                      fr_gemm_core());
         (void)fflush(stdout);

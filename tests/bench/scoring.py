@@ -14,7 +14,8 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SHAPES = {"deepfm": ("deepfm", 24), "deepfm-cross": ("deepfm", 24), "deepfm-wide": ("deepfm", 200)}
+SHAPES = {"deepfm": ("deepfm", 24), "deepfm-cross": ("deepfm", 24), "deepfm-wide": ("deepfm", 200),
+          "autoint": ("autoint", 24), "autoint-cross": ("autoint", 24)}
 
 
 def start(*command):
