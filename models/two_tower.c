@@ -134,6 +134,11 @@ enum fr_err fr_two_tower_config_check(const struct fr_encoder *enc,
     for (int i = 0; i < cfg->n_hidden; i++)
         if (cfg->hidden[i] < 1 || cfg->hidden[i] > FR_NN_MAX_WIDTH)
             return fr_fault(fault, FR_EINVAL, "two_tower: hidden[%d] out of range", i);
+    if (cfg->bare && (cfg->n_hidden > 0 || cfg->skip))
+        return fr_fault(fault, FR_EINVAL, "two_tower: bare goes with neither hidden layers nor skip");
+    if (cfg->bare && (fr_encoder_n_fields(enc, FR_ENTITY_ITEM) * cfg->emb_dim != cfg->dim ||
+                      (enc->n_fields - fr_encoder_n_fields(enc, FR_ENTITY_ITEM)) * cfg->emb_dim != cfg->dim))
+        return fr_fault(fault, FR_EINVAL, "two_tower: bare needs emb_dim times the fields of a side to be dim");
     if (fr_encoder_n_fields(enc, FR_ENTITY_ITEM) == 0)
         return fr_fault(fault, FR_EINVAL, "two_tower: needs an item field");
     if (fr_encoder_n_fields(enc, FR_ENTITY_CROSS) != 0)
@@ -181,12 +186,13 @@ static enum fr_err bind(struct fr_model *m, const struct fr_encoder *enc, struct
     const struct fr_two_tower_config *cfg = &d->cfg;
     int width[FR_MLP_MAX_LAYERS + 1];
     int n_item = fr_encoder_n_fields(enc, FR_ENTITY_ITEM);
-    int layers = cfg->n_hidden + 1, gates = 0;
+    int layers = cfg->bare ? 0 : cfg->n_hidden + 1, gates = 0;
     enum fr_err e;
 
     d->em.dim = cfg->emb_dim;
     memcpy(width + 1, cfg->hidden, (size_t)cfg->n_hidden * sizeof(*width));
-    width[layers] = cfg->dim;
+    if (layers > 0)
+        width[layers] = cfg->dim;
     if ((e = fr_model_bind_tables(m, enc, "embedding", cfg->emb_dim, d->em.v, fault)) != FR_OK ||
         (e = bind_fields(m, enc, &gates, fault)) != FR_OK)
         return e;
@@ -255,7 +261,7 @@ static enum fr_err load(enum fr_model_kind kind,
                         struct fr_fault *fault)
 {
     struct fr_two_tower_config cfg = {0};
-    const struct fr_json *tau = fr_json_get(config, "tau");
+    const struct fr_json *tau = fr_json_get(config, "tau"), *bare = fr_json_get(config, "bare");
     const struct fr_json *table = fr_json_get(config, "skip_table");
     enum fr_err e;
 
@@ -263,7 +269,8 @@ static enum fr_err load(enum fr_model_kind kind,
     if ((e = fr_model_config_int(config, "emb_dim", 1, 512, &cfg.emb_dim, fault)) != FR_OK ||
         (e = fr_model_config_int(config, "dim", 1, 512, &cfg.dim, fault)) != FR_OK ||
         (e = config_bool(config, "skip", &cfg.skip, fault)) != FR_OK ||
-        (e = config_bool(config, "gates", &cfg.gates, fault)) != FR_OK)
+        (e = config_bool(config, "gates", &cfg.gates, fault)) != FR_OK ||
+        (bare != NULL && (e = config_bool(config, "bare", &cfg.bare, fault)) != FR_OK)) /* absent: no */
         return e;
     e = fr_model_config_hidden(config, FR_MLP_MAX_LAYERS - 1, cfg.hidden, &cfg.n_hidden, fault);
     if (e != FR_OK)
@@ -296,6 +303,10 @@ static void describe(const struct fr_model *m, struct fr_jsonw *w)
     fr_jsonw_bool(w, d->cfg.skip);
     fr_jsonw_key(w, "gates");
     fr_jsonw_bool(w, d->cfg.gates);
+    if (d->cfg.bare) {
+        fr_jsonw_key(w, "bare");
+        fr_jsonw_bool(w, true);
+    }
     fr_jsonw_key(w, "skip_table");
     fr_jsonw_z(w, d->cfg.skip_table);
 }

@@ -5,6 +5,7 @@
  *         e_f = sum over slots x * g_f[slot] (*) v[row];  g_f = 1 unless the field has gates
  *         u = l2(MLP_u(x_u) + s * sum of e_f over skip fields),  i = l2(MLP_i(x_i) + s * ...)
  *         score = u . i / tau;  s = 1 if cfg.skip else 0
+ *         bare: the MLPs are the identity; with one ID field a side, factorisation by cosine.
  *         Skip fields: fields of the id space `skip_table` (the history, and the item's own id);
  * with them the model starts as "weighted mean of the history's vectors" and learns the rest.
  *         (The skip fields' embedding is the gated one.) Gates: per-position factors of a history
@@ -25,6 +26,7 @@ struct fr_two_tower_config {
     int emb_dim;  /* E, 1..512 */
     int dim;      /* D, 1..512; equal to emb_dim when skip */
     int n_hidden; /* hidden layers of each tower; 0 = one linear layer */
+    bool bare;    /* no layers at all: x_u and x_i themselves (n_hidden 0; E x fields = D in both) */
     int hidden[FR_MLP_MAX_LAYERS - 1];
     float tau; /* > 0 */
     bool skip;

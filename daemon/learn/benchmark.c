@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include "daemon/learn/benchmark_retrieval.h"
 #include "daemon/learn/benchmark_rows.h"
 
 #define KIND(k) (1u << (k))
@@ -15,6 +16,8 @@ static const struct fr_benchmark benchmarks[] = {
      KIND(FR_MODEL_LR) | KIND(FR_MODEL_FM) | KIND(FR_MODEL_WIDE_DEEP) | KIND(FR_MODEL_DEEPFM) |
          KIND(FR_MODEL_AUTOINT) | KIND(FR_MODEL_AUTOINT_PLUS),
      fr_benchmark_rows_train, fr_benchmark_rows_evaluate},
+    {"ml1m-retrieval", "train.txt and test.txt (`user item item ...` lines)", "recall@20", KIND(FR_MODEL_TWO_TOWER),
+     fr_benchmark_retrieval_train, fr_benchmark_retrieval_evaluate},
 };
 
 const struct fr_benchmark *fr_benchmark_at(int i)

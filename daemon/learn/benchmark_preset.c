@@ -33,6 +33,9 @@ static const struct {
     {"patience", AT(patience), 1, 10000, 2, true},
     {"min_delta", AT(min_delta), 0, 1, 1e-6, false},
     {"valid_share", AT(valid_share), 0.001, 0.5, 0.1, false},
+    {"negatives", AT(negatives), 0, 100000, 4, true},
+    {"tau", AT(tau), 1e-3, 100, 0.2, false},
+    {"bare", AT(bare), 0, 1, 0, true},
     {"attention_layers", AT(attention_layers), 1, FR_ATTENTION_MAX_LAYERS, 3, true},
     {"attention_heads", AT(attention_heads), 1, FR_ATTENTION_MAX_HEADS, 2, true},
     {"attention_width", AT(attention_width), 1, FR_ATTENTION_MAX_WIDTH, 64, true},
@@ -51,15 +54,18 @@ static const struct {
     enum fr_model_kind kind;
     const char *set;
 } presets[] = {
-    {"frappe-lr", "frappe", FR_MODEL_LR, "l2=0"},
-    {"frappe-fm", "frappe", FR_MODEL_FM, "l2=0.05"},
+    {"frappe-lr", "frappe", FR_MODEL_LR, "l2=0.00001"},
+    {"frappe-fm", "frappe", FR_MODEL_FM, "l2=0.00001"},
     {"frappe-wide_deep", "frappe", FR_MODEL_WIDE_DEEP, "l2=0.05 hidden=400,400,400 batch_norm=1 dropout=0.2"},
     {"frappe-deepfm", "frappe", FR_MODEL_DEEPFM, "l2=0.05 hidden=400,400,400 batch_norm=1 dropout=0.2"},
     {"frappe-autoint", "frappe", FR_MODEL_AUTOINT,
-     "l2=0.05 attention_layers=6 attention_heads=4 attention_width=128"},
+     "l2=0.05 attention_layers=6 attention_heads=4 attention_width=128 attention_residual=2"},
     {"frappe-autoint+", "frappe", FR_MODEL_AUTOINT_PLUS,
-     "l2=0.1 attention_layers=5 attention_heads=4 attention_width=128 attention_scale=1 attention_norm=1 "
+     "l2=0.1 attention_layers=5 attention_heads=4 attention_width=128 attention_residual=2 attention_scale=1 "
+     "attention_norm=1 "
      "hidden=400,400,400 dropout=0.1"},
+    {"ml1m-retrieval-two_tower", "ml1m-retrieval", FR_MODEL_TWO_TOWER,
+     "bare=1 dim=64 negatives=0 tau=0.2 lr=0.003 batch=1024 epochs=40 patience=3 init_std=0.1 clip=0"},
 };
 
 static enum fr_err set_hidden(struct fr_benchmark_settings *s, struct fr_str v, struct fr_fault *fault)

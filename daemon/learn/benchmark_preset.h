@@ -31,6 +31,9 @@ struct fr_benchmark_settings {
     double patience;    /* stop at that many such epochs in a row */
     double min_delta;   /* what counts as better in validation AUC */
     double valid_share; /* of train, where the benchmark has no validation file */
+    double negatives;   /* sampled, a positive or a step; two_tower: 0 = full softmax */
+    double tau;         /* two_tower */
+    double bare;        /* two_tower: 1 = no layers over the embeddings */
     double attention_layers, attention_heads, attention_width;               /* autoint, autoint+ */
     double attention_scale, attention_norm;                                  /* 0 or 1 */
     double attention_residual;                                               /* enum fr_attention_residual */

@@ -73,6 +73,8 @@ enum fr_err fr_mlp_backward(const struct fr_mlp *mlp,
 {
     float *dy = dout;
 
+    if (from >= mlp->n_layers && dx != NULL) /* no layers: the identity */
+        memcpy(dx, dout, (size_t)b * (size_t)mlp->width[mlp->n_layers] * sizeof(*dx));
     for (int l = mlp->n_layers - 1; l >= from; l--) {
         int in = mlp->width[l], o = mlp->width[l + 1];
         if (l + 1 < mlp->n_layers || mlp->relu_last)

@@ -62,8 +62,10 @@ static enum fr_err add_tower(struct fr_train_two_tower *tr,
 {
     const struct fr_two_tower_config *m = &tr->cfg.model;
 
-    tw->mlp.n_layers = m->n_hidden + 1;
+    tw->mlp.n_layers = m->bare ? 0 : m->n_hidden + 1;
     tw->mlp.width[0] = n_fields * m->emb_dim;
+    if (m->bare)
+        return FR_OK;
     memcpy(tw->mlp.width + 1, m->hidden, (size_t)m->n_hidden * sizeof(int));
     tw->mlp.width[m->n_hidden + 1] = m->dim;
     return fr_trainer_add_mlp(

@@ -320,7 +320,10 @@ static void tower(const struct ref_params *r,
     int first = enc->first_field[user ? FR_ENTITY_USER : FR_ENTITY_ITEM];
     if (user)
         n += embed(r, enc, FR_ENTITY_CONTEXT, context, m->emb_dim, e + n * m->emb_dim, NULL);
-    mlp(r, user ? "user_mlp" : "item_mlp", e, n * m->emb_dim, m->hidden, m->n_hidden, m->dim, y);
+    if (m->bare)
+        memcpy(y, e, (size_t)m->dim * sizeof(*y));
+    else
+        mlp(r, user ? "user_mlp" : "item_mlp", e, n * m->emb_dim, m->hidden, m->n_hidden, m->dim, y);
     for (int f = 0; f < n && m->skip; f++)
         if (strcmp(enc->field[first + f].f.table, m->skip_table) == 0)
             for (int d = 0; d < m->dim; d++)

@@ -137,16 +137,20 @@ static const struct {
     int emb_dim, dim, n_hidden, hidden[2];
     bool skip, gates, full;
     int negatives;
+    bool bare; /* of one ID field a side */
 } towers[] = {
-    {4, 4, 1, {6}, true, true, false, 0},
-    {4, 4, 2, {6, 5}, true, false, false, 5},
-    {3, 5, 1, {6}, false, true, false, 3},
-    {5, 2, 0, {0}, false, false, true, 0},
+    {4, 4, 1, {6}, true, true, false, 0, false},
+    {4, 4, 2, {6, 5}, true, false, false, 5, false},
+    {3, 5, 1, {6}, false, true, false, 3, false},
+    {5, 2, 0, {0}, false, false, true, 0, false},
+    {3, 3, 0, {0}, false, false, true, 0, true},
+    {7, 7, 0, {0}, false, false, false, 4, true},
 };
 
 START_TEST(two_tower__all_parameters__as_finite_differences)
 {
     static const char *const names[] = {"u_id", "hist", "u_num", "hour", "i_id", "cats"};
+    static const char *const ids[] = {"u_id", "i_id"};
     static struct mf_list l[6];
     struct fr_two_tower_train_config cfg;
     struct fr_train_two_tower *tr = NULL;
@@ -161,8 +165,9 @@ START_TEST(two_tower__all_parameters__as_finite_differences)
     cfg.opt.init_std = 0.5f;
     cfg.opt.id_dropout = 0;
     cfg.opt.threads = 1 + _i % 3;
-    cfg.fields = names;
-    cfg.n_fields = 6;
+    cfg.fields = towers[_i].bare ? ids : names;
+    cfg.n_fields = towers[_i].bare ? 2 : 6;
+    cfg.model.bare = towers[_i].bare;
     cfg.negatives = towers[_i].negatives;
     cfg.full_softmax = towers[_i].full;
     cfg.model.tau = 0.3f;
