@@ -27,10 +27,10 @@ static const struct {
     [FR_MODEL_DEEPFM] = {"deepfm", &fr_ctr_ops},
     [FR_MODEL_AUTOINT] = {"autoint", &fr_ctr_ops},
     [FR_MODEL_AUTOINT_PLUS] = {"autoint+", &fr_ctr_ops},
-    [FR_MODEL_NEUMF] = {"neumf", NULL},
-    [FR_MODEL_GMF] = {"gmf", NULL},
-    [FR_MODEL_MLP] = {"mlp", NULL},
-    [FR_MODEL_MF] = {"mf", NULL},
+    [FR_MODEL_NEUMF] = {"neumf", &fr_ncf_ops},
+    [FR_MODEL_GMF] = {"gmf", &fr_ncf_ops},
+    [FR_MODEL_MLP] = {"mlp", &fr_ncf_ops},
+    [FR_MODEL_MF] = {"mf", &fr_mf_ops},
 };
 
 const char *fr_model_kind_slug(enum fr_model_kind k)
@@ -295,19 +295,18 @@ static bool query_valid(const struct fr_encoder *enc, const struct fr_rank_query
     return true;
 }
 
-enum fr_err fr_model_rank(const struct fr_model *m,
-                          const struct fr_rank_query *q,
-                          unsigned flags,
-                          struct fr_arena *scratch,
-                          float *out_logit,
-                          float *out_score)
+/* Any model that has logits of its own. */
+static enum fr_err rank_query(const struct fr_model *m,
+                              const struct fr_rank_query *q,
+                              unsigned flags,
+                              struct fr_arena *scratch,
+                              float *out_logit,
+                              float *out_score)
 {
     struct fr_arena_mark mark = fr_arena_mark(scratch);
     enum fr_err e = FR_OK;
     float *z = NULL;
 
-    if (m->info.job != FR_JOB_RANKER || q->n < 0)
-        return FR_EINVAL;
     if (q->n == 0)
         return FR_OK;
     if (!query_complete(m, q))
@@ -326,6 +325,18 @@ enum fr_err fr_model_rank(const struct fr_model *m,
     }
     fr_arena_release(scratch, mark);
     return e;
+}
+
+enum fr_err fr_model_rank(const struct fr_model *m,
+                          const struct fr_rank_query *q,
+                          unsigned flags,
+                          struct fr_arena *scratch,
+                          float *out_logit,
+                          float *out_score)
+{
+    if (m->info.job != FR_JOB_RANKER || q->n < 0)
+        return FR_EINVAL;
+    return rank_query(m, q, flags, scratch, out_logit, out_score);
 }
 
 static enum fr_err embed(const struct fr_model *m,
@@ -439,9 +450,9 @@ enum fr_err fr_model_score_case(const struct fr_model *m,
 
     if (e != FR_OK)
         goto out;
-    if (m->info.job == FR_JOB_RANKER) {
+    if (m->ops->rank != NULL) {
         struct fr_rank_query q = {s.user, s.context, s.item_ptr, s.cross, c->n, NULL};
-        e = fr_model_rank(m, &q, flags, scratch, out, NULL);
+        e = rank_query(m, &q, flags, scratch, out, NULL);
         goto out;
     }
     size_t dim = (size_t)m->info.dim;

@@ -3,8 +3,8 @@
  *
  * A model is a bundle directory (models/bundle.h) loaded whole, checked by its self-test and
  * immutable after that, so any number of threads may share it. Its job is either
- *   ranker     logits of B candidates of one user                  (models/ctr.h, ...)
- *   retrieval  vectors of users and items, score = u . v / tau      (models/two_tower.h)
+ *   ranker     logits of B candidates of one user                  (models/ctr.h, models/ncf.h)
+ *   retrieval  vectors of users and items, score = u . v / tau      (models/two_tower.h; models/mf.h)
  * A new kind is one row in model.c and one file that fills struct fr_model_ops (model_priv.h).
  *
  *   features --cells--> fr_model_encode() --slots--> fr_model_rank() / fr_model_users() / _items()
@@ -159,7 +159,7 @@ struct fr_model_case {
     int n;
 };
 
-/** Logits of a case, for either job (retrieval: u . v / tau). Slower: encodes everything.
+/** Logits of a case, for either job (retrieval: u . v / tau; mf: its own). Slower: encodes everything.
  *  @param out (n). @errors as fr_model_rank() */
 FR_MUST_CHECK enum fr_err fr_model_score_case(const struct fr_model *m,
                                               const struct fr_model_case *c,

@@ -27,7 +27,7 @@ struct fr_model_ops {
     /** Write the members of "config" (the object is open). */
     void (*describe)(const struct fr_model *m, struct fr_jsonw *w);
     void (*free_impl)(void *impl);
-    /** Ranker. @param out (n) logits, scratch of the seam: may be half-written on error. */
+    /** Ranker; of a retrieval model: its logits, when they are not u . v / tau. @param out (n) logits, scratch of the seam: may be half-written on error. */
     enum fr_err (*rank)(const struct fr_model *m,
                         const struct fr_rank_query *q,
                         unsigned flags,
@@ -58,6 +58,8 @@ struct fr_model {
 };
 
 extern const struct fr_model_ops fr_ctr_ops;
+extern const struct fr_model_ops fr_ncf_ops;
+extern const struct fr_model_ops fr_mf_ops;
 extern const struct fr_model_ops fr_two_tower_ops;
 
 /**

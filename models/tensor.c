@@ -151,6 +151,16 @@ static float l2sq_base(const float *a, const float *b, size_t n)
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])) + t;
 }
 
+static void mix_pair_base(float a, float c, float *restrict x, float *restrict y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float u = x[i], v = y[i];
+
+        x[i] = a * u + c * v;
+        y[i] = a * v + c * u;
+    }
+}
+
 static void gather_sum_base(const float *restrict table,
                             size_t dim,
                             const struct fr_slot *slots,
@@ -184,6 +194,7 @@ static const struct fr_tensor_kernels kernels_base = {
     .dot = dot_base,
     .axpy = axpy_base,
     .l2sq = l2sq_base,
+    .mix_pair = mix_pair_base,
     .gather_sum = gather_sum_base,
     .adam = adam_base,
 };
@@ -255,6 +266,11 @@ void fr_axpy(float alpha, const float *x, float *y, size_t n)
 float fr_l2sq(const float *a, const float *b, size_t n)
 {
     return kernels()->l2sq(a, b, n);
+}
+
+void fr_mix_pair(float a, float c, float *x, float *y, size_t n)
+{
+    kernels()->mix_pair(a, c, x, y, n);
 }
 
 void fr_gather_sum(

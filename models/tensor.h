@@ -62,6 +62,8 @@ float fr_dot(const float *a, const float *b, size_t n);
 void fr_axpy(float alpha, const float *x, float *y, size_t n);
 /** Sum of (a[i] - b[i])^2. @thread any */
 float fr_l2sq(const float *a, const float *b, size_t n);
+/** x, y <- a x + c y, a y + c x: one SGD step of a pair of factors; x and y do not overlap. @thread any */
+void fr_mix_pair(float a, float c, float *x, float *y, size_t n);
 /**
  * Pooled embedding: out = sum over slots of x * table[row].
  * @param table  (rows, dim); every slot's row is below `rows`, the caller has checked.

@@ -59,6 +59,22 @@ static float l2sq(const float *a, const float *b, size_t n)
     return hsum(_mm256_add_ps(s0, s1)) + t;
 }
 
+static void mix_pair(float a, float c, float *x, float *y, size_t n)
+{
+    __m256 va = _mm256_set1_ps(a), vc = _mm256_set1_ps(c);
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256 u = _mm256_loadu_ps(x + i), v = _mm256_loadu_ps(y + i);
+        _mm256_storeu_ps(x + i, _mm256_fmadd_ps(va, u, _mm256_mul_ps(vc, v)));
+        _mm256_storeu_ps(y + i, _mm256_fmadd_ps(va, v, _mm256_mul_ps(vc, u)));
+    }
+    for (; i < n; i++) {
+        float u = x[i], v = y[i];
+        x[i] = a * u + c * v;
+        y[i] = a * v + c * u;
+    }
+}
+
 static void
 gather_sum(const float *table, size_t dim, const struct fr_slot *slots, size_t n, float *out)
 {
@@ -115,7 +131,7 @@ adam(const struct fr_adam_step *a, size_t n, const float *g, float *w, float *m,
 const struct fr_tensor_kernels *fr_tensor_kernels_avx2(void)
 {
     static const struct fr_tensor_kernels k = {
-        .dot = dot, .axpy = axpy, .l2sq = l2sq, .gather_sum = gather_sum, .adam = adam};
+        .dot = dot, .axpy = axpy, .l2sq = l2sq, .mix_pair = mix_pair, .gather_sum = gather_sum, .adam = adam};
     return &k;
 }
 

@@ -64,6 +64,17 @@ static float l2sq(const float *a, const float *b, size_t n)
     return _mm512_reduce_add_ps(_mm512_add_ps(s0, s1));
 }
 
+static void mix_pair(float a, float c, float *x, float *y, size_t n)
+{
+    __m512 va = _mm512_set1_ps(a), vc = _mm512_set1_ps(c);
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 k = n - i >= 16 ? (__mmask16)0xffff : tail(n - i);
+        __m512 u = _mm512_maskz_loadu_ps(k, x + i), v = _mm512_maskz_loadu_ps(k, y + i);
+        _mm512_mask_storeu_ps(x + i, k, _mm512_fmadd_ps(va, u, _mm512_mul_ps(vc, v)));
+        _mm512_mask_storeu_ps(y + i, k, _mm512_fmadd_ps(va, v, _mm512_mul_ps(vc, u)));
+    }
+}
+
 static void
 gather_sum(const float *table, size_t dim, const struct fr_slot *slots, size_t n, float *out)
 {
@@ -122,7 +133,7 @@ adam(const struct fr_adam_step *a, size_t n, const float *g, float *w, float *m,
 const struct fr_tensor_kernels *fr_tensor_kernels_avx512(void)
 {
     static const struct fr_tensor_kernels k = {
-        .dot = dot, .axpy = axpy, .l2sq = l2sq, .gather_sum = gather_sum, .adam = adam};
+        .dot = dot, .axpy = axpy, .l2sq = l2sq, .mix_pair = mix_pair, .gather_sum = gather_sum, .adam = adam};
     return &k;
 }
 

@@ -14,6 +14,7 @@ struct fr_tensor_kernels {
     float (*dot)(const float *a, const float *b, size_t n);
     void (*axpy)(float alpha, const float *x, float *y, size_t n);
     float (*l2sq)(const float *a, const float *b, size_t n);
+    void (*mix_pair)(float a, float c, float *x, float *y, size_t n);
     /* slots with x == 0 are skipped */
     void (*gather_sum)(
         const float *table, size_t dim, const struct fr_slot *slots, size_t n, float *out);

@@ -35,6 +35,8 @@ static const struct {
     {"valid_share", AT(valid_share), 0.001, 0.5, 0.1, false},
     {"negatives", AT(negatives), 0, 100000, 4, true},
     {"tau", AT(tau), 1e-3, 100, 0.2, false},
+    {"pretrain", AT(pretrain), 0, 1, 0, true},
+    {"sgd_lr", AT(sgd_lr), 1e-9, 10, 1e-3, false},
     {"bare", AT(bare), 0, 1, 0, true},
     {"attention_layers", AT(attention_layers), 1, FR_ATTENTION_MAX_LAYERS, 3, true},
     {"attention_heads", AT(attention_heads), 1, FR_ATTENTION_MAX_HEADS, 2, true},
@@ -64,6 +66,16 @@ static const struct {
      "l2=0.1 attention_layers=5 attention_heads=4 attention_width=128 attention_residual=2 attention_scale=1 "
      "attention_norm=1 "
      "hidden=400,400,400 dropout=0.1"},
+    /* The first of a benchmark and kind is its default. hidden[0] is the width of [user, item]. */
+    {"neumf8", "ncf", FR_MODEL_NEUMF,
+     "dim=8 hidden=64,32,16,8 negatives=4 batch=256 lr=0.001 epochs=20 patience=5 init_std=0.01 clip=0"},
+    {"neumf64-pretrained", "ncf", FR_MODEL_NEUMF,
+     "dim=64 hidden=512,256,128,64 negatives=4 batch=256 lr=0.001 epochs=20 patience=5 init_std=0.01 clip=0 "
+     "pretrain=1"},
+    {"gmf32", "ncf", FR_MODEL_GMF, "dim=32 negatives=4 batch=256 lr=0.001 epochs=20 patience=5 init_std=0.01 clip=0"},
+    {"mlp32", "ncf", FR_MODEL_MLP,
+     "hidden=256,128,64,32 negatives=4 batch=256 lr=0.001 epochs=20 patience=5 init_std=0.01 clip=0"},
+    {"mf192", "ncf", FR_MODEL_MF, "dim=192 negatives=8 lr=0.002 l2=0.005 epochs=256 patience=30 init_std=0.1"},
     {"ml1m-retrieval-two_tower", "ml1m-retrieval", FR_MODEL_TWO_TOWER,
      "bare=1 dim=64 negatives=0 tau=0.2 lr=0.003 batch=1024 epochs=40 patience=3 init_std=0.1 clip=0"},
 };

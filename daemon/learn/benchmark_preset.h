@@ -33,6 +33,8 @@ struct fr_benchmark_settings {
     double valid_share; /* of train, where the benchmark has no validation file */
     double negatives;   /* sampled, a positive or a step; two_tower: 0 = full softmax */
     double tau;         /* two_tower */
+    double pretrain;    /* neumf: 1 = gmf and mlp first, then SGD over both */
+    double sgd_lr;      /* of that */
     double bare;        /* two_tower: 1 = no layers over the embeddings */
     double attention_layers, attention_heads, attention_width;               /* autoint, autoint+ */
     double attention_scale, attention_norm;                                  /* 0 or 1 */

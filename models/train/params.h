@@ -8,7 +8,7 @@
  *   table w, m, v (rows, dim)      gradient of a step: index[row] -> k, rows[k], g (k, dim)
  *
  * With fr_train_options.dense_rows every row of every table moves in every step, as a plain Adam
- * over a PyTorch nn.Embedding does.
+ * over a PyTorch nn.Embedding does. With fr_train_options.sgd a step is w -= lr (g + l2 w).
  *
  * Each worker thread has its own fr_grads; they are added in worker order, so a result depends on
  * the number of threads but not on their timing. Math: m <- b1 m + (1-b1) g; v <- b2 v + (1-b2)
@@ -132,6 +132,7 @@ bool fr_grads_merge_part(struct fr_grads *const *g, int parts, int part, const s
 struct fr_adam_pair {
     struct fr_adam_step dense, rows;
     bool all_rows; /* every row of a table, touched or not */
+    bool sgd;
 };
 /** Count the step, clip the merged gradient: the dense part in g[0], with o->clip_all the rows and
  * the L2 terms too. */

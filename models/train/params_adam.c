@@ -143,10 +143,26 @@ void fr_params_adam_begin(struct fr_params *p,
     out->rows.step = o->lr * c1;
     out->rows.l2 = o->l2_embedding;
     out->all_rows = o->dense_rows;
+    out->sgd = o->sgd;
+    if (o->sgd) {
+        out->dense.step = o->lr_dense > 0 ? o->lr_dense : o->lr;
+        out->rows.step = o->lr;
+    }
     if (o->clip_all) {
         out->dense.l2 *= f;
         out->rows.l2 *= f;
     }
+}
+
+static void
+update(const struct fr_adam_step *a, bool sgd, size_t n, const float *g, float *w, float *m, float *v)
+{
+    if (!sgd) {
+        fr_adam_update(a, n, g, w, m, v);
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        w[i] -= a->step * (g[i] + a->l2 * w[i]);
 }
 
 /* Every row of a table that is the part's; rows no one touched have a zero gradient. */
@@ -155,8 +171,9 @@ static void adam_all_rows(struct fr_table *s,
                           struct fr_grads *const *g,
                           int parts,
                           int part,
-                          const struct fr_adam_step *a)
+                          const struct fr_adam_pair *pair)
 {
+    const struct fr_adam_step *a = &pair->rows;
     static const float zeros[512];
     size_t dim = (size_t)s->dim;
 
@@ -165,8 +182,7 @@ static void adam_all_rows(struct fr_table *s,
         size_t at = (size_t)row * dim;
         for (size_t d = 0, n; d < dim; d += n) {
             n = dim - d < 512 ? dim - d : 512;
-            fr_adam_update(
-                a, n, gr == NULL ? zeros : gr + d, s->w + at + d, s->m + at + d, s->v + at + d);
+            update(a, pair->sgd, n, gr == NULL ? zeros : gr + d, s->w + at + d, s->m + at + d, s->v + at + d);
         }
     }
 }
@@ -181,7 +197,8 @@ void fr_params_adam_part(struct fr_params *p,
         struct fr_dense *d = &p->dense[i];
         size_t from = 0, to = 0;
         slice(d->n, part, parts, &from, &to);
-        fr_adam_update(&a->dense,
+        update(&a->dense,
+                       a->sgd,
                        to - from,
                        g[0]->dense + d->at + from,
                        d->w + from,
@@ -192,7 +209,7 @@ void fr_params_adam_part(struct fr_params *p,
         struct fr_table *s = &p->table[i];
         size_t dim = (size_t)s->dim;
         if (a->all_rows) {
-            adam_all_rows(s, i, g, parts, part, &a->rows);
+            adam_all_rows(s, i, g, parts, part, a);
             continue;
         }
         for (int k = 0; k < parts; k++) {
@@ -202,8 +219,7 @@ void fr_params_adam_part(struct fr_params *p,
                 if ((int)(row % (uint32_t)parts) != part || owner_of(g, i, row) != k)
                     continue;
                 size_t at = (size_t)row * dim;
-                fr_adam_update(
-                    &a->rows, dim, r->g + (size_t)j * dim, s->w + at, s->m + at, s->v + at);
+                update(&a->rows, a->sgd, dim, r->g + (size_t)j * dim, s->w + at, s->m + at, s->v + at);
             }
         }
     }

@@ -25,6 +25,7 @@ struct fr_train_options {
     float lr;                /* Adam step size */
     float lr_dense;          /* of the dense layers; 0 = lr */
     float beta1, beta2, eps; /* Adam: .9 .999 1e-8 */
+    bool sgd;                /* w -= lr (g + l2 w) instead of Adam; moments stay as they are */
     float l2_embedding;      /* lambda of lambda/2 ||row||^2, on the rows a step moves */
     bool dense_rows;         /* a step moves all rows of all tables, not only those it touches */
     float l2_dense;

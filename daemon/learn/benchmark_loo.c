@@ -1,0 +1,337 @@
+/*
+ * daemon/learn/benchmark_loo.c - files to lists, drawn negatives, places of the items in question.
+ */
+#include "daemon/learn/benchmark_loo.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/base/alloc.h"
+#include "daemon/learn/benchmark_mf.h"
+#include "daemon/learn/benchmark_ncf.h"
+#include "models/metrics.h"
+
+#define K 10
+#define NEGATIVES 99 /* of a validation list */
+#define TRAIN "ml-1m.train.pairs"
+#define TEST "ml-1m.test.negative"
+#define TRIES 1000 /* to draw an item that a user does not have */
+
+static void loo_done(struct fr_benchmark_loo *l)
+{
+    fr_benchmark_pairs_done(&l->fit);
+    fr_benchmark_pairs_done(&l->held);
+    fr_benchmark_lists_done(&l->valid);
+    fr_benchmark_lists_done(&l->test);
+    fr_free(l->fs);
+    fr_free(l->user);
+    fr_free(l->item);
+}
+
+/* ---- drawing ---- */
+
+/* An item that user u has in neither. False: there seems to be none. */
+static bool draw_item(const struct fr_benchmark_pairs *fit,
+                      const struct fr_benchmark_pairs *held,
+                      uint32_t u,
+                      struct fr_rng *rng,
+                      uint32_t *out)
+{
+    for (int i = 0; i < TRIES; i++) {
+        *out = (uint32_t)fr_rng_below(rng, fit->items);
+        if (!fr_benchmark_pairs_has(fit, u, *out) &&
+            (held == NULL || !fr_benchmark_pairs_has(held, u, *out)))
+            return true;
+    }
+    return false;
+}
+
+static void shuffle(struct fr_benchmark_draw *d, struct fr_rng *rng)
+{
+    for (size_t i = d->n; i > 1; i--) {
+        size_t j = (size_t)fr_rng_below(rng, i);
+        uint32_t u = d->user[i - 1], k = d->item[i - 1];
+        float y = d->label[i - 1];
+
+        d->user[i - 1] = d->user[j];
+        d->item[i - 1] = d->item[j];
+        d->label[i - 1] = d->label[j];
+        d->user[j] = u;
+        d->item[j] = k;
+        d->label[j] = y;
+    }
+}
+
+enum fr_err fr_benchmark_loo_draw(const struct fr_benchmark_pairs *fit,
+                                  int negatives,
+                                  struct fr_rng *rng,
+                                  struct fr_benchmark_draw *d)
+{
+    size_t most = fit->n * ((size_t)negatives + 1);
+
+    if (d->user == NULL) {
+        d->user = fr_malloc_array(most + 1, sizeof(*d->user));
+        d->item = fr_malloc_array(most + 1, sizeof(*d->item));
+        d->label = fr_malloc_array(most + 1, sizeof(*d->label));
+        if (d->user == NULL || d->item == NULL || d->label == NULL)
+            return FR_ENOMEM;
+    }
+    d->n = 0;
+    for (uint32_t u = 0; u < fit->users; u++)
+        for (size_t k = fit->start[u]; k < fit->start[u + 1]; k++)
+            for (int i = 0; i <= negatives; i++) {
+                uint32_t item = fit->item[k];
+
+                if (i > 0 && !draw_item(fit, NULL, u, rng, &item))
+                    continue;
+                d->user[d->n] = u;
+                d->item[d->n] = item;
+                d->label[d->n++] = i == 0;
+            }
+    shuffle(d, rng);
+    return FR_OK;
+}
+
+void fr_benchmark_draw_done(struct fr_benchmark_draw *d)
+{
+    fr_free(d->user);
+    fr_free(d->item);
+    fr_free(d->label);
+    memset(d, 0, sizeof(*d));
+}
+
+/* ---- measuring ---- */
+
+static enum fr_err measure(const struct fr_benchmark_loo *l,
+                           const struct fr_benchmark_lists *lists,
+                           const struct fr_model *m,
+                           struct fr_list_metrics *out)
+{
+    struct fr_list_metrics sum = {0, 0, 0, 0};
+    const struct fr_cell **item = NULL;
+    struct fr_arena *ar = NULL;
+    float *score = NULL;
+    size_t most = 0;
+    enum fr_err e = fr_arena_new((size_t)1 << 20, 0, &ar);
+
+    for (size_t i = 0; i < lists->n; i++)
+        most = lists->start[i + 1] - lists->start[i] > most ? lists->start[i + 1] - lists->start[i]
+                                                            : most;
+    item = fr_malloc_array(most + 1, sizeof(*item));
+    score = fr_malloc_array(most + 1, sizeof(*score));
+    if (e == FR_OK && (item == NULL || score == NULL))
+        e = FR_ENOMEM;
+    for (size_t i = 0; i < lists->n && e == FR_OK; i++) {
+        const uint32_t *ids = lists->item + lists->start[i];
+        size_t n = lists->start[i + 1] - lists->start[i];
+        struct fr_model_case c = {&l->user[lists->user[i]], NULL, item, NULL, (int)n};
+
+        for (size_t k = 0; k < n; k++)
+            item[k] = &l->item[ids[k]];
+        e = fr_model_score_case(m, &c, 0, ar, score);
+        if (e == FR_OK) {
+            struct fr_list_metrics one =
+                fr_metric_list_of_rank(fr_metric_rank_ncf(ids, score, n), K);
+            fr_metric_list_add(&sum, &one);
+        }
+        fr_arena_reset(ar);
+    }
+    fr_arena_free(ar);
+    fr_free(item);
+    fr_free(score);
+    double n = (double)lists->n;
+    *out = (struct fr_list_metrics){sum.hr / n, sum.recall / n, sum.ndcg / n, sum.mrr / n};
+    return e;
+}
+
+enum fr_err fr_benchmark_loo_epoch(const struct fr_benchmark_loo *l,
+                                   const struct fr_benchmark_run *run,
+                                   struct fr_benchmark_result *out,
+                                   double loss,
+                                   double lr,
+                                   struct fr_model *m,
+                                   struct fr_model **best,
+                                   bool *out_stop)
+{
+    struct fr_list_metrics v = {0, 0, 0, 0};
+    enum fr_err e = measure(l, &l->valid, m, &v);
+    int i = out->epochs;
+
+    if (e != FR_OK || i >= FR_BENCHMARK_EPOCHS_KEPT) {
+        fr_model_free(m);
+        *out_stop = true;
+        return e;
+    }
+    out->epochs = i + 1;
+    out->loss[i] = loss;
+    out->lr[i] = lr;
+    out->valid[i] = v.ndcg;
+    if (run->tell != NULL)
+        run->tell(run->tell_ctx, i + 1, l->fit.n, l->fit.n, loss, v.ndcg);
+    if (out->best_epoch == 0 || v.ndcg > out->valid[out->best_epoch - 1]) {
+        fr_model_free(*best);
+        *best = m;
+        out->best_epoch = i + 1;
+    } else {
+        fr_model_free(m);
+    }
+    *out_stop = out->epochs - out->best_epoch >= (int)run->set.patience;
+    return FR_OK;
+}
+
+/* ---- files ---- */
+
+static enum fr_err read_test(const char *dir, struct fr_benchmark_loo *l, struct fr_fault *fault)
+{
+    char path[FR_BENCHMARK_PATH], *text = NULL;
+    size_t n = 0;
+    enum fr_err e = fr_benchmark_read_file(dir, TEST, path, &text, &n, fault);
+
+    if (e == FR_OK)
+        e = fr_benchmark_read_negatives((struct fr_str){text, n}, path, &l->test, fault);
+    fr_free(text);
+    for (size_t i = 0; e == FR_OK && i < l->test.n; i++)
+        l->users = l->test.user[i] >= l->users ? l->test.user[i] + 1 : l->users;
+    for (size_t k = 0; e == FR_OK && k < l->test.start[l->test.n]; k++)
+        l->items = l->test.item[k] >= l->items ? l->test.item[k] + 1 : l->items;
+    return e;
+}
+
+static enum fr_err make_cells(struct fr_benchmark_loo *l)
+{
+    l->user = fr_malloc_array((size_t)l->users + 1, sizeof(*l->user));
+    l->item = fr_malloc_array((size_t)l->items + 1, sizeof(*l->item));
+    if (l->user == NULL || l->item == NULL)
+        return FR_ENOMEM;
+    for (uint32_t i = 0; i < l->users; i++)
+        l->user[i] = fr_benchmark_cell(i);
+    for (uint32_t i = 0; i < l->items; i++)
+        l->item[i] = fr_benchmark_cell(i);
+    return fr_benchmark_pairs_fields(&l->fs);
+}
+
+/* The held-out items as lists: drawn ones, then the item. */
+static enum fr_err make_valid(struct fr_benchmark_loo *l, struct fr_rng *rng)
+{
+    struct fr_benchmark_lists *v = &l->valid;
+
+    v->user = fr_malloc_array(l->held.n + 1, sizeof(*v->user));
+    v->start = fr_calloc(l->held.n + 2, sizeof(*v->start));
+    v->item = fr_malloc_array(l->held.n * (NEGATIVES + 1) + 1, sizeof(*v->item));
+    if (v->user == NULL || v->start == NULL || v->item == NULL)
+        return FR_ENOMEM;
+    for (uint32_t u = 0; u < l->held.users; u++)
+        for (size_t k = l->held.start[u]; k < l->held.start[u + 1]; k++) {
+            size_t at = v->start[v->n], end = at + NEGATIVES;
+
+            while (at < end && draw_item(&l->fit, &l->held, u, rng, &v->item[at]))
+                at++;
+            v->item[at++] = l->held.item[k];
+            v->user[v->n++] = u;
+            v->start[v->n] = at;
+        }
+    return v->n > 0 ? FR_OK : FR_EINVAL;
+}
+
+static enum fr_err save(const struct fr_benchmark_loo *l,
+                        const struct fr_benchmark_run *run,
+                        const struct fr_benchmark_result *out,
+                        const struct fr_model *m,
+                        struct fr_fault *fault)
+{
+    static const char *const names[] = {"hr@10", "ndcg@10"};
+    const double values[] = {out->metric[0].value, out->metric[1].value};
+    struct fr_model_meta meta = {.name = fr_model_kind_slug(run->kind),
+                                 .version = 1,
+                                 .parent = "",
+                                 .created_ms = run->created_ms,
+                                 .metric_names = names,
+                                 .metric_values = values,
+                                 .n_metrics = 2};
+    const struct fr_cell *item[8];
+    struct fr_model_case c = {&l->user[0], NULL, item, NULL, (int)(l->items < 8 ? l->items : 8)};
+
+    for (int i = 0; i < c.n; i++)
+        item[i] = &l->item[i];
+    return fr_model_save(m, &meta, &c, 1, run->out, fault);
+}
+
+static enum fr_err test(const struct fr_benchmark_loo *l,
+                        const struct fr_model *m,
+                        struct fr_benchmark_result *out,
+                        struct fr_fault *fault)
+{
+    struct fr_list_metrics t = {0, 0, 0, 0};
+    enum fr_err e = measure(l, &l->test, m, &t);
+
+    if (e != FR_OK)
+        return fr_fault(fault, e, "test: %s", fr_err_text(e));
+    out->n_metrics = 0;
+    fr_benchmark_add(out, "hr@10", t.hr);
+    fr_benchmark_add(out, "ndcg@10", t.ndcg);
+    fr_benchmark_add(out, "mrr@10", t.mrr);
+    return FR_OK;
+}
+
+enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
+                                   struct fr_benchmark_result *out,
+                                   struct fr_fault *fault)
+{
+    struct fr_benchmark_loo l = {.users = 0};
+    struct fr_model *best = NULL;
+    struct fr_rng rng;
+    enum fr_err e;
+
+    memset(out, 0, sizeof(*out));
+    out->kind = run->kind;
+    out->valid_name = "ndcg@10";
+    fr_rng_seed(&rng, run->seed);
+    e = read_test(run->dir, &l, fault);
+    if (e == FR_OK)
+        e = fr_benchmark_pairs_read(
+            run->dir, TRAIN, FR_BENCHMARK_PAIRS, l.users, l.items, &l.fit, fault);
+    l.users = l.fit.users;
+    l.items = l.fit.items;
+    if (e == FR_OK && (e = fr_benchmark_pairs_hold_out(&l.fit, 0, 1, &rng, &l.held)) != FR_OK)
+        e = fr_fault(fault, e, "validation items: %s", fr_err_text(e));
+    if (e == FR_OK && (e = make_valid(&l, &rng)) != FR_OK)
+        e = fr_fault(fault, e, "validation lists: %s", fr_err_text(e));
+    if (e == FR_OK && (e = make_cells(&l)) != FR_OK)
+        e = fr_fault(fault, e, "out of memory");
+    if (e == FR_OK)
+        e = run->kind == FR_MODEL_MF ? fr_benchmark_mf_fit(&l, run, &rng, out, &best, fault)
+                                     : fr_benchmark_ncf_fit(&l, run, &rng, out, &best, fault);
+    if (e == FR_OK && best == NULL)
+        e = fr_fault(fault, FR_EINVAL, "no epoch was kept");
+    if (e == FR_OK)
+        e = test(&l, best, out, fault);
+    if (e == FR_OK)
+        e = save(&l, run, out, best, fault);
+    fr_model_free(best);
+    loo_done(&l);
+    return e;
+}
+
+enum fr_err fr_benchmark_loo_evaluate(const char *dir,
+                                      const char *bundle,
+                                      struct fr_benchmark_result *out,
+                                      struct fr_fault *fault)
+{
+    struct fr_benchmark_loo l = {.users = 0};
+    struct fr_model *m = NULL;
+    enum fr_err e = read_test(dir, &l, fault);
+
+    memset(out, 0, sizeof(*out));
+    if (e == FR_OK && (e = make_cells(&l)) != FR_OK)
+        e = fr_fault(fault, e, "out of memory");
+    if (e == FR_OK)
+        e = fr_model_load(bundle, l.fs, &m, fault);
+    if (e == FR_OK) {
+        out->kind = fr_model_info(m)->kind;
+        e = test(&l, m, out, fault);
+    }
+    fr_model_free(m);
+    loo_done(&l);
+    return e;
+}

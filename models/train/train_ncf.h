@@ -1,0 +1,70 @@
+/*
+ * models/train/train_ncf.h - training of models/ncf.h on rows (user, item, label).
+ *
+ * Loss: mean over the rows of a step of binary cross-entropy with logits. Layers begin by Glorot,
+ * as the paper's code, `out` N(0, 1 / inputs), embeddings N(0, init_std).
+ *
+ *   new -> ids -> step* -> model / finish;   neumf pre-trained: two trainers' weights -> join ->
+ * step*
+ *
+ * Layer: daemon/base/ and models/. Source: He et al. 2017, section 3.4.1 (pre-training).
+ */
+#ifndef FR_MODELS_TRAIN_TRAIN_NCF_H
+#define FR_MODELS_TRAIN_TRAIN_NCF_H
+
+#include "models/model.h"
+#include "models/ncf.h"
+#include "models/train/train.h"
+
+struct fr_train_ncf;
+
+struct fr_ncf_train_config {
+    struct fr_train_options opt;
+    struct fr_ncf_config model;
+    const char *user, *item; /* the two fields, by name */
+};
+
+/** Rows of one step. Borrowed for the call. */
+struct fr_ncf_rows {
+    const uint32_t *user, *item; /* (n) positions in what fr_train_ncf_ids() was given */
+    const float *label;          /* (n) 0 or 1 */
+    int n;
+};
+
+/** Adam 1e-3 over all rows of the tables, embeddings N(0, .01). */
+void fr_ncf_train_config_default(struct fr_ncf_train_config *c);
+
+/** @param fs borrowed for the call. @errors FR_EINVAL FR_ENOTFOUND FR_ENOMEM */
+FR_MUST_CHECK enum fr_err fr_train_ncf_new(const struct fr_ncf_train_config *cfg,
+                                           const struct fr_field_set *fs,
+                                           struct fr_train_ncf **out_tr,
+                                           struct fr_fault *fault);
+void fr_train_ncf_free(struct fr_train_ncf *tr);
+/**
+ * The ids there are, once, before the first step: row k + 1 of a table is that of cell k.
+ * @param user, item  (n_cells of the group) a row, as everywhere; the field's cell is taken
+ * @errors FR_EDUPLICATE an id twice; FR_EINVAL an absent id; FR_ESTATE called before; FR_ENOMEM
+ */
+FR_MUST_CHECK enum fr_err fr_train_ncf_ids(struct fr_train_ncf *tr,
+                                           const struct fr_cell *user,
+                                           uint32_t n_user,
+                                           const struct fr_cell *item,
+                                           uint32_t n_item);
+/** One gradient step. @param out_loss nullable; before the step.
+ *  @errors FR_EINVAL no rows, or a position out of range; FR_ENONFINITE: not applied; FR_ENOMEM */
+FR_MUST_CHECK enum fr_err
+fr_train_ncf_step(struct fr_train_ncf *tr, const struct fr_ncf_rows *rows, double *out_loss);
+/**
+ * neumf takes over the weights of a gmf and an mlp of the same ids: out = [alpha out_gmf, (1 -
+ * alpha) out_mlp], bias alike. @errors FR_EINVAL other kinds or shapes
+ */
+FR_MUST_CHECK enum fr_err fr_train_ncf_join(struct fr_train_ncf *tr,
+                                            const struct fr_train_ncf *gmf,
+                                            const struct fr_train_ncf *mlp,
+                                            float alpha);
+/** A model of the current weights (a copy); the caller owns it. */
+FR_MUST_CHECK enum fr_err
+fr_train_ncf_model(const struct fr_train_ncf *tr, struct fr_model **out_m, struct fr_fault *fault);
+void fr_train_ncf_set_lr(struct fr_train_ncf *tr, float lr);
+
+#endif

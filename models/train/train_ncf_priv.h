@@ -1,0 +1,28 @@
+/*
+ * models/train/train_ncf_priv.h - the inside of the trainer, for its pass and for gradient tests.
+ */
+#ifndef FR_MODELS_TRAIN_TRAIN_NCF_PRIV_H
+#define FR_MODELS_TRAIN_TRAIN_NCF_PRIV_H
+
+#include "models/train/train_ncf.h"
+#include "models/train/train_priv.h"
+
+/** Owner: fr_train_ncf_free(). */
+struct fr_train_ncf {
+    struct fr_trainer t;
+    struct fr_ncf_config cfg;
+    uint32_t n_user, n_item;
+    int user, item;                                   /* encoder tables */
+    int gmf_of[FR_MAX_FIELDS], mlp_of[FR_MAX_FIELDS]; /* parameter tables, by encoder table */
+    int mlp_w[FR_MLP_MAX_LAYERS], mlp_b[FR_MLP_MAX_LAYERS], out, bias;
+    struct fr_mlp mlp;
+    const struct fr_ncf_rows *rows; /* of the step in flight */
+};
+
+/** Gradients of the mean loss into t.w[0].g, nothing applied. For tests. */
+FR_MUST_CHECK enum fr_err
+fr_train_ncf_gradient(struct fr_train_ncf *tr, const struct fr_ncf_rows *rows, double *out_loss);
+/** A worker's share of the rows: loss and gradients. @param arg struct fr_train_ncf * */
+void fr_train_ncf_pass(void *arg, int worker);
+
+#endif
