@@ -366,4 +366,5 @@ const struct fr_model_ops fr_ctr_ops = {
     .free_impl = free_impl,
     .rank = fr_ctr_rank,
     .embed = NULL,
+    .explain = fr_ctr_explain,
 };

@@ -60,6 +60,11 @@ FR_MUST_CHECK enum fr_err fr_ctr_rank_attention(const struct fr_model *m,
                                                 unsigned flags,
                                                 struct fr_arena *ar,
                                                 float *out);
+/** Contract: fr_model_ops.explain. */
+FR_MUST_CHECK enum fr_err fr_ctr_explain(const struct fr_model *m,
+                                         const struct fr_slot *const slots[FR_ENTITY_COUNT],
+                                         struct fr_arena *ar,
+                                         struct fr_explanation *x);
 /** The hot loop: packed layers, items' parts from the cache. Contract: fr_model_ops.rank. */
 FR_MUST_CHECK enum fr_err fr_ctr_rank(const struct fr_model *m,
                                       const struct fr_rank_query *q,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "models/explain.h"
 #include "models/model_priv.h"
 #include "models/ncf.h"
 
@@ -74,6 +75,28 @@ static enum fr_err rank(const struct fr_model *m,
         fr_gather_sum(d->v[d->item], dim, q->items[i], 1, p + dim);
         out[i] = base + fr_gather_dot(d->lin[d->item], q->items[i], 1) + fr_dot(p, p + dim, dim);
     }
+    return FR_OK;
+}
+
+/* z = b + b_u + b_i + p . q */
+static enum fr_err explain(const struct fr_model *m,
+                           const struct fr_slot *const slots[FR_ENTITY_COUNT],
+                           struct fr_arena *ar,
+                           struct fr_explanation *x)
+{
+    const struct impl *d = m->impl;
+    const struct fr_slot *u = slots[FR_ENTITY_USER], *i = slots[FR_ENTITY_ITEM];
+    const float *p = d->v[d->user] + (size_t)u->row * (size_t)d->dim,
+                *q = d->v[d->item] + (size_t)i->row * (size_t)d->dim;
+
+    x->pair = fr_arena_zarray(ar, 4, sizeof(*x->pair));
+    if (x->pair == NULL)
+        return FR_ENOMEM;
+    x->bias = (double)d->bias;
+    x->field[0].linear = (double)u->x * (double)d->lin[d->user][u->row];
+    x->field[1].linear = (double)i->x * (double)d->lin[d->item][i->row];
+    for (int k = 0; k < d->dim; k++)
+        x->pair[1] += (double)u->x * (double)p[k] * (double)i->x * (double)q[k];
     return FR_OK;
 }
 
@@ -166,4 +189,5 @@ const struct fr_model_ops fr_mf_ops = {
     .free_impl = fr_free,
     .rank = rank,
     .embed = embed,
+    .explain = explain,
 };

@@ -13,6 +13,9 @@
 #include "models/model.h"
 #include "models/tensor.h"
 
+/** models/explain.h */
+struct fr_explanation;
+
 /** Contracts as the functions of models/model.h; slots are already checked, n >= 1. */
 struct fr_model_ops {
     enum fr_model_job job;
@@ -42,6 +45,13 @@ struct fr_model_ops {
                          unsigned flags,
                          struct fr_arena *scratch,
                          float *out);
+    /** Parts of one row's logit; NULL: the kind has none but u . v / tau. @param slots (n_slots[e]) of the row, by
+     *  entity. @param x  zero, with its fields: bias, linear, pair, deep, attention are filled. May be half-written
+     *  on error. */
+    enum fr_err (*explain)(const struct fr_model *m,
+                           const struct fr_slot *const slots[FR_ENTITY_COUNT],
+                           struct fr_arena *ar,
+                           struct fr_explanation *x);
 };
 
 /** Owner: fr_model_free(). Thread: immutable after construction. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "models/explain.h"
 #include "models/gemm.h"
 #include "models/model_priv.h"
 
@@ -179,6 +180,38 @@ static enum fr_err rank(const struct fr_model *m,
     return e;
 }
 
+/* GMF's part is a weighted product of the two ids: a pair. The MLP's is the deep part. */
+static enum fr_err explain(const struct fr_model *m,
+                           const struct fr_slot *const slots[FR_ENTITY_COUNT],
+                           struct fr_arena *ar,
+                           struct fr_explanation *x)
+{
+    const struct impl *d = m->impl;
+    const struct fr_slot *u = slots[FR_ENTITY_USER], *i = slots[FR_ENTITY_ITEM];
+    size_t f = (size_t)d->cfg.factors, half = d->mlp.n_layers > 0 ? (size_t)d->cfg.hidden[0] / 2 : 0;
+    size_t last = d->mlp.n_layers > 0 ? (size_t)d->mlp.width[d->mlp.n_layers] : 0;
+    float *v = fr_arena_array(ar, 2 * (f > half ? f : half), sizeof(*v)), *y = fr_arena_array(ar, last + 1, sizeof(*y));
+
+    x->pair = f > 0 ? fr_arena_zarray(ar, 4, sizeof(*x->pair)) : NULL;
+    if (v == NULL || y == NULL || (f > 0 && x->pair == NULL))
+        return FR_ENOMEM;
+    x->bias = (double)d->bias;
+    if (f > 0) {
+        fr_gather_sum(d->gmf[d->user], f, u, 1, v);
+        fr_gather_sum(d->gmf[d->item], f, i, 1, v + f);
+    }
+    for (size_t k = 0; k < f; k++)
+        x->pair[1] += (double)d->out[k] * (double)v[k] * (double)v[f + k];
+    if (half == 0)
+        return FR_OK;
+    fr_gather_sum(d->mlp_v[d->user], half, u, 1, v);
+    fr_gather_sum(d->mlp_v[d->item], half, i, 1, v + half);
+    enum fr_err e = fr_mlp_forward(&d->mlp, 0, v, 1, ar, y);
+    for (size_t k = 0; k < last && e == FR_OK; k++)
+        x->deep += (double)d->out[f + k] * (double)y[k];
+    return e;
+}
+
 /* ---- construction ---- */
 
 static enum fr_err bind(struct fr_model *m, const struct fr_encoder *enc, struct fr_fault *fault)
@@ -287,4 +320,5 @@ const struct fr_model_ops fr_ncf_ops = {
     .free_impl = fr_free,
     .rank = rank,
     .embed = NULL,
+    .explain = explain,
 };
