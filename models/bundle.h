@@ -9,7 +9,8 @@
  *
  * Reading checks: manifest size and syntax, every member's type and range, no unknown schema, a
  * weights name without any path in it, a regular file of the stated size and CRC, every tensor.
- * Layer: daemon/base/ and models/. Callers outside models/ use models/model.h.
+ * Layer: daemon/base/ and models/. Callers outside models/ use models/model.h; `freshet
+ * explain`, which has no configuration, reads the fields and the self-tests here.
  */
 #ifndef FR_MODELS_BUNDLE_H
 #define FR_MODELS_BUNDLE_H
@@ -69,6 +70,16 @@ FR_MUST_CHECK enum fr_err fr_bundle_parse_manifest(struct fr_bundle *b,
                                                    const struct fr_field_set *fs,
                                                    struct fr_bundle_weights *out_weights,
                                                    struct fr_fault *fault);
+
+/**
+ * The field set that a bundle was made under, as far as its model uses it: those fields at their cells, the number of
+ * all cells, the hash. Enough to read and use the bundle where there is no configuration.
+ * @errors FR_ENOTFOUND FR_EIO FR_ETOOLARGE FR_ESCHEMA FR_EDUPLICATE FR_ENOMEM, the parser's; out untouched then.
+ */
+FR_MUST_CHECK enum fr_err fr_bundle_fields(const char *dir, struct fr_field_set *out, struct fr_fault *fault);
+/** The same of a manifest's text: what fuzz_bundle.c calls. */
+FR_MUST_CHECK enum fr_err
+fr_bundle_fields_parse(struct fr_str text, struct fr_field_set *out, struct fr_fault *fault);
 
 /**
  * Write a model's bundle. Called by fr_model_save(), which computes the expected scores.

@@ -1,5 +1,5 @@
-/* Fuzz target: a bundle's manifest. An accepted one names a plain weights file and has self-tests.
- */
+/* Fuzz target: a bundle's manifest, under given fields and under its own. An accepted one names a plain weights file
+ * and has self-tests; its own fields lie inside their rows. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,10 +21,10 @@ static void make_fields(struct fr_field_set *fs)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct fr_field_set fs;
+    static struct fr_field_set fs, own;
     struct fr_bundle *b = fr_calloc(1, sizeof(*b));
     struct fr_bundle_weights w = {0};
-    struct fr_fault fault = {0};
+    struct fr_fault fault = {0}, why = {0};
 
     if (fs.n == 0)
         make_fields(&fs);
@@ -41,6 +41,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
     } else if (fault.err == FR_OK || fault.msg[0] == '\0') {
         abort(); /* a refusal without a reason */
+    }
+    if (fr_bundle_fields_parse(text, &own, &why) == FR_OK) {
+        for (int i = 0; i < own.n; i++)
+            if (own.f[i].slots == 0 || (uint32_t)own.f[i].first + own.f[i].slots > own.n_cells[own.f[i].entity])
+                abort();
+    } else if (why.err == FR_OK || why.msg[0] == '\0') {
+        abort();
     }
     fr_bundle_free(b);
     return 0;
