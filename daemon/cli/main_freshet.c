@@ -14,6 +14,7 @@
 #include "daemon/cli/cmd_demo.h"
 #include "daemon/cli/cmd_doctor.h"
 #include "daemon/cli/cmd_evaluate.h"
+#include "daemon/cli/cmd_explain.h"
 #include "daemon/cli/cmd_import.h"
 #include "daemon/cli/cmd_replay.h"
 #include "daemon/cli/cmd_simulate.h"
@@ -28,6 +29,7 @@ static const struct fr_command *const commands[] = {
     &fr_cmd_config,
     &fr_cmd_doctor,
     &fr_cmd_evaluate,
+    &fr_cmd_explain,
     &fr_cmd_train,
     &fr_cmd_replay,
     &fr_cmd_demo,
