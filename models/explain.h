@@ -4,7 +4,8 @@
  *   bias + sum of linear + sum of pairs + deep + sum of attention + towers = logit
  *
  * The logit is what fr_model_score_case() gives, before the sigmoid; the parts are computed apart from the ranking
- * code and agree with it to 1e-4 of 1 + |logit|. A part that the kind does not have is 0 or NULL.
+ * code and agree with it to 1e-4 of 1 + |logit| (of the largest part, should parts cancel that are far larger than
+ * their sum: ranking adds floats). A part that the kind does not have is 0 or NULL.
  *
  *   kind                          linear  pair               deep  attention  towers
  *   lr                            x
@@ -57,7 +58,7 @@ struct fr_explanation {
     float logit;            /* what fr_model_score_case() gives */
 };
 
-/** Which sums are there: sum of linear, of pairs and of attention by field. */
+/** Sums over the fields: of linear, of pairs, of attention. */
 double fr_explained_linear(const struct fr_explanation *x);
 double fr_explained_pairs(const struct fr_explanation *x);
 double fr_explained_attention(const struct fr_explanation *x);

@@ -64,6 +64,38 @@ if len(sys.argv) > 2:
     assert matched == n, "%d of %d rows have the score that was served" % (matched, n)
 print(n, "rows,", pairs, "with pairs,", heads, "heads")
 EOP
+cat >weights.py <<'EOP'
+"""BUNDLE explanations.jsonl: linear and pair terms again, from the rows named and the weights file alone."""
+import json, struct, sys
+bundle, rows = sys.argv[1:]
+manifest = json.load(open(bundle + "/manifest.json"))
+raw = open(bundle + "/weights.safetensors", "rb").read()
+n = struct.unpack("<Q", raw[:8])[0]
+head = json.loads(raw[8:8 + n])
+
+def tensor(name):
+    a, b = head[name]["data_offsets"]
+    return struct.unpack("<%df" % ((b - a) // 4), raw[8 + n + a:8 + n + b])
+
+prefix = {"id": "", "bucket": "bucket_", "numeric": "numeric_"}
+table = {f["name"]: f["table"] if f["kind"] == "id" else prefix[f["kind"]] + f["name"] for f in manifest["fields"]}
+linear = {t: tensor("linear.%s.weight" % t) for t in table.values()}
+vector = {t: tensor("embedding.%s.weight" % t) for t in table.values()}
+count = 0
+for line in open(rows):
+    x, e = json.loads(line), {}
+    for f in x["fields"]:
+        t = table[f["name"]]
+        d = len(vector[t]) // len(linear[t])
+        assert abs(sum(v["read"] * linear[t][v["row"]] for v in f["values"]) - f["linear"]) < 1e-5, f
+        e[f["name"]] = [sum(v["read"] * vector[t][v["row"] * d + k] for v in f["values"]) for k in range(d)]
+    for a, b, v in x["pair_terms"]:
+        if x["kind"] in ("mf", "fm", "deepfm"):
+            assert abs(sum(p * q for p, q in zip(e[a], e[b])) - v) < 1e-5 * (1 + abs(v)), (a, b, v)
+        count += 1
+assert count > 0
+print(count, "pair terms again")
+EOP
 check() { "$python" check.py "$@" >checked || fail "check $*"; cat checked; }
 
 # a stream: what was served is explained, by the score it had
@@ -84,6 +116,8 @@ for kind in deepfm autoint; do
 done
 "$freshet" explain --bundle m/two_tower --row rows.deepfm --line 2 --json >x || fail "explain two_tower"
 check x
+"$freshet" explain --bundle m/deepfm --row rows.deepfm --line 5 --json >x || fail "explain deepfm"
+"$python" weights.py m/deepfm x || fail "the terms are not those of the weights"
 
 # rows of a benchmark: every kind, odd shapes
 "$python" - <<'EOP' || exit 1
@@ -109,6 +143,26 @@ for kind in lr fm wide_deep deepfm; do rows $kind; done
 rows deepfm --set hidden=7,5 --set batch_norm=1 --set dropout=0.1
 rows autoint --set attention_width=9 --set attention_heads=3 --set attention_norm=1 --set linear=1 --set attention_residual=2
 rows autoint+ --set hidden=7,5 --set batch_norm=1 --set attention_width=12 --set attention_layers=3
+
+# one user and one item: the pair is theirs
+"$python" - <<'EOP' || exit 1
+import random
+r = random.Random(5)
+with open("ml-1m.train.pairs", "w") as a, open("ml-1m.test.negative", "w") as b:
+    for u in range(40):
+        liked = r.sample(range(150), 11)
+        for i in liked[:10]:
+            print(u, i, sep="\t", file=a)
+        print(f"({u},{liked[10]})", *r.sample([i for i in range(150) if i not in liked], 99), sep="\t", file=b)
+EOP
+for kind in neumf gmf mlp mf; do
+  "$freshet" train --benchmark ncf --data . --model $kind --out b --quiet --epochs 2 --set batch=64 --set lr=0.01 \
+    >log 2>&1 || fail "train $kind: $(cat log)"
+  "$freshet" explain --bundle b --json >x || fail "explain $kind"
+  check x
+  [ $kind != mf ] || "$python" weights.py b x || fail "the terms are not those of mf's weights"
+  rm -r b
+done
 
 # a changed number is seen by the checker
 "$freshet" explain --bundle m/deepfm --case 0 --candidate 0 --json >x || fail "explain"
