@@ -8,7 +8,7 @@
 #include "daemon/base/clock.h"
 #include "models/train/train_mf.h"
 
-enum fr_err fr_benchmark_mf_fit(const struct fr_benchmark_loo *l,
+enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
                                 const struct fr_benchmark_run *run,
                                 struct fr_rng *rng,
                                 struct fr_benchmark_result *out,
@@ -19,9 +19,9 @@ enum fr_err fr_benchmark_mf_fit(const struct fr_benchmark_loo *l,
     struct fr_mf_train_config c;
     struct fr_train_mf *tr = NULL;
     struct fr_clock clock;
-    double rows = 0;
     bool stop = false;
 
+    fr_benchmark_loo_begin(l, out);
     fr_mf_train_config_default(&c);
     c.dim = (int)run->set.dim;
     c.lr = (float)run->set.lr;
@@ -36,6 +36,13 @@ enum fr_err fr_benchmark_mf_fit(const struct fr_benchmark_loo *l,
         int64_t from = fr_clock_mono_us(&clock);
         double loss = 0;
 
+        if (run->tell != NULL) /* the bar begins with the epoch */
+            run->tell(run->tell_ctx,
+                      (l->refit ? out->epochs : 0) + i + 1,
+                      0,
+                      l->fit.n,
+                      (double)NAN,
+                      (double)NAN);
         e = fr_benchmark_loo_draw(&l->fit, (int)run->set.negatives, rng, &d);
         if (e == FR_OK)
             e = fr_train_mf_pass(tr, d.user, d.item, d.label, d.n, &loss);
@@ -44,11 +51,11 @@ enum fr_err fr_benchmark_mf_fit(const struct fr_benchmark_loo *l,
             break;
         }
         out->seconds += (double)(fr_clock_mono_us(&clock) - from) / 1e6;
-        rows += (double)d.n;
+        out->rows_per_second += (double)d.n; /* divided by the seconds at the end */
         if ((e = fr_train_mf_model(tr, &m, fault)) == FR_OK)
-            e = fr_benchmark_loo_epoch(l, run, out, loss, run->set.lr, m, best, &stop);
+            e = fr_benchmark_loo_epoch(
+                l, run, run->kind, i + 1, out, loss, run->set.lr, m, best, &stop);
     }
-    out->rows_per_second = out->seconds > 0 ? rows / out->seconds : 0;
     fr_benchmark_draw_done(&d);
     fr_train_mf_free(tr);
     return e;

@@ -8,7 +8,7 @@
 #include "daemon/learn/benchmark_loo.h"
 
 /** Train; *best is the model of the best epoch. */
-FR_MUST_CHECK enum fr_err fr_benchmark_mf_fit(const struct fr_benchmark_loo *l,
+FR_MUST_CHECK enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
                                               const struct fr_benchmark_run *run,
                                               struct fr_rng *rng,
                                               struct fr_benchmark_result *out,

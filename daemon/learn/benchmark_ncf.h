@@ -9,7 +9,7 @@
 
 /** Train; *best is the model of the best epoch. With `pretrain` a gmf and an mlp of their own
  * first, then SGD. */
-FR_MUST_CHECK enum fr_err fr_benchmark_ncf_fit(const struct fr_benchmark_loo *l,
+FR_MUST_CHECK enum fr_err fr_benchmark_ncf_fit(struct fr_benchmark_loo *l,
                                                const struct fr_benchmark_run *run,
                                                struct fr_rng *rng,
                                                struct fr_benchmark_result *out,

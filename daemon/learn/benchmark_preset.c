@@ -72,7 +72,7 @@ static const struct {
     {"neumf64-pretrained", "ncf", FR_MODEL_NEUMF,
      "dim=64 hidden=512,256,128,64 negatives=4 batch=256 lr=0.001 epochs=20 patience=5 init_std=0.01 clip=0 "
      "pretrain=1"},
-    {"gmf32", "ncf", FR_MODEL_GMF, "dim=32 negatives=4 batch=256 lr=0.001 epochs=20 patience=5 init_std=0.01 clip=0"},
+    {"gmf32", "ncf", FR_MODEL_GMF, "dim=32 negatives=4 batch=256 lr=0.001 epochs=30 patience=5 init_std=0.01 clip=0"},
     {"mlp32", "ncf", FR_MODEL_MLP,
      "hidden=256,128,64,32 negatives=4 batch=256 lr=0.001 epochs=20 patience=5 init_std=0.01 clip=0"},
     {"mf192", "ncf", FR_MODEL_MF, "dim=192 negatives=8 lr=0.002 l2=0.005 epochs=256 patience=30 init_std=0.1"},

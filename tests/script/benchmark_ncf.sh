@@ -36,7 +36,7 @@ train again neumf --set lr=0.01 --set hidden=16,8,4 --epochs 12
 cmp "$work/neumf/weights.safetensors" "$work/again/weights.safetensors" || fail "same seed, other weights"
 train pre neumf --preset neumf64-pretrained --set lr=0.01 --set dim=6 --set hidden=16,8,4 --epochs 8
 train gmf gmf --set lr=0.01 --set dim=8 --epochs 12
-train mlp mlp --set lr=0.01 --set hidden=16,8,4 --epochs 12
+train mlp mlp --set lr=0.003 --set hidden=64,32,16 --epochs 30
 train mf mf --set lr=0.05 --set dim=8 --epochs 60
 "$py" - "$work" <<'PY' || exit 1
 import json, math, struct, sys
