@@ -313,8 +313,45 @@ void fr_config_drop_env(void)
     }
 }
 
+extern char **environ;
+
+/* FRESHET_SECTION_... of a section that there is, but no such key: most likely a slip. */
+static enum fr_err env_known(const char *entry, struct fr_fault *fault)
+{
+    const char *eq = strchr(entry, '=');
+    size_t n = eq == NULL ? strlen(entry) : (size_t)(eq - entry), at = 0;
+    char lower[96], name[96];
+
+    if (strncmp(entry, "FRESHET_", 8) != 0 || n >= sizeof(lower))
+        return FR_OK;
+    for (size_t i = 0; i < n; i++)
+        lower[i] = entry[i] >= 'A' && entry[i] <= 'Z' ? (char)(entry[i] - 'A' + 'a') : entry[i];
+    lower[n] = '\0';
+    for (int i = 0; i < fr_config_n_rows; i++) {
+        size_t section = strlen(fr_config_rows[i].section);
+
+        env_name(&fr_config_rows[i], name);
+        if (strlen(name) == n && strncmp(name, entry, n) == 0)
+            return FR_OK;
+        if (8 + section + 1 < n && strncmp(lower + 8, fr_config_rows[i].section, section) == 0 &&
+            lower[8 + section] == '_')
+            at = 8 + section;
+    }
+    if (at == 0)
+        return FR_OK;
+    snprintf(name, sizeof(name), "%.*s: ", (int)(n > 90 ? 90 : n), entry);
+    return fr_config_unknown(
+        (struct fr_str){lower + 8, at - 8}, (struct fr_str){lower + at + 1, n - at - 1}, name, fault);
+}
+
 enum fr_err fr_config_load_env(struct fr_config *c, struct fr_fault *fault)
 {
+    for (char **e = environ; *e != NULL; e++) {
+        enum fr_err bad = env_known(*e, fault);
+
+        if (bad != FR_OK)
+            return bad;
+    }
     for (int i = 0; i < fr_config_n_rows; i++) {
         const struct fr_config_row *row = &fr_config_rows[i];
         char name[96];

@@ -54,7 +54,8 @@ FR_MUST_CHECK enum fr_err fr_config_load_text(struct fr_config *c,
                                               size_t n,
                                               struct fr_fault *fault);
 
-/** Apply every FRESHET_SECTION_KEY of the environment; lists are split at ','. */
+/** Apply every FRESHET_SECTION_KEY of the environment; lists are split at ','. A name that begins with a known
+ *  section and is no key is refused (FR_ESCHEMA), others are left alone. */
 FR_MUST_CHECK enum fr_err fr_config_load_env(struct fr_config *c, struct fr_fault *fault);
 
 /** Take every FRESHET_SECTION_KEY out of this process's environment, so that its children run on what they

@@ -22,8 +22,12 @@ static int print(struct fr_buf *b)
 static int check(const struct fr_settings *s)
 {
     struct fr_fault fault = {FR_OK, NULL, 0, ""};
+    struct fr_store *store = fr_settings_store(s, "config"); /* does not connect: the form of its address only */
     struct fr_spec *spec;
 
+    if (store == NULL)
+        return FR_EXIT_FAILURE;
+    fr_store_free(store);
     if (fr_spec_from_config(&s->cfg, &spec, &fault) != FR_OK) {
         fprintf(stderr, "freshet config: %s\n", fault.msg);
         return FR_EXIT_FAILURE;
@@ -40,7 +44,8 @@ static int run(int argc, char **argv)
     const char *what[1] = {NULL};
     const struct fr_arg flags[] = {FR_SETTINGS_ARGS(&s)};
     struct fr_args a = {"config check|dump|schema|manual [flags]",
-                        "check: is the configuration valid, feature declarations included\n"
+                        "check: is the configuration valid, feature declarations and addresses included\n"
+                        "       (`freshet doctor` also tries Redis, Kafka and the model bundles)\n"
                         "dump: the effective configuration as YAML\n"
                         "schema: JSON schema of the file\nmanual: reference of all keys as Markdown",
                         flags, 2, what, 1, 0};

@@ -133,7 +133,7 @@ static void check_redis(struct report *r, const struct fr_settings *s)
         e = fr_store_info(st, &info);
     after = fr_clock_wall_us(&clock);
     if (e != FR_OK) {
-        (void)snprintf(text, sizeof(text), "%.160s: %s", s->cfg.redis_address, fr_err_text(e));
+        (void)snprintf(text, sizeof(text), "%.160s: %s", s->cfg.redis_address, e == FR_EIO ? "cannot be reached" : fr_err_text(e));
         tell(r, "redis", false, text,
              e == FR_EREFUSED ? "check redis.user and redis.password_file, and that the user may run INFO and functions"
                               : "start Redis 7 or newer there, or set redis.address (host:port or unix:/path)");

@@ -40,7 +40,7 @@ struct run {
     struct fr_arena *ar; /* of one line's JSON */
     double speed;        /* 0 = as fast as possible */
     int64_t first_ms, start_us, newest_ms;
-    uint64_t n, bad_items;
+    uint64_t n, bad_items, first_bad_item; /* the first by line or record, from 1 */
 };
 
 static const struct fr_json *member(const struct run *x, struct fr_str line, const char *key)
@@ -121,7 +121,8 @@ static enum fr_err item_lines(struct run *x, struct fr_fault *fault)
             e = fr_replay_item(x->r, key_of(x, line, "item_id"), line);
         if (e == FR_ENOMEM)
             break;
-        x->bad_items += e != FR_OK;
+        if (e != FR_OK && x->bad_items++ == 0)
+            x->first_bad_item = fr_lines_number(in);
     }
     fr_lines_free(in);
     return e == FR_ENOTFOUND ? FR_OK : fr_fault(fault, e, "%s: %s", x->f->items, fr_err_text(e));
@@ -178,7 +179,8 @@ static enum fr_err from_topics(struct run *x, struct fr_fault *fault)
     for (size_t i = 0; e == FR_OK && i < items.n; i++) {
         struct fr_stream_value v = fr_stream_log_get(&items, i);
         e = fr_replay_item(x->r, v.key, v.value);
-        x->bad_items += e != FR_OK;
+        if (e != FR_OK && x->bad_items++ == 0)
+            x->first_bad_item = i + 1;
         if (e != FR_ENOMEM)
             e = FR_OK;
     }
@@ -228,6 +230,8 @@ static void report(const struct run *x)
         fprintf(stderr, "%llu events: %llu applied, %llu duplicate, %llu dead letters; %llu lists; %llu items refused; %.0f events/s\n",
                 (unsigned long long)x->n, (unsigned long long)c.applied, (unsigned long long)c.duplicate,
                 (unsigned long long)c.dead, (unsigned long long)c.lists, (unsigned long long)x->bad_items, rate);
+        if (x->bad_items > 0)
+            fprintf(stderr, "the first item refused: number %llu\n", (unsigned long long)x->first_bad_item);
         return;
     }
     fr_buf_init(&b);
@@ -238,7 +242,7 @@ static void report(const struct run *x)
             const char *name;
             uint64_t v;
         } row[] = {{"events", x->n}, {"applied", c.applied}, {"duplicate", c.duplicate}, {"dead_letters", c.dead},
-                   {"lists", c.lists}, {"items_refused", x->bad_items}};
+                   {"lists", c.lists}, {"items_refused", x->bad_items}, {"first_item_refused", x->first_bad_item}};
         for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
             fr_jsonw_key(&w, row[i].name);
             fr_jsonw_u64(&w, row[i].v);

@@ -90,6 +90,8 @@ static void print_json(const struct flags *f, const struct fr_stream_train_resul
     fr_jsonw_u64(&w, r->lines);
     fr_jsonw_key(&w, "refused");
     fr_jsonw_u64(&w, r->refused);
+    fr_jsonw_key(&w, "first_refused");
+    fr_jsonw_str(&w, fr_str_z(r->first_refused));
     fr_jsonw_key(&w, "rows");
     fr_jsonw_u64(&w, r->examples);
     fr_jsonw_key(&w, "lists");
@@ -120,6 +122,8 @@ static void print_text(const struct fr_stream_train_result *r)
     printf("%llu events (%llu refused), %llu examples, %llu items\n", (unsigned long long)r->lines,
            (unsigned long long)r->refused, (unsigned long long)r->examples,
            (unsigned long long)r->items);
+    if (r->refused > 0)
+        printf("the first refused: %s\n", r->first_refused);
     if (r->impressions > 0)
         printf("%llu lists were shown, %llu of them clicked in\n", (unsigned long long)r->impressions,
                (unsigned long long)r->shown);

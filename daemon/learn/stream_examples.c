@@ -3,6 +3,7 @@
  */
 #include "daemon/learn/stream_examples.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "daemon/base/alloc.h"
@@ -276,8 +277,10 @@ static enum fr_err one_event(struct pass *p, const struct fr_stream_value *v)
     if (e == FR_ENOMEM)
         return e;
     if (e != FR_OK || mis_keyed(p, v)) {
-        if (p->find != NULL)
-            p->find->n_refused++;
+        if (p->find != NULL && p->find->n_refused++ == 0)
+            snprintf(p->find->first_refused, sizeof(p->find->first_refused), "event %llu: %.60s: %s",
+                     (unsigned long long)p->line + 1, e == FR_OK || ce.field == NULL ? "value" : ce.field,
+                     e == FR_OK ? "in a partition its key does not map to" : fr_err_text(e));
         return FR_OK;
     }
     e = load_user(p, ev.user, &u);

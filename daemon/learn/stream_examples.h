@@ -48,12 +48,15 @@ struct fr_stream_shown {
     uint32_t clicks;
 };
 
+#define FR_STREAM_REFUSED 160
+
 /** Labels of a stream. Owner: fr_stream_labels_done(). */
 struct fr_stream_labels {
     uint64_t *item; /* (n): by line, 0 = no trigger or no label */
     uint64_t n;     /* lines */
     uint64_t n_labels;
     uint64_t n_refused; /* records that are no events; those of a topic that are mis-keyed too */
+    char first_refused[FR_STREAM_REFUSED]; /* "event N: field: why", N from 1; "" = none */
     struct fr_stream_shown *shown; /* (n_shown) by line, then time; only lists with a click */
     size_t n_shown;
     uint64_t *shown_item;

@@ -4,6 +4,7 @@
 #include "daemon/learn/stream_train.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/base/alloc.h"
 #include "daemon/base/file.h"
@@ -206,6 +207,13 @@ static enum fr_err check(const struct fr_stream_train_config *c, struct fr_fault
     return FR_OK;
 }
 
+/* After a failure: an output folder that this training made and that is empty goes again. */
+static void leave_no_folder(bool made, const char *dir)
+{
+    if (made)
+        (void)rmdir(dir);
+}
+
 enum fr_err fr_stream_train(const struct fr_stream_train_config *c,
                             struct fr_stream_train_result *out,
                             struct fr_fault *fault)
@@ -213,6 +221,7 @@ enum fr_err fr_stream_train(const struct fr_stream_train_config *c,
     struct fr_learner l = {.c = c, .out = out, .fault = fault, .spec = c->in.spec};
     struct fr_stream_labels labels;
     double t0;
+    bool made = access(c->dir, F_OK) != 0;
     enum fr_err e = check(c, fault);
 
     memset(out, 0, sizeof(*out));
@@ -220,14 +229,17 @@ enum fr_err fr_stream_train(const struct fr_stream_train_config *c,
     fr_clock_init_real(&l.clock);
     fr_rng_seed(&l.rng, c->seed);
     t0 = seconds(&l);
-    if (e == FR_OK)
+    if (e == FR_OK) /* now: it may not be writable */
         e = fr_file_mkdirs(c->dir, fault);
     if (e == FR_OK)
         e = fr_stream_labels_find(&c->in, &labels, fault);
-    if (e != FR_OK)
+    if (e != FR_OK) {
+        leave_no_folder(made, c->dir);
         return e;
+    }
     out->lines = labels.n;
     out->refused = labels.n_refused;
+    memcpy(out->first_refused, labels.first_refused, sizeof(out->first_refused));
     out->impressions = labels.n_impressions;
     out->shown = labels.n_shown;
     e = collect(&l, &labels);
@@ -239,6 +251,8 @@ enum fr_err fr_stream_train(const struct fr_stream_train_config *c,
     out->total_s = seconds(&l) - t0;
     fr_stream_labels_done(&labels);
     learner_done(&l);
+    if (e != FR_OK)
+        leave_no_folder(made, c->dir);
     if (e != FR_OK && fault != NULL && fault->err == FR_OK)
         return fr_fault(fault, e, "training: %s", fr_err_text(e));
     return e;

@@ -52,6 +52,7 @@ struct fr_stream_train_config {
 /** What was measured. hr20_* are over held-out triggers: the newest tenth of the ranker's part. Half of
  *  them choose the ranker's epoch, what is said of the ranker is over the other half. */
 struct fr_stream_train_result {
+    char first_refused[FR_STREAM_REFUSED]; /* as struct fr_stream_labels */
     uint64_t lines, refused, examples, lists, lists_held_out, eval_triggers, items;
     uint64_t rows_held_out;      /* that auc and logloss are over */
     uint64_t impressions, shown; /* impressions events; of these, lists with a click */

@@ -269,6 +269,19 @@ START_TEST(sources__later_ones_win)
 }
 END_TEST
 
+/* A slip in a name is no silence; names of no section are somebody else's. */
+START_TEST(env__unknown_key_of_a_section__refused)
+{
+    ck_assert_int_eq(setenv("FRESHET_OTHER_THING", "1", 1), 0);
+    ck_assert_int_eq(setenv("FRESHET_KAFKA", "1", 1), 0);
+    ck_assert_int_eq(fr_config_load_env(&c, &fault), FR_OK);
+    ck_assert_int_eq(setenv("FRESHET_KAFKA_BROKRES", "x:1", 1), 0);
+    refused(fr_config_load_env(&c, &fault), FR_ESCHEMA, "environment", "FRESHET_KAFKA_BROKRES|kafka.brokres|did you mean kafka.brokers?");
+    ck_assert_int_eq(unsetenv("FRESHET_KAFKA_BROKRES"), 0);
+    ck_assert_int_eq(fr_config_load_env(&c, &fault), FR_OK);
+}
+END_TEST
+
 START_TEST(check__across_keys)
 {
     ck_assert_int_eq(load("events: {types: [view], positive: [view, buy]}\nrecommend: {on: []}\n"), FR_OK);
@@ -384,6 +397,7 @@ int main(void)
     tcase_add_test(t, yaml__refusals_name_the_place);
     tcase_add_test(t, yaml__deep_nesting_and_long_lists);
     tcase_add_test(t, sources__later_ones_win);
+    tcase_add_test(t, env__unknown_key_of_a_section__refused);
     tcase_add_test(t, check__across_keys);
     tcase_add_test(t, dump__loads_again);
     tcase_add_test(t, diff__by_reload_column);

@@ -171,6 +171,7 @@ START_TEST(lines_that_are_no_events_are_counted)
     ck_assert_int_eq(fr_stream_labels_find(&in, &labels, NULL), FR_OK);
     ck_assert_uint_eq(labels.n, 4);
     ck_assert_uint_eq(labels.n_refused, 3);
+    ck_assert_msg(strncmp(labels.first_refused, "event 2: value: ", 16) == 0, "%s", labels.first_refused);
     ck_assert_uint_eq(labels.n_labels, 0);
     fr_stream_labels_done(&labels);
 }

@@ -117,6 +117,8 @@ START_TEST(a_topic_gives_the_labels_of_its_file)
     ck_assert_int_eq(fr_stream_labels_find(&file, &l1, NULL), FR_OK);
     ck_assert_int_eq(fr_stream_labels_find(&topic, &l2, NULL), FR_OK);
     ck_assert_uint_eq(l2.n_refused, 1);
+    ck_assert_ptr_nonnull(strstr(l2.first_refused, "in a partition its key does not map to"));
+    ck_assert_str_eq(l1.first_refused, "");
     ck_assert_uint_eq(l1.n_labels, l2.n_labels);
     /* times are distinct, so the merged order is the file's, the refused record aside */
     for (size_t i = 0, k = 0; i < EVENTS; i++, k++) {
