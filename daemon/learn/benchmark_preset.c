@@ -64,8 +64,7 @@ static const struct {
      "l2=0.05 attention_layers=6 attention_heads=4 attention_width=128 attention_residual=2"},
     {"frappe-autoint+", "frappe", FR_MODEL_AUTOINT_PLUS,
      "l2=0.1 attention_layers=5 attention_heads=4 attention_width=128 attention_residual=2 attention_scale=1 "
-     "attention_norm=1 "
-     "hidden=400,400,400 dropout=0.1"},
+     "attention_norm=1 hidden=400,400,400 batch_norm=1 dropout=0.2"},
     /* The first of a benchmark and kind is its default. hidden[0] is the width of [user, item]. */
     {"neumf8", "ncf", FR_MODEL_NEUMF,
      "dim=8 hidden=64,32,16,8 negatives=4 batch=256 lr=0.001 epochs=20 patience=5 init_std=0.01 clip=0"},
