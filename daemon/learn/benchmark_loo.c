@@ -145,35 +145,20 @@ static enum fr_err measure(const struct fr_benchmark_loo *l,
     return e;
 }
 
-void fr_benchmark_loo_begin(const struct fr_benchmark_loo *l, struct fr_benchmark_result *out)
-{
-    if (!l->refit)
-        out->epochs = out->best_epoch = 0;
-}
-
-enum fr_err fr_benchmark_loo_epoch(struct fr_benchmark_loo *l,
+enum fr_err fr_benchmark_loo_epoch(const struct fr_benchmark_loo *l,
                                    const struct fr_benchmark_run *run,
-                                   enum fr_model_kind kind,
-                                   int number,
                                    struct fr_benchmark_result *out,
                                    double loss,
-                                   double lr,
+                                   double *lr,
                                    struct fr_model *m,
                                    struct fr_model **best,
                                    bool *out_stop)
 {
     struct fr_list_metrics v = {0, 0, 0, 0};
-    int i = out->epochs;
-    enum fr_err e;
+    int i = out->epochs, bad;
+    enum fr_err e = measure(l, &l->valid, m, &v);
 
     *out_stop = false;
-    if (l->refit) {
-        fr_model_free(*best);
-        *best = m;
-        *out_stop = number >= l->chosen[kind];
-        return FR_OK;
-    }
-    e = measure(l, &l->valid, m, &v);
     if (e != FR_OK || i >= FR_BENCHMARK_EPOCHS_KEPT) {
         fr_model_free(m);
         *out_stop = true;
@@ -181,18 +166,21 @@ enum fr_err fr_benchmark_loo_epoch(struct fr_benchmark_loo *l,
     }
     out->epochs = i + 1;
     out->loss[i] = loss;
-    out->lr[i] = lr;
+    out->lr[i] = *lr;
     out->valid[i] = v.ndcg;
     if (run->tell != NULL)
         run->tell(run->tell_ctx, i + 1, l->fit.n, l->fit.n, loss, v.ndcg);
-    if (out->best_epoch == 0 || v.ndcg > out->valid[out->best_epoch - 1]) {
+    if (out->best_epoch == 0 || v.ndcg > out->valid[out->best_epoch - 1] + run->set.min_delta) {
         fr_model_free(*best);
         *best = m;
-        l->chosen[kind] = out->best_epoch = i + 1;
+        out->best_epoch = i + 1;
     } else {
         fr_model_free(m);
     }
-    *out_stop = out->epochs - out->best_epoch >= (int)run->set.patience;
+    bad = out->epochs - out->best_epoch;
+    if (bad > 0 && bad % (int)run->set.lr_patience == 0)
+        *lr *= run->set.lr_factor;
+    *out_stop = bad >= (int)run->set.patience;
     return FR_OK;
 }
 
@@ -284,37 +272,6 @@ static enum fr_err fit(struct fr_benchmark_loo *l,
                                     : fr_benchmark_ncf_fit(l, run, rng, out, best, fault);
 }
 
-/* All pairs again, the held-out ones among them, until they are learnt as well as at the best
- * epoch. */
-static enum fr_err refit(struct fr_benchmark_loo *l,
-                         const struct fr_benchmark_run *run,
-                         struct fr_rng *rng,
-                         struct fr_benchmark_result *out,
-                         struct fr_model **best,
-                         struct fr_fault *fault)
-{
-    struct fr_list_metrics held = {0, 0, 0, 0};
-    struct fr_model *again = NULL;
-    enum fr_err e;
-
-    fr_benchmark_pairs_done(&l->fit);
-    e = fr_benchmark_pairs_read(
-        run->dir, TRAIN, FR_BENCHMARK_PAIRS, l->users, l->items, &l->fit, fault);
-    l->refit = true;
-    if (e == FR_OK)
-        e = fit(l, run, rng, out, &again, fault);
-    if (e == FR_OK)
-        e = again == NULL ? FR_EINTERNAL : measure(l, &l->valid, again, &held);
-    if (e == FR_OK && held.ndcg >= out->valid[out->best_epoch - 1]) {
-        struct fr_model *t = *best;
-
-        *best = again;
-        again = t;
-    }
-    fr_model_free(again);
-    return e;
-}
-
 static enum fr_err test(const struct fr_benchmark_loo *l,
                         const struct fr_model *m,
                         struct fr_benchmark_result *out,
@@ -361,11 +318,7 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
         e = fit(&l, run, &rng, out, &best, fault);
     if (e == FR_OK && best == NULL)
         e = fr_fault(fault, FR_EINVAL, "no epoch was kept");
-    if (e == FR_OK)
-        e = refit(&l, run, &rng, out, &best, fault);
     out->rows_per_second = out->seconds > 0 ? out->rows_per_second / out->seconds : 0;
-    if (e == FR_OK && best == NULL)
-        e = fr_fault(fault, FR_EINVAL, "no epoch was kept");
     if (e == FR_OK)
         e = test(&l, best, out, fault);
     if (e == FR_OK)

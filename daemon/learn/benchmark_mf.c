@@ -19,9 +19,9 @@ enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
     struct fr_mf_train_config c;
     struct fr_train_mf *tr = NULL;
     struct fr_clock clock;
+    double lr = run->set.lr;
     bool stop = false;
 
-    fr_benchmark_loo_begin(l, out);
     fr_mf_train_config_default(&c);
     c.dim = (int)run->set.dim;
     c.lr = (float)run->set.lr;
@@ -38,11 +38,12 @@ enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
 
         if (run->tell != NULL) /* the bar begins with the epoch */
             run->tell(run->tell_ctx,
-                      (l->refit ? out->epochs : 0) + i + 1,
+                      i + 1,
                       0,
                       l->fit.n,
                       (double)NAN,
                       (double)NAN);
+        fr_train_mf_set_lr(tr, (float)lr);
         e = fr_benchmark_loo_draw(&l->fit, (int)run->set.negatives, rng, &d);
         if (e == FR_OK)
             e = fr_train_mf_pass(tr, d.user, d.item, d.label, d.n, &loss);
@@ -53,8 +54,7 @@ enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
         out->seconds += (double)(fr_clock_mono_us(&clock) - from) / 1e6;
         out->rows_per_second += (double)d.n; /* divided by the seconds at the end */
         if ((e = fr_train_mf_model(tr, &m, fault)) == FR_OK)
-            e = fr_benchmark_loo_epoch(
-                l, run, run->kind, i + 1, out, loss, run->set.lr, m, best, &stop);
+            e = fr_benchmark_loo_epoch(l, run, out, loss, &lr, m, best, &stop);
     }
     fr_benchmark_draw_done(&d);
     fr_train_mf_free(tr);

@@ -79,10 +79,9 @@ static enum fr_err epoch(struct fit *f, struct fr_train_ncf *tr, int number, dou
     return e;
 }
 
-/* Epochs until the best is found, or as many as were; `tr` is left at the last. */
+/* Epochs until the best is found; `tr` is left at the last. */
 static enum fr_err epochs(struct fit *f,
                           struct fr_train_ncf *tr,
-                          enum fr_model_kind kind,
                           double lr,
                           struct fr_model **best,
                           struct fr_fault *fault)
@@ -90,15 +89,16 @@ static enum fr_err epochs(struct fit *f,
     bool stop = false;
     enum fr_err e = FR_OK;
 
-    fr_benchmark_loo_begin(f->l, f->out);
+    f->out->epochs = f->out->best_epoch = 0;
     for (int i = 0; e == FR_OK && !stop && i < (int)f->run->set.epochs; i++) {
         struct fr_model *m = NULL;
         double loss = 0;
 
-        if ((e = epoch(f, tr, (f->l->refit ? f->out->epochs : 0) + i + 1, &loss)) != FR_OK)
+        fr_train_ncf_set_lr(tr, (float)lr);
+        if ((e = epoch(f, tr, i + 1, &loss)) != FR_OK)
             return fr_fault(fault, e, "epoch %d: %s", i + 1, fr_err_text(e));
         if ((e = fr_train_ncf_model(tr, &m, fault)) == FR_OK)
-            e = fr_benchmark_loo_epoch(f->l, f->run, kind, i + 1, f->out, loss, lr, m, best, &stop);
+            e = fr_benchmark_loo_epoch(f->l, f->run, f->out, loss, &lr, m, best, &stop);
     }
     return e;
 }
@@ -115,7 +115,7 @@ static enum fr_err pretrain(struct fit *f, struct fr_train_ncf *tr, struct fr_fa
 
         e = new_trainer(f, kinds[i], &part[i], fault);
         if (e == FR_OK)
-            e = epochs(f, part[i], kinds[i], f->run->set.lr, &best, fault);
+            e = epochs(f, part[i], f->run->set.lr, &best, fault);
         fr_model_free(best);
     }
     if (e == FR_OK && (e = fr_train_ncf_join(tr, part[0], part[1], ALPHA)) != FR_OK)
@@ -140,7 +140,7 @@ enum fr_err fr_benchmark_ncf_fit(struct fr_benchmark_loo *l,
     if (e == FR_OK && pretrained)
         e = pretrain(&f, tr, fault);
     if (e == FR_OK)
-        e = epochs(&f, tr, run->kind, pretrained ? run->set.sgd_lr : run->set.lr, best, fault);
+        e = epochs(&f, tr, pretrained ? run->set.sgd_lr : run->set.lr, best, fault);
     fr_benchmark_draw_done(&f.d);
     fr_train_ncf_free(tr);
     return e;

@@ -265,9 +265,10 @@ static enum fr_err epochs(struct work *w, struct fr_rng *rng, struct fr_benchmar
             continue;
         }
         fr_model_free(m);
-        bad++;
-        lr *= s->lr_factor;
-        fr_train_ctr_set_lr(w->tr, (float)lr);
+        if (++bad % (int)s->lr_patience == 0) {
+            lr *= s->lr_factor;
+            fr_train_ctr_set_lr(w->tr, (float)lr);
+        }
     }
     out->rows_per_second = out->seconds > 0 ? (double)w->n_train * out->epochs / out->seconds : 0;
     return e;
