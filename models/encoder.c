@@ -302,6 +302,23 @@ bool fr_encoder_rows_valid(const struct fr_encoder *enc,
     return true;
 }
 
+bool fr_encoder_same_ids(const struct fr_encoder *a, const struct fr_encoder *b)
+{
+    for (int i = 0; i < a->n_tables; i++) {
+        const struct fr_enc_table *t = &a->table[i], *o = b->table;
+        int left = b->n_tables;
+
+        for (; left > 0 && strcmp(o->name, t->name) != 0; left--)
+            o++;
+        if (left == 0 || o->kind != t->kind || o->rows != t->rows)
+            return false;
+        if (t->kind == FR_FIELD_ID &&
+            memcmp(o->vocab.keys, t->vocab.keys, t->rows * sizeof(*t->vocab.keys)) != 0)
+            return false;
+    }
+    return true;
+}
+
 int fr_encoder_find(const struct fr_encoder *enc, const char *name)
 {
     for (int i = 0; i < enc->n_fields; i++)

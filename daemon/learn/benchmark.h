@@ -10,6 +10,7 @@
 #ifndef FR_LEARN_BENCHMARK_H
 #define FR_LEARN_BENCHMARK_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "daemon/base/err.h"
@@ -71,6 +72,13 @@ struct fr_benchmark {
 const struct fr_benchmark *fr_benchmark_find(struct fr_str name);
 /** The i-th, from 0. @return NULL past the last */
 const struct fr_benchmark *fr_benchmark_at(int i);
+/** When the weights' mean takes, and how much of the newest. */
+struct fr_benchmark_average {
+    size_t every; /* steps */
+    float share;  /* (0, 1]; 0 = there is no mean */
+};
+/** `average` of the settings in steps: some 50 takes an epoch are smooth and cost next to nothing. */
+struct fr_benchmark_average fr_benchmark_average(const struct fr_benchmark_settings *s, size_t rows);
 /** Append a measure. More than FR_BENCHMARK_METRICS are dropped. */
 void fr_benchmark_add(struct fr_benchmark_result *r, const char *name, double value);
 

@@ -11,6 +11,7 @@
 
 #define ALPHA 0.5f /* of the joined weights (He et al. 2017, section 4.1) */
 
+
 /* One training among up to three. */
 struct fit {
     struct fr_benchmark_loo *l;
@@ -63,12 +64,15 @@ static enum fr_err epoch(struct fit *f, struct fr_train_ncf *tr, int number, dou
     fr_clock_init_real(&clock);
     int64_t from = fr_clock_mono_us(&clock);
     e = fr_benchmark_loo_draw(&f->l->fit, (int)f->run->set.negatives, f->rng, &f->d);
+    struct fr_benchmark_average mean = fr_benchmark_average(&f->run->set, f->d.n);
     for (size_t at = 0; e == FR_OK && at < f->d.n; at += batch) {
         size_t n = f->d.n - at < batch ? f->d.n - at : batch;
         struct fr_ncf_rows rows = {f->d.user + at, f->d.item + at, f->d.label + at, (int)n};
 
         e = fr_train_ncf_step(tr, &rows, &loss);
         sum += loss * (double)n;
+        if (e == FR_OK && mean.share > 0 && (at / batch + 1) % mean.every == 0)
+            e = fr_train_ncf_average(tr, mean.share);
         if (f->run->tell != NULL)
             f->run->tell(
                 f->run->tell_ctx, number, at + n, f->d.n, sum / (double)(at + n), (double)NAN);
@@ -103,25 +107,27 @@ static enum fr_err epochs(struct fit *f,
     return e;
 }
 
-/* gmf and mlp with Adam, each to its last epoch, into `tr`. */
+/* gmf and mlp with Adam, each by its best epoch, into `tr`. */
 static enum fr_err pretrain(struct fit *f, struct fr_train_ncf *tr, struct fr_fault *fault)
 {
     static const enum fr_model_kind kinds[] = {FR_MODEL_GMF, FR_MODEL_MLP};
-    struct fr_train_ncf *part[2] = {NULL, NULL};
+    struct fr_model *best[2] = {NULL, NULL};
     enum fr_err e = FR_OK;
 
     for (int i = 0; i < 2 && e == FR_OK; i++) {
-        struct fr_model *best = NULL;
+        struct fr_train_ncf *part = NULL;
 
-        e = new_trainer(f, kinds[i], &part[i], fault);
+        e = new_trainer(f, kinds[i], &part, fault);
         if (e == FR_OK)
-            e = epochs(f, part[i], f->run->set.lr, &best, fault);
-        fr_model_free(best);
+            e = epochs(f, part, f->run->set.lr, &best[i], fault);
+        fr_train_ncf_free(part);
     }
-    if (e == FR_OK && (e = fr_train_ncf_join(tr, part[0], part[1], ALPHA)) != FR_OK)
+    if (e == FR_OK && (best[0] == NULL || best[1] == NULL))
+        e = fr_fault(fault, FR_EINVAL, "pre-training: no epoch was kept");
+    if (e == FR_OK && (e = fr_train_ncf_join(tr, best[0], best[1], ALPHA)) != FR_OK)
         e = fr_fault(fault, e, "pre-trained weights: %s", fr_err_text(e));
-    fr_train_ncf_free(part[0]);
-    fr_train_ncf_free(part[1]);
+    fr_model_free(best[0]);
+    fr_model_free(best[1]);
     return e;
 }
 

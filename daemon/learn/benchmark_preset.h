@@ -30,6 +30,7 @@ struct fr_benchmark_settings {
     double lr_factor;   /* of the step size, when lr_patience is used up */
     double lr_patience; /* epochs in a row that did not improve; counted on after that */
     double patience;    /* stop at that many such epochs in a row */
+    double average;     /* epochs that the served mean of the weights reaches back; 0 = the newest weights */
     double min_delta;   /* what counts as better in validation AUC */
     double valid_share; /* of train, where the benchmark has no validation file */
     double negatives;   /* sampled, a positive or a step; two_tower: 0 = full softmax */

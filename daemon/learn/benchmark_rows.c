@@ -211,6 +211,7 @@ static void shuffle(uint32_t *v, size_t n, struct fr_rng *rng)
 static enum fr_err epoch(struct work *w, int number, double *out_loss)
 {
     size_t batch = (size_t)w->run->set.batch;
+    struct fr_benchmark_average mean = fr_benchmark_average(&w->run->set, w->n_train);
     double sum = 0, loss = 0;
     enum fr_err e = FR_OK;
 
@@ -219,6 +220,8 @@ static enum fr_err epoch(struct work *w, int number, double *out_loss)
 
         e = fr_train_ctr_step(w->tr, w->lists, fill(w, at, n), &loss);
         sum += loss * (double)n;
+        if (e == FR_OK && mean.share > 0 && (at / batch + 1) % mean.every == 0)
+            e = fr_train_ctr_average(w->tr, mean.share);
         if (w->run->tell != NULL)
             w->run->tell(w->run->tell_ctx, number, at + n, w->n_train, sum / (double)(at + n), (double)NAN);
     }

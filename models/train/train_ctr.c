@@ -366,7 +366,7 @@ fr_train_ctr_model(const struct fr_train_ctr *tr, struct fr_model **out_m, struc
         e = fr_fault(fault, e, "trainer: %s", fr_err_text(e));
         goto out;
     }
-    int n = fr_params_tensors(&tr->t.params, t);
+    int n = fr_params_mean_tensors(&tr->t.mean, &tr->t.params, t);
     e = fr_ctr_new(&enc, &tr->cfg.model, t, n, out_m, fault);
 out:
     fr_encoder_free(enc);
@@ -388,6 +388,11 @@ enum fr_err fr_train_ctr_finish(const struct fr_train_ctr *tr,
         e = fr_model_save(m, meta, cases, n_cases, dir, fault);
     fr_model_free(m);
     return e;
+}
+
+enum fr_err fr_train_ctr_average(struct fr_train_ctr *tr, float share)
+{
+    return fr_params_mean_take(&tr->t.mean, &tr->t.params, share);
 }
 
 void fr_train_ctr_set_lr(struct fr_train_ctr *tr, float lr)

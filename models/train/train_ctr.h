@@ -72,7 +72,10 @@ FR_MUST_CHECK enum fr_err fr_train_ctr_eval(struct fr_train_ctr *tr,
                                             int n,
                                             double *out_loss,
                                             float *out_logit);
-/** A model of the current weights (a copy); the caller owns it. */
+/** Take the weights into their moving mean (params_mean.h), which models are made of from then on; running moments of
+ * batch norm alike. fr_train_ctr_eval() keeps to the newest. @errors FR_EINVAL share not in (0, 1]; FR_ENOMEM */
+FR_MUST_CHECK enum fr_err fr_train_ctr_average(struct fr_train_ctr *tr, float share);
+/** A model of the current weights or of their mean (a copy); the caller owns it. */
 FR_MUST_CHECK enum fr_err
 fr_train_ctr_model(const struct fr_train_ctr *tr, struct fr_model **out_m, struct fr_fault *fault);
 /** Write a bundle; the self-test uses `cases` (1..4). The trainer can go on after that. */

@@ -4,8 +4,7 @@
  * Loss: mean over the rows of a step of binary cross-entropy with logits. Layers begin by Glorot,
  * as the paper's code, `out` N(0, 1 / inputs), embeddings N(0, init_std).
  *
- *   new -> ids -> step* -> model / finish;   neumf pre-trained: two trainers' weights -> join ->
- * step*
+ *   new -> ids -> step* -> model / finish;   neumf pre-trained: two models -> join -> step*
  *
  * Layer: daemon/base/ and models/. Source: He et al. 2017, section 3.4.1 (pre-training).
  */
@@ -56,13 +55,16 @@ FR_MUST_CHECK enum fr_err
 fr_train_ncf_step(struct fr_train_ncf *tr, const struct fr_ncf_rows *rows, double *out_loss);
 /**
  * neumf takes over the weights of a gmf and an mlp of the same ids: out = [alpha out_gmf, (1 -
- * alpha) out_mlp], bias alike. @errors FR_EINVAL other kinds or shapes
+ * alpha) out_mlp], bias alike. @errors FR_EINVAL other kinds, ids or shapes; nothing changed then
  */
 FR_MUST_CHECK enum fr_err fr_train_ncf_join(struct fr_train_ncf *tr,
-                                            const struct fr_train_ncf *gmf,
-                                            const struct fr_train_ncf *mlp,
+                                            const struct fr_model *gmf,
+                                            const struct fr_model *mlp,
                                             float alpha);
-/** A model of the current weights (a copy); the caller owns it. */
+/** Take the weights into their moving mean (params_mean.h), which models are made of from then on.
+ * @errors FR_EINVAL share not in (0, 1]; FR_ENOMEM */
+FR_MUST_CHECK enum fr_err fr_train_ncf_average(struct fr_train_ncf *tr, float share);
+/** A model of the current weights or of their mean (a copy); the caller owns it. */
 FR_MUST_CHECK enum fr_err
 fr_train_ncf_model(const struct fr_train_ncf *tr, struct fr_model **out_m, struct fr_fault *fault);
 void fr_train_ncf_set_lr(struct fr_train_ncf *tr, float lr);

@@ -12,6 +12,7 @@
 #include "models/train/nn_back.h"
 #include "models/train/norm_mlp.h"
 #include "models/train/params.h"
+#include "models/train/params_mean.h"
 #include "models/train/pool.h"
 #include "models/train/train.h"
 #include "models/train/train_ctr.h"
@@ -32,6 +33,7 @@ struct fr_trainer {
     struct fr_train_options opt;
     struct fr_encoder *enc;
     struct fr_params params;
+    struct fr_params_mean mean; /* what models are made of once something was taken */
     struct fr_rng rng;
     struct fr_arena *ar; /* encoded batch; reset each step */
     struct fr_train_worker *w;
