@@ -10,6 +10,7 @@
 #include "daemon/base/alloc.h"
 #include "daemon/base/buf.h"
 #include "daemon/base/clock.h"
+#include "daemon/base/cpu.h"
 #include "daemon/base/file.h"
 #include "daemon/base/json.h"
 #include "daemon/cli/args.h"
@@ -242,7 +243,7 @@ static int train(const struct flags *f)
 
 int fr_cmd_benchmark_train(int argc, char **argv)
 {
-    struct flags f = {.seed = 1, .threads = 2};
+    struct flags f = {.seed = 1, .threads = fr_cpu_count(64)};
     char models[MODELS_BYTES];
     const struct fr_arg flags[] = {
         {"benchmark", FR_ARG_STR, &f.benchmark, 0, 0, "NAME", "whose layout and protocol"},
@@ -252,7 +253,7 @@ int fr_cmd_benchmark_train(int argc, char **argv)
         {"set", FR_ARG_LIST, &f.set, 0, 0, "KEY=VALUE", "one setting; may be repeated"},
         {"epochs", FR_ARG_INT, &f.epochs, 1, 10000, "N", "at most"},
         {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle (1)"},
-        {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (2)"},
+        {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (one a processor)"},
         {"out", FR_ARG_STR, &f.out, 0, 0, "BUNDLE", "the bundle; the curve goes to BUNDLE.curve.csv"},
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
         {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object as the last line"}};

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "daemon/base/cpu.h"
 #include "daemon/base/file.h"
 #include "daemon/base/json.h"
 #include "daemon/cli/cmd_benchmark.h"
@@ -244,7 +245,7 @@ int fr_cmd_train_run(int argc, char **argv)
     if (fr_cmd_benchmark_asked(argc, argv))
         return fr_cmd_benchmark_train(argc, argv);
 
-    struct flags f = {.seed = 1, .threads = 2, .epochs = 4};
+    struct flags f = {.seed = 1, .threads = fr_cpu_count(64), .epochs = 4};
     const struct fr_arg flags[] = {
         FR_SETTINGS_ARGS(&f.s),
         {"events", FR_ARG_STR, &f.events, 0, 0, "FILE", "JSON Lines of `events` values, in order"},
@@ -253,7 +254,7 @@ int fr_cmd_train_run(int argc, char **argv)
         {"model", FR_ARG_CHOICE, &f.model, 0, 0, MODELS, "what to train; all: two_tower and deepfm"},
         {"out", FR_ARG_STR, &f.out, 0, 0, "DIR", "bundles go to DIR/two_tower, DIR/deepfm (autoint+: DIR/autoint_plus)"},
         {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle"},
-        {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (2)"},
+        {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (one a processor)"},
         {"epochs", FR_ARG_INT, &f.epochs, 1, 100, "N", "passes of the tower over its examples (4)"},
         {"until-event", FR_ARG_INT, &f.until, 1, 4294967290.0, "N", "use the first N events only"},
         {"version", FR_ARG_INT, &f.version, 1, 9007199254740991.0, "N", "of the bundles (the time of the newest example in ms)"},
