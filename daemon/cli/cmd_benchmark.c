@@ -26,9 +26,11 @@ struct flags {
 /* One bar an epoch. */
 struct bar {
     struct fr_progress p;
-    char what[96];
+    char what[48];
     const char *valid; /* the measure of validation */
-    int epoch;
+    double last;       /* its last value; NaN: none yet */
+    int epoch, epochs; /* 0: none is begun; at most so many */
+    uint64_t rows, first_of; /* rows of this epoch so far; of the first one in all */
     bool quiet;
 };
 
@@ -72,22 +74,46 @@ bool fr_cmd_benchmark_asked(int argc, char **argv)
     return false;
 }
 
+/* The last line of an epoch, if one is begun. */
+static void bar_end(struct bar *b)
+{
+    if (b->epoch > 0)
+        fr_progress_finish(&b->p, b->rows);
+    b->epoch = 0;
+}
+
+static void bar_begin(struct bar *b, int epoch, uint64_t of)
+{
+    bar_end(b);
+    b->epoch = epoch;
+    b->rows = 0;
+    b->first_of = b->first_of == 0 ? of : b->first_of;
+    if (of > b->first_of) /* once more, the held-out rows among them */
+        snprintf(b->what, sizeof(b->what), "epoch %d, all data", epoch);
+    else
+        snprintf(b->what, sizeof(b->what), "epoch %d/%d", epoch, b->epochs);
+    fr_progress_start(&b->p, b->what, "rows", of, b->quiet);
+}
+
+/* fr_benchmark_tell_fn */
 static void tell(void *ctx, int epoch, uint64_t rows, uint64_t of, double loss, double valid)
 {
     struct bar *b = ctx;
+    char text[2][48] = {"", ""};
 
-    if (b->epoch != epoch) {
-        b->epoch = epoch;
-        fr_progress_start(&b->p, b->what, "rows", of, b->quiet);
-    }
-    snprintf(b->what, sizeof(b->what), "epoch %d loss %.4f", epoch, loss);
-    if (isnan(valid)) {
+    if (b->epoch != epoch)
+        bar_begin(b, epoch, of);
+    b->rows = rows > b->rows ? rows : b->rows;
+    b->last = isnan(valid) ? b->last : valid;
+    if (!isnan(loss))
+        (void)snprintf(text[0], sizeof(text[0]), "loss %.4f", loss);
+    if (!isnan(b->last))
+        (void)snprintf(text[1], sizeof(text[1]), "%s%s %.5f", isnan(loss) ? "" : " ", b->valid, b->last);
+    fr_progress_note(&b->p, "%s%s", text[0], text[1]);
+    if (isnan(valid))
         fr_progress_update(&b->p, rows);
-        return;
-    }
-    snprintf(b->what, sizeof(b->what), "epoch %d loss %.4f, validation %s %.5f", epoch, loss, b->valid,
-             valid);
-    fr_progress_finish(&b->p, rows);
+    else
+        bar_end(b);
 }
 
 /* OUT.curve.csv and OUT.curve.svg */
@@ -193,7 +219,7 @@ settings(const struct flags *f, struct fr_benchmark_run *run, const char **prese
 static int train(const struct flags *f)
 {
     const struct fr_benchmark *b = find("train", f->benchmark);
-    struct bar bar = {.quiet = f->quiet};
+    struct bar bar = {.quiet = f->quiet, .last = (double)NAN};
     struct fr_benchmark_run run = {.dir = f->data,
                                    .out = f->out,
                                    .kind = fr_model_kind_find(fr_str_z(f->model == NULL ? "" : f->model)),
@@ -223,7 +249,9 @@ static int train(const struct flags *f)
     fr_clock_init_real(&clock);
     run.created_ms = fr_clock_wall_ms(&clock);
     bar.valid = b->valid;
+    bar.epochs = (int)run.set.epochs;
     e = b->train(&run, r, &fault);
+    bar_end(&bar);
     if (e == FR_OK)
         e = write_curve(f, r, &fault);
     rc = e == FR_OK ? print(f, preset, r) : failed("train", &fault, e);
@@ -295,8 +323,8 @@ int fr_cmd_benchmark_evaluate(int argc, char **argv)
     struct fr_args a = {"evaluate --benchmark NAME --data DIR --bundle BUNDLE | --compare BUNDLE... [flags]",
                         "Measure bundles on a benchmark's test file.\n\n"
                         "--compare adds, for each bundle: the number of trained parameters, the bytes of its files,\n"
-                        "and the median time of a list of 500 candidates on one thread, as a lane of freshetd does\n"
-                        "it. Of a ranker: ids to rows, then scores with a warm rank cache. Of a retrieval model: the\n"
+                        "and the median CPU time of a list of 500 candidates on one thread, as a lane of freshetd\n"
+                        "does it. Of a ranker: ids to rows, then scores with a warm rank cache. Of a retrieval model: the\n"
                         "user's vector, then the best 20 of 500 items by exact search. Intervals and differences to\n"
                         "the first bundle are over resamples of the test's users (paired): what other users would\n"
                         "change, not what another training would. A bundle that cannot be measured is named with the\n"

@@ -14,6 +14,7 @@ static void measure_all(struct fr_compare *c, const struct fr_cmd_compare *f)
     struct fr_progress p;
 
     fr_progress_start(&p, "comparing", "bundles", (uint64_t)c->n, f->quiet);
+    p.quiet = p.quiet || !p.terminal; /* a log wants the table only */
     for (int i = 0; i < c->n; i++) {
         fr_progress_update(&p, (uint64_t)i);
         fr_compare_measure(c, f->data, i);

@@ -330,7 +330,7 @@ void fr_compare_csv(const struct fr_compare *c, struct fr_buf *out)
 void fr_compare_svg(const struct fr_compare *c, struct fr_buf *out)
 {
     struct fr_chart_point p[FR_COMPARE_MAX];
-    struct fr_chart_points chart = {.p = p, .n = c->n_good, .x_name = FR_STR_LIT("microseconds per 500 candidates, one thread")};
+    struct fr_chart_points chart = {.p = p, .n = c->n_good, .x_name = FR_STR_LIT("microseconds of CPU time per 500 candidates, one thread")};
     char title[128], y[128];
 
     for (int i = 0; i < c->n_good; i++) {

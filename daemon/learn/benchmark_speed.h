@@ -1,8 +1,8 @@
 /*
  * daemon/learn/benchmark_speed.h - how long a bundle takes for one user's candidates.
  *
- * Timed is what a lane does with a list (stage 5; of a retrieval model the search of stage 4), on
- * the calling thread alone:
+ * Timed is what a lane does with a list (stage 5; of a retrieval model the search of stage 4), in CPU
+ * time of the calling thread, which does it all:
  *   ranker     cells of user, context, items and crosses to slots, then fr_model_rank() with a rank
  *              cache as large as a lane's, warm: the items were in an earlier list
  *   retrieval  cells of the user to its vector, then the FR_BENCHMARK_TOP best of the candidates by
@@ -19,7 +19,7 @@
 #define FR_BENCHMARK_CANDIDATES 500
 #define FR_BENCHMARK_TOP 20 /* items of a list, as recommend.n */
 
-/** Microseconds per FR_BENCHMARK_CANDIDATES candidates. */
+/** Microseconds of CPU time per FR_BENCHMARK_CANDIDATES candidates. */
 struct fr_benchmark_speed {
     double us;         /* median */
     double low, high;  /* first and third quartile: how quiet the machine was */
