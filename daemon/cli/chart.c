@@ -51,34 +51,36 @@ static double round_step(double v)
     return v <= p * 1.0000001 ? p : v <= 2 * p ? 2 * p : v <= 5 * p ? 5 * p : 10 * p;
 }
 
-static void add_tick(struct fr_chart_axis *a, double v, double value)
-{
-    double slack = (a->hi - a->lo) * 1e-9;
-
-    if (v >= a->lo - slack && v <= a->hi + slack && a->n_ticks < FR_CHART_TICKS)
-        a->tick[a->n_ticks++] = value;
-}
-
 /* @param first, last  of the values: whole ticks do not go beyond (there is no epoch 0) */
 static void linear_ticks(struct fr_chart_axis *a, int most, double first, double last)
 {
-    double step = round_step((a->hi - a->lo) / most);
-    int64_t count;
+    double step = round_step((a->hi - a->lo) / most), from, to;
 
     if (a->scale == FR_CHART_WHOLE && step < 1)
         step = 1;
-    while (floor(a->hi / step) - ceil(a->lo / step) + 1 > most)
-        step = round_step(step * 1.5);
-    count = (int64_t)((a->hi - a->lo) / step) + 2;
-    for (int64_t i = 0; i < count; i++) {
-        double v = (ceil(a->lo / step - 1e-9) + (double)i) * step;
+    for (;; step = round_step(step * 1.5)) { /* both ends may be ticks: one more than steps */
+        from = ceil(a->lo / step - 1e-6);
+        to = floor(a->hi / step + 1e-6);
+        if (to - from + 1 <= most)
+            break;
+    }
+    for (int i = 0; i <= (int)(to - from) && a->n_ticks < FR_CHART_TICKS; i++) {
+        double v = (from + i) * step;
 
         if (a->scale != FR_CHART_WHOLE || (v >= first && v <= last))
-            add_tick(a, v, fabs(v) < step * 1e-6 ? 0 : v);
+            a->tick[a->n_ticks++] = fabs(v) < step * 1e-6 ? 0 : v;
     }
     a->decimals = step < 1 ? (int)ceil(-log10(step) - 1e-9) : 0;
     if (a->decimals > 6 || fabs(a->hi) >= 1e7 || fabs(a->lo) >= 1e7)
         a->decimals = -1;
+}
+
+static void add_log_tick(struct fr_chart_axis *a, int decade, double m)
+{
+    double at = decade + log10(m), v = m * pow(10, decade);
+
+    if (at >= a->lo && at <= a->hi && v >= SMALLEST && v <= LARGEST && a->n_ticks < FR_CHART_TICKS)
+        a->tick[a->n_ticks++] = v;
 }
 
 /* 1, 2, 5 of each decade while there is room, else powers of ten. lo and hi are logarithms. */
@@ -106,7 +108,7 @@ static void log_ticks(struct fr_chart_axis *a, int most)
             every++;
         for (int d = from; d <= to; d += every)
             for (int i = 0; i < set[s].n; i++)
-                add_tick(a, d + log10(set[s].m[i]), set[s].m[i] * pow(10, d));
+                add_log_tick(a, d, set[s].m[i]);
         break;
     }
     a->decimals = a->lo < -4 || a->hi > 9 ? -1 : a->lo >= 0.9999 ? 0 : (int)ceil(1 - a->lo);

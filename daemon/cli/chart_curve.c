@@ -106,8 +106,9 @@ void fr_chart_curve(const struct fr_chart_curve *c, struct fr_buf *out)
     if (has_drops(c))
         draw_drops(out, c, &x, panels);
     if (c->valid_name != NULL) {
-        if (c->best >= 1 && c->best <= c->n)
-            (void)snprintf(says, sizeof(says), "best %.5f at epoch %d", c->valid[c->best - 1], c->best);
+        if (c->best >= 1 && c->best <= c->n && isfinite(c->valid[c->best - 1]))
+            (void)snprintf(says, sizeof(says), fabs(c->valid[c->best - 1]) < 1e6 ? "best %.5f at epoch %d" : "best %.5g at epoch %d",
+                           c->valid[c->best - 1], c->best);
         (void)snprintf(heading, sizeof(heading), "validation %.40s", c->valid_name);
         draw_panel(out, c, &x, 0, c->valid, false, heading, says);
     }
