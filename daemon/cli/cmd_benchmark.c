@@ -62,14 +62,22 @@ static const struct fr_benchmark *find(const char *command, const char *name)
     for (int i = 0; (one = fr_benchmark_at(i)) != NULL && n < sizeof(names); i++)
         n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n == 0 ? "" : ", ", one->name);
     if (b == NULL)
-        (void)fr_args_usage(command, "--benchmark: no such benchmark; there are: %s", names);
+        (void)fr_args_usage(command, "--benchmark%s; there are: %s", name == NULL ? " is needed" : ": no such benchmark", names);
     return b;
+}
+
+/* `--name` or `--name=...` */
+static bool is_flag(const char *text, const char *name)
+{
+    size_t n = strlen(name);
+
+    return strncmp(text, "--", 2) == 0 && strncmp(text + 2, name, n) == 0 && (text[2 + n] == '\0' || text[2 + n] == '=');
 }
 
 bool fr_cmd_benchmark_asked(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--benchmark") == 0 || strncmp(argv[i], "--benchmark=", 12) == 0)
+        if (is_flag(argv[i], "benchmark") || is_flag(argv[i], "compare"))
             return true;
     return false;
 }

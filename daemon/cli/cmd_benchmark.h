@@ -11,7 +11,7 @@
 #include "daemon/cli/args.h"
 #include "daemon/learn/benchmark.h"
 
-/** Does the command line name a benchmark? */
+/** Does the command line name a benchmark, or ask for what only benchmarks have (--compare)? */
 bool fr_cmd_benchmark_asked(int argc, char **argv);
 int fr_cmd_benchmark_train(int argc, char **argv);
 int fr_cmd_benchmark_evaluate(int argc, char **argv);

@@ -11,7 +11,7 @@
 
 #include "daemon/base/clock.h"
 
-#define REDRAW_US 200000   /* often enough to look alive */
+#define REDRAW_US 100000   /* often enough to look alive */
 #define LINE_US 10000000   /* plain lines in a log */
 #define BAR_MOST 30
 #define BAR_LEAST 6        /* cells; below, no bar */
