@@ -3,6 +3,7 @@
  */
 #include "daemon/cli/cmd_train.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "daemon/base/file.h"
 #include "daemon/base/json.h"
 #include "daemon/cli/cmd_benchmark.h"
+#include "daemon/cli/curve.h"
 #include "daemon/cli/progress.h"
 #include "daemon/cli/settings.h"
 #include "daemon/cli/topic_read.h"
@@ -18,6 +20,7 @@
 #include "daemon/pipeline/spec_config.h"
 
 #define MAX_FILE ((size_t)1 << 34)
+#define PATH_BYTES 4096
 
 #define MODELS "all|two_tower|lr|fm|wide_deep|deepfm|autoint|autoint+"
 static const char *const model[] = {"all", "two_tower", "lr", "fm", "wide_deep", "deepfm", "autoint", "autoint+"};
@@ -45,17 +48,21 @@ static void bar_end(struct bar *b)
     b->what = NULL;
 }
 
-static void bar_tell(void *ctx, const char *what, uint64_t done, uint64_t total)
+static void bar_tell(void *ctx, const char *what, uint64_t done, uint64_t total, double loss, double auc)
 {
     struct bar *b = ctx;
 
     if (b->what == NULL || strcmp(b->what, what) != 0) {
         bar_end(b);
         b->what = what;
-        fr_progress_start(&b->p, what, "examples", total, b->quiet);
+        fr_progress_start(&b->p, what, strcmp(what, "ranker") == 0 ? "lists" : "examples", total, b->quiet);
     }
     b->p.total = total;
     b->done = done;
+    if (!isnan(loss) && !isnan(auc))
+        fr_progress_note(&b->p, "loss %.4f auc %.5f", loss, auc);
+    else if (!isnan(loss))
+        fr_progress_note(&b->p, "loss %.4f", loss);
     fr_progress_update(&b->p, done);
 }
 
@@ -141,6 +148,37 @@ static void print_text(const struct fr_stream_train_result *r)
     printf("%.1f s\n", r->total_s);
 }
 
+/* DIR/<slug>.curve.csv and .svg beside the bundle. The rate falls all the time: no drops to mark. */
+static enum fr_err write_curve(const struct flags *f,
+                               enum fr_model_kind kind,
+                               const struct fr_stream_curve *k,
+                               const char *valid_name,
+                               struct fr_fault *fault)
+{
+    char title[96], path[PATH_BYTES];
+    struct fr_chart_curve c = {.valid_name = valid_name, .loss = k->loss, .valid = k->valid, .n = k->n, .best = k->best};
+
+    (void)snprintf(title, sizeof(title), "%s on a stream, seed %lld", fr_model_kind_name(kind), (long long)f->seed);
+    c.title = fr_str_z(title);
+    if (snprintf(path, sizeof(path), "%s/%s", f->out, fr_model_kind_slug(kind)) >= (int)sizeof(path))
+        return fr_fault(fault, FR_ETOOLARGE, "--out: the path is too long");
+    return fr_curve_write(path, &c, k->lr, fault);
+}
+
+static enum fr_err write_curves(const struct flags *f,
+                                const struct fr_stream_train_config *c,
+                                const struct fr_stream_train_result *r,
+                                struct fr_fault *fault)
+{
+    enum fr_err e = FR_OK;
+
+    if (c->two_tower)
+        e = write_curve(f, FR_MODEL_TWO_TOWER, &r->tower_curve, NULL, fault);
+    if (e == FR_OK && c->with_ranker)
+        e = write_curve(f, c->ranker_kind, &r->ranker_curve, "mrr+hr@20", fault);
+    return e;
+}
+
 static int train(const struct flags *f, const struct fr_stream_input *in)
 {
     struct fr_fault fault = {FR_OK, NULL, 0, ""};
@@ -165,6 +203,8 @@ static int train(const struct flags *f, const struct fr_stream_input *in)
     c.progress_ctx = &bar;
     e = fr_stream_train(&c, &r, &fault);
     bar_end(&bar);
+    if (e == FR_OK)
+        e = write_curves(f, &c, &r, &fault);
     if (e != FR_OK) {
         fprintf(stderr, "freshet train: %s\n", fault.msg[0] != '\0' ? fault.msg : fr_err_text(e));
         return FR_EXIT_FAILURE;
@@ -252,7 +292,7 @@ int fr_cmd_train_run(int argc, char **argv)
         {"items", FR_ARG_STR, &f.items, 0, 0, "FILE", "JSON Lines of `items` values"},
         {"from-topics", FR_ARG_BOOL, &f.topics, 0, 0, NULL, "read the events and items topics to their present end instead"},
         {"model", FR_ARG_CHOICE, &f.model, 0, 0, MODELS, "what to train; all: two_tower and deepfm"},
-        {"out", FR_ARG_STR, &f.out, 0, 0, "DIR", "bundles go to DIR/two_tower, DIR/deepfm (autoint+: DIR/autoint_plus)"},
+        {"out", FR_ARG_STR, &f.out, 0, 0, "DIR", "bundles go to DIR/two_tower, DIR/deepfm (autoint+: DIR/autoint_plus), learning curves beside them (.curve.csv, .curve.svg)"},
         {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle"},
         {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (one a processor)"},
         {"epochs", FR_ARG_INT, &f.epochs, 1, 100, "N", "passes of the tower over its examples (4)"},

@@ -55,6 +55,9 @@ struct fr_benchmark_result {
     double loss[FR_BENCHMARK_EPOCHS_KEPT], valid[FR_BENCHMARK_EPOCHS_KEPT], lr[FR_BENCHMARK_EPOCHS_KEPT];
 };
 
+/** benchmark_detail.h */
+struct fr_benchmark_detail;
+
 /** A benchmark. */
 struct fr_benchmark {
     const char *name;
@@ -63,9 +66,10 @@ struct fr_benchmark {
     unsigned kinds;      /* bit per fr_model_kind */
     /** Train, write the bundle, measure it. @errors as the readers, the trainer, the bundle */
     enum fr_err (*train)(const struct fr_benchmark_run *run, struct fr_benchmark_result *out, struct fr_fault *fault);
-    /** Measure a bundle on the test file. @errors FR_ESCHEMA made for other fields; as the readers */
-    enum fr_err (*evaluate)(const char *dir, const char *bundle, struct fr_benchmark_result *out,
-                            struct fr_fault *fault);
+    /** Measure a bundle on the test file. @param detail  nullable, zeroed: filled for a comparison, and the bundle is
+     *  timed. @errors FR_ESCHEMA made for other fields; as the readers */
+    enum fr_err (*evaluate)(const char *dir, const char *bundle, struct fr_benchmark_detail *detail,
+                            struct fr_benchmark_result *out, struct fr_fault *fault);
 };
 
 /** @return NULL: no such benchmark */

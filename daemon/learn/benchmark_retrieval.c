@@ -20,6 +20,10 @@
 #define HNSW_M 32
 #define HNSW_BUILD 400
 #define HNSW_EXTRA 200 /* of the search's width, beyond k and the user's masked items */
+#define MEASURES 6
+
+static const char *const measures[MEASURES] = {
+    "recall@20", "ndcg@20", "hr@20", "mrr@20", "recall@20_hnsw", "ndcg@20_hnsw"};
 
 /* All vectors of a model, by id. */
 struct vectors {
@@ -30,6 +34,8 @@ struct vectors {
 
 struct means {
     struct fr_list_metrics m;
+    struct fr_benchmark_detail *detail; /* nullable */
+    bool hnsw;
 };
 
 /* Everything of one training run. */
@@ -115,6 +121,14 @@ static void add_list(const struct fr_benchmark_pairs *want,
         fr_metric_list(top, n, K, want->item + from, want->start[u + 1] - from);
 
     fr_metric_list_add(&m->m, &one);
+    if (m->detail == NULL)
+        return;
+    fr_benchmark_detail_add(m->detail, m->hnsw ? 4 : 0, u, one.recall);
+    fr_benchmark_detail_add(m->detail, m->hnsw ? 5 : 1, u, one.ndcg);
+    if (m->hnsw)
+        return;
+    fr_benchmark_detail_add(m->detail, 2, u, one.hr);
+    fr_benchmark_detail_add(m->detail, 3, u, one.mrr);
 }
 
 static struct fr_list_metrics mean(const struct means *m, size_t n)
@@ -129,11 +143,12 @@ static enum fr_err measure(const struct vectors *v,
                            const struct fr_benchmark_pairs *mask,
                            const struct fr_benchmark_pairs *want,
                            const uint8_t *known,
+                           struct fr_benchmark_detail *detail,
                            struct fr_list_metrics *out)
 {
     size_t items = want->items, dim = (size_t)v->dim, users = 0;
     float *score = fr_malloc_array(BLOCK * items + 1, sizeof(*score));
-    struct means m = {{0, 0, 0, 0}};
+    struct means m = {.detail = detail};
 
     if (score == NULL)
         return FR_ENOMEM;
@@ -208,11 +223,12 @@ static enum fr_err measure_hnsw(const struct vectors *v,
                                 const struct fr_benchmark_pairs *mask,
                                 const struct fr_benchmark_pairs *want,
                                 const uint8_t *known,
+                                struct fr_benchmark_detail *detail,
                                 struct fr_list_metrics *out)
 {
     struct fr_index *ix = NULL;
     struct fr_arena *ar = NULL;
-    struct means m = {{0, 0, 0, 0}};
+    struct means m = {.detail = detail, .hnsw = true};
     size_t users = 0;
     enum fr_err e = build(v, known, want->items, &ix);
 
@@ -244,6 +260,7 @@ static enum fr_err measure_hnsw(const struct vectors *v,
 static enum fr_err test(const struct fr_model *m,
                         const struct fr_benchmark_pairs *train,
                         const struct fr_benchmark_pairs *want,
+                        struct fr_benchmark_detail *detail,
                         struct fr_benchmark_result *out)
 {
     struct fr_list_metrics exact = {0, 0, 0, 0}, ann = {0, 0, 0, 0};
@@ -251,17 +268,19 @@ static enum fr_err test(const struct fr_model *m,
     uint8_t *known = known_items(train);
     enum fr_err e = known == NULL ? FR_ENOMEM : vectors_of(m, want->users, want->items, &v);
 
+    if (e == FR_OK && detail != NULL)
+        e = fr_benchmark_detail_begin(detail, "users", want->users, measures, MEASURES);
     if (e == FR_OK)
-        e = measure(&v, train, want, known, &exact);
+        e = measure(&v, train, want, known, detail, &exact);
     if (e == FR_OK)
-        e = measure_hnsw(&v, train, want, known, &ann);
+        e = measure_hnsw(&v, train, want, known, detail, &ann);
     out->n_metrics = 0;
-    fr_benchmark_add(out, "recall@20", exact.recall);
-    fr_benchmark_add(out, "ndcg@20", exact.ndcg);
-    fr_benchmark_add(out, "hr@20", exact.hr);
-    fr_benchmark_add(out, "mrr@20", exact.mrr);
-    fr_benchmark_add(out, "recall@20_hnsw", ann.recall);
-    fr_benchmark_add(out, "ndcg@20_hnsw", ann.ndcg);
+    fr_benchmark_add(out, measures[0], exact.recall);
+    fr_benchmark_add(out, measures[1], exact.ndcg);
+    fr_benchmark_add(out, measures[2], exact.hr);
+    fr_benchmark_add(out, measures[3], exact.mrr);
+    fr_benchmark_add(out, measures[4], ann.recall);
+    fr_benchmark_add(out, measures[5], ann.ndcg);
     vectors_done(&v);
     fr_free(known);
     return e;
@@ -422,7 +441,7 @@ static enum fr_err choose(struct work *w,
         if (e == FR_OK)
             e = vectors_of(model, all->users, all->items, &v);
         if (e == FR_OK)
-            e = measure(&v, &fit, &held, known, &m);
+            e = measure(&v, &fit, &held, known, NULL, &m);
         vectors_done(&v);
         fr_model_free(model);
         w->out->epochs = i + 1;
@@ -556,7 +575,7 @@ enum fr_err fr_benchmark_retrieval_train(const struct fr_benchmark_run *run,
     if (e == FR_OK)
         e = final(&w, &train, &rng, &m, fault);
     out->rows_per_second = out->seconds > 0 ? out->rows_per_second / out->seconds : 0;
-    if (e == FR_OK && (e = test(m, &train, &want, out)) != FR_OK)
+    if (e == FR_OK && (e = test(m, &train, &want, NULL, out)) != FR_OK)
         e = fr_fault(fault, e, "test: %s", fr_err_text(e));
     if (e == FR_OK)
         e = save(&w, m, fault);
@@ -574,6 +593,7 @@ enum fr_err fr_benchmark_retrieval_train(const struct fr_benchmark_run *run,
 
 enum fr_err fr_benchmark_retrieval_evaluate(const char *dir,
                                             const char *bundle,
+                                            struct fr_benchmark_detail *detail,
                                             struct fr_benchmark_result *out,
                                             struct fr_fault *fault)
 {
@@ -591,8 +611,10 @@ enum fr_err fr_benchmark_retrieval_evaluate(const char *dir,
         e = fr_fault(fault, FR_EINVAL, "%s: not a retrieval model", bundle);
     if (e == FR_OK) {
         out->kind = fr_model_info(m)->kind;
-        if ((e = test(m, &train, &want, out)) != FR_OK)
+        if ((e = test(m, &train, &want, detail, out)) != FR_OK)
             e = fr_fault(fault, e, "test: %s", fr_err_text(e));
+        if (e == FR_OK && (e = fr_benchmark_pairs_time(m, fs, want.items, detail)) != FR_OK)
+            e = fr_fault(fault, e, "timing: %s", fr_err_text(e));
     }
     fr_model_free(m);
     fr_free(fs);

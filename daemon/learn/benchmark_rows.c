@@ -14,6 +14,7 @@
 #include "daemon/base/hash.h"
 #include "daemon/base/rng.h"
 #include "daemon/learn/benchmark_data.h"
+#include "daemon/learn/benchmark_detail.h"
 #include "models/metrics.h"
 #include "models/train/train_ctr.h"
 
@@ -99,7 +100,11 @@ static void cells_of(const struct fr_benchmark_rows *r, size_t row, struct fr_ce
 
 /* ---- scores ---- */
 
-static enum fr_err measure(const struct fr_benchmark_rows *r, float *logit, struct scores *out)
+/* @param detail  nullable */
+static enum fr_err measure(const struct fr_benchmark_rows *r,
+                           float *logit,
+                           struct fr_benchmark_detail *detail,
+                           struct scores *out)
 {
     struct fr_calibration cal = {0, 0};
     uint32_t *user = fr_malloc_array(r->n, sizeof(*user));
@@ -117,6 +122,8 @@ static enum fr_err measure(const struct fr_benchmark_rows *r, float *logit, stru
         e = fr_metric_gauc(logit, r->label, user, r->n, &out->gauc);
         e = e == FR_EINVAL ? FR_OK : e; /* no user with both labels */
     }
+    if (e == FR_OK && detail != NULL)
+        e = fr_benchmark_detail_rows(detail, logit, r->label, column < r->columns ? user : NULL, r->n);
     for (size_t i = 0; e == FR_OK && i < r->n; i++)
         logit[i] = (float)(1 / (1 + exp(-(double)logit[i])));
     if (e == FR_OK)
@@ -149,15 +156,17 @@ static enum fr_err score(const struct fr_model *m, const struct fr_benchmark_row
     return e;
 }
 
-static enum fr_err
-test(const struct fr_model *m, const struct fr_benchmark_rows *r, struct scores *out)
+static enum fr_err test(const struct fr_model *m,
+                        const struct fr_benchmark_rows *r,
+                        struct fr_benchmark_detail *detail,
+                        struct scores *out)
 {
     float *logit = fr_malloc_array(r->n, sizeof(*logit));
     struct scores s = {0, 0, 0, 0, 0};
     enum fr_err e = logit == NULL ? FR_ENOMEM : score(m, r, logit);
 
     if (e == FR_OK)
-        e = measure(r, logit, &s);
+        e = measure(r, logit, detail, &s);
     fr_free(logit);
     if (e == FR_OK)
         *out = s;
@@ -250,7 +259,7 @@ static enum fr_err epochs(struct work *w, struct fr_rng *rng, struct fr_benchmar
         out->seconds += (double)(fr_clock_mono_us(&clock) - from) / 1e6;
         if ((e = fr_train_ctr_model(w->tr, &m, fault)) != FR_OK)
             return e;
-        if ((e = test(m, &w->valid, &v)) != FR_OK) {
+        if ((e = test(m, &w->valid, NULL, &v)) != FR_OK) {
             fr_model_free(m);
             return fr_fault(fault, e, "validation: %s", fr_err_text(e));
         }
@@ -433,7 +442,7 @@ enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run *run,
         e = epochs(&w, &rng, out, fault);
     if (e == FR_OK && w.best == NULL)
         e = fr_fault(fault, FR_EINVAL, "validation AUC is not a number: nothing to keep");
-    if (e == FR_OK && (e = test(w.best, &w.test, &s)) != FR_OK)
+    if (e == FR_OK && (e = test(w.best, &w.test, NULL, &s)) != FR_OK)
         e = fr_fault(fault, e, "test: %s", fr_err_text(e));
     put(out, &s);
     if (e == FR_OK)
@@ -451,8 +460,30 @@ enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run *run,
     return e;
 }
 
+/* The first rows of the test as one user's candidates; every column is a cross, so each brings its own user too. */
+static enum fr_err time_rows(const struct fr_model *m,
+                             const struct fr_field_set *fs,
+                             const struct fr_benchmark_rows *r,
+                             struct fr_benchmark_detail *detail)
+{
+    const struct fr_cell *no_item[FR_BENCHMARK_CANDIDATES] = {NULL};
+    struct fr_cell *cells = fr_malloc_array(FR_BENCHMARK_CANDIDATES * (size_t)r->columns, sizeof(*cells));
+    struct fr_model_case c = {NULL, NULL, no_item, cells, FR_BENCHMARK_CANDIDATES};
+    enum fr_err e;
+
+    if (cells == NULL)
+        return FR_ENOMEM;
+    for (size_t i = 0; i < FR_BENCHMARK_CANDIDATES; i++)
+        cells_of(r, i % r->n, cells + i * r->columns);
+    detail->parameters = fr_model_parameters(m);
+    e = fr_benchmark_time(m, fs, &c, &detail->speed);
+    fr_free(cells);
+    return e;
+}
+
 enum fr_err fr_benchmark_rows_evaluate(const char *dir,
                                        const char *bundle,
+                                       struct fr_benchmark_detail *detail,
                                        struct fr_benchmark_result *out,
                                        struct fr_fault *fault)
 {
@@ -471,10 +502,12 @@ enum fr_err fr_benchmark_rows_evaluate(const char *dir,
         e = fr_fault(fault, FR_EINVAL, "%s: not a ranker", bundle);
     if (e == FR_OK) {
         out->kind = fr_model_info(m)->kind;
-        if ((e = test(m, &rows, &s)) != FR_OK)
+        if ((e = test(m, &rows, detail, &s)) != FR_OK)
             e = fr_fault(fault, e, "test: %s", fr_err_text(e));
     }
     put(out, &s);
+    if (e == FR_OK && detail != NULL && (e = time_rows(m, fs, &rows, detail)) != FR_OK)
+        e = fr_fault(fault, e, "timing: %s", fr_err_text(e));
     fr_model_free(m);
     fr_free(fs);
     fr_benchmark_rows_done(&rows);
