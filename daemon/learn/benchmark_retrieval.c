@@ -278,6 +278,13 @@ new_trainer(const struct work *w, struct fr_train_two_tower **out, struct fr_fau
     fr_two_tower_train_config_default(&c);
     c.negatives = (int)s->negatives;
     c.full_softmax = s->negatives < 1;
+    c.loss = s->loss > 1 ? FR_TOWER_CCL : FR_TOWER_SOFTMAX;
+    c.in_batch = s->loss < 1;
+    c.log_uniform = s->log_uniform > 0;
+    c.margin = (float)s->margin;
+    c.negative_weight = (float)s->negative_weight;
+    if (s->loss > 0 && s->loss < 2 && s->negatives < 1)
+        return fr_fault(fault, FR_EINVAL, "loss=sampled_softmax needs negatives=N, at least 1");
     c.model.bare = s->bare > 0;
     c.model.skip = c.model.gates = false;
     c.model.emb_dim = c.model.dim = (int)s->dim;
