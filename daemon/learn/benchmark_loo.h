@@ -18,6 +18,7 @@
 #define FR_LEARN_BENCHMARK_LOO_H
 
 #include "daemon/learn/benchmark.h"
+#include "daemon/learn/benchmark_from.h"
 #include "daemon/learn/benchmark_pairs.h"
 
 /** The data of a run. */
@@ -25,6 +26,7 @@ struct fr_benchmark_loo {
     struct fr_benchmark_pairs fit, held;   /* train without and only the held-out items */
     struct fr_benchmark_lists valid, test; /* the item in question last */
     struct fr_field_set *fs;
+    struct fr_benchmark_from from;
     struct fr_cell *user, *item; /* by id */
     uint32_t users, items;
     int chosen[FR_MODEL_KIND_COUNT]; /* the best epoch by kind, filled while choosing */

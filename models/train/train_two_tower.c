@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "models/train/train_from.h"
 #include "models/train/train_priv.h"
 #include "models/train/two_tower_candidates.h"
 #include "models/train/two_tower_pass.h"
@@ -355,6 +356,28 @@ enum fr_err fr_train_two_tower_finish(const struct fr_train_two_tower *tr,
     if (e == FR_OK)
         e = fr_model_save(m, meta, cases, n_cases, dir, fault);
     fr_model_free(m);
+    return e;
+}
+
+enum fr_err fr_train_two_tower_from(struct fr_train_two_tower *tr, const struct fr_model *m, struct fr_fault *fault)
+{
+    struct fr_model *own = NULL;
+    enum fr_err e;
+
+    if (tr->t.observed || tr->t.fitted)
+        return fr_fault(fault, FR_ESTATE, "a training goes on from a model before it sees rows");
+    e = fr_train_two_tower_model(tr, &own, fault);
+    if (e == FR_OK)
+        e = fr_train_from_check(own, m, fault);
+    if (e == FR_OK)
+        e = fr_train_from_ids(&tr->t, m, fault);
+    if (e == FR_OK && (e = renew(tr)) != FR_OK)
+        e = fr_fault(fault, e, "trainer: %s", fr_err_text(e));
+    if (e == FR_OK)
+        e = fr_train_from_dense(&tr->t, m, fault);
+    if (e == FR_OK)
+        e = fr_train_from_rows(&tr->t, m, tr->v_of, fault);
+    fr_model_free(own);
     return e;
 }
 

@@ -67,6 +67,17 @@ FR_MUST_CHECK enum fr_err fr_train_two_tower_new(const struct fr_two_tower_train
                                                  struct fr_fault *fault);
 void fr_train_two_tower_free(struct fr_train_two_tower *tr);
 
+/**
+ * Go on from a model of the same kind, configuration and fields: its weights, ids and normalisers
+ * become the trainer's (the normalisers for good). Before observe() and the first step, which may
+ * add ids. Adam's moments begin at 0. On an error after FR_ESTATE and FR_EMISMATCH the trainer is of
+ * no use.
+ * @errors FR_ESTATE ids or steps are there; FR_EMISMATCH (names what differs); FR_ETOOLARGE more ids
+ *         than max_rows; FR_ENOMEM
+ */
+FR_MUST_CHECK enum fr_err fr_train_two_tower_from(struct fr_train_two_tower *tr,
+                                                  const struct fr_model *m,
+                                                  struct fr_fault *fault);
 /** Count ids, items and take numeric values of a batch, before the first step. @errors FR_ESTATE
  * after it */
 FR_MUST_CHECK enum fr_err fr_train_two_tower_observe(struct fr_train_two_tower *tr,

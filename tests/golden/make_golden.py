@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, os.pardir, "reference"))
+import models as reference  # plain modules, see there
 DT = {"F32": np.float32, "I32": np.int32, "U64": np.uint64}
 f64 = torch.float64
 
@@ -547,6 +549,167 @@ def two_tower(name, names, edim, dim, hidden, tau, skip, gates, batch, steps, **
     return g
 
 
+# ---------------------------------------------------------------- user and item: NCF, MF
+
+class Id:
+    def __init__(self, name):
+        self.name = self.table = name
+
+
+N_USERS, N_ITEMS = 7, 13  # row 0 of a table is the unknown id's
+
+
+def pair_module(rs, g, make):
+    """A module in float64 with float32's values, its parameters in the file."""
+    m = make(Id("user"), Id("item"), {"user": N_USERS + 1, "item": N_ITEMS + 1}).double()
+    with torch.no_grad():
+        for k, v in m.named_parameters():
+            v.copy_(torch.tensor(rs.randn(*v.shape) * .5).to(torch.float32))
+            g.add("param." + k, v)
+    users, items = (a.reshape(-1) for a in np.meshgrid(np.arange(N_USERS + 1), np.arange(N_ITEMS + 1), indexing="ij"))
+    g.add("logits", pair_logits(m, users, items))
+    return m
+
+
+def pair_logits(m, user, item):
+    one = torch.ones(len(user), 1, dtype=f64)
+    return m({"user": (torch.tensor(user)[:, None], one), "item": (torch.tensor(item)[:, None], one)})
+
+
+def ncf(name, kind, factors, hidden, batch, steps):
+    """Adam is torch.optim's own: all rows of a table move, L2 is its weight decay."""
+    rs = np.random.RandomState(20240 + len(name))
+    g = Frg(**meta(what=name, atol=2e-5, rtol=1e-4, kind=kind, factors=factors, hidden=hidden, steps=steps, batch=batch))
+    m = pair_module(rs, g, lambda u, i, rows: reference.Ncf(u, i, rows, factors, hidden))
+    user, item = rs.randint(0, N_USERS, (steps, batch)), rs.randint(0, N_ITEMS, (steps, batch))
+    label = rs.randint(0, 2, (steps, batch))
+    if batch > 1:  # the same pair with both labels
+        user[:, 1], item[:, 1], label[:, 1] = user[:, 0], item[:, 0], 1 - label[:, 0]
+    for n, v in (("user", user), ("item", item)):
+        g.add(n, v, "I32")
+    g.add("label", label)
+    curve, adam = [], torch.optim.Adam(m.parameters(), lr=.01, eps=1e-4, weight_decay=1e-3)
+    for s in range(steps):
+        adam.zero_grad()
+        z = pair_logits(m, user[s] + 1, item[s] + 1)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(z, torch.tensor(label[s], dtype=f64))
+        loss.backward()
+        if s == 0:
+            for k, v in m.named_parameters():
+                g.add("grad." + k, v.grad)
+        curve.append(loss.item())
+        adam.step()
+    g.add("curve", curve)
+    for k, v in m.named_parameters():
+        g.add("final." + k, v)
+    return g
+
+
+def mf(name, dim, batch, steps):
+    """One example at a time: w -= lr (dloss/dw + reg w) on the two rows, their biases and the bias."""
+    rs, lr, reg = np.random.RandomState(20240 + len(name)), .05, .02
+    g = Frg(**meta(what=name, atol=2e-5, rtol=1e-4, dim=dim, lr=lr, reg=reg, steps=steps, batch=batch))
+    m = pair_module(rs, g, lambda u, i, rows: reference.Mf(u, i, rows, dim))
+    user, item = rs.randint(0, N_USERS, (steps, batch)), rs.randint(0, N_ITEMS, (steps, batch))
+    label, curve = rs.randint(0, 2, (steps, batch)), []
+    for n, v in (("user", user), ("item", item)):
+        g.add(n, v, "I32")
+    g.add("label", label)
+    for s in range(steps):
+        total = 0
+        for u, i, y in zip(user[s] + 1, item[s] + 1, label[s]):
+            m.zero_grad()
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(
+                pair_logits(m, np.array([u]), np.array([i])), torch.tensor([y], dtype=f64))
+            loss.backward()
+            total += loss.item()
+            with torch.no_grad():
+                for k, w in m.named_parameters():
+                    rows = {"user": u, "item": i}.get(k.split(".")[1], 0) if "." in k else slice(None)
+                    w[rows] -= lr * (w.grad[rows] + reg * w[rows])
+        curve.append(total / batch)
+    g.add("curve", curve)
+    for k, v in m.named_parameters():
+        g.add("final." + k, v)
+    return g
+
+
+# ---------------------------------------------------------------- batch norm and dropout
+
+def mix64(x):
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9 & MASK
+    x = (x ^ x >> 27) * 0x94d049bb133111eb & MASK
+    return x ^ x >> 31
+
+
+def dropout_mask(seed, worker, layer, n, p):
+    """Kept elements of a hidden layer, by models/train/norm_mlp.c's counter: 16 bits of chance each."""
+    at, limit, out = mix64(seed ^ mix64((worker << 8) + layer + 1)), round(p * 65536), []
+    while len(out) < n:
+        bits = mix64(at)
+        at = at + 1 & MASK
+        out += [(bits >> 16 * k & 0xffff) >= limit for k in range(4)]
+    return torch.tensor(out[:n])
+
+
+def norm_mlp(name, rows, widths, norm, p, seed):
+    """Linear -> BatchNorm1d -> ReLU -> dropout, one step in training mode, then evaluation."""
+    rs = np.random.RandomState(20240 + len(name))
+    g = Frg(**meta(what=name, atol=1e-5, rtol=1e-4, rows=rows, widths=widths, norm=norm, dropout=p,
+                   dropout_seed=seed))
+    n, param = len(widths) - 1, {}
+    f32 = lambda *shape: torch.tensor(rs.randn(*shape)).to(torch.float32).to(f64)
+    bn = [torch.nn.BatchNorm1d(w).double() for w in widths[1:-1]] if norm else []
+    with torch.no_grad():
+        for b in bn:
+            b.weight.copy_(f32(len(b.weight)) * .5 + 1)
+            b.bias.copy_(f32(len(b.bias)) * .3)
+            b.running_mean.copy_(f32(len(b.bias)))
+            b.running_var.copy_(f32(len(b.bias)).abs() + .1)
+            for k in ("weight", "bias", "running_mean", "running_var"):
+                getattr(b, k).copy_(getattr(b, k).to(torch.float32))
+    for l in range(n):
+        param[f"mlp.{l}.weight"] = f32(widths[l + 1], widths[l]).requires_grad_()
+        param[f"mlp.{l}.bias"] = (f32(widths[l + 1]) * .2).to(torch.float32).to(f64).requires_grad_()
+    for l, b in enumerate(bn):
+        param.update({f"mlp_norm.{l}.weight": b.weight, f"mlp_norm.{l}.bias": b.bias,
+                      f"mlp_norm.{l}.running_mean": b.running_mean, f"mlp_norm.{l}.running_var": b.running_var})
+    for k, v in param.items():
+        g.add("param." + k, v)
+    x, dout = f32(rows, widths[0]), f32(rows, 1)
+    g.add("x", x)
+    g.add("dout", dout)
+
+    def run(training):
+        h, first = x, None
+        for l in range(n):
+            h = torch.nn.functional.linear(h, param[f"mlp.{l}.weight"], param[f"mlp.{l}.bias"])
+            if l == 0:
+                first = h
+                first.retain_grad()
+            if l + 1 == n:
+                return h, first
+            if norm:
+                h = bn[l].train(training)(h)
+            h = torch.relu(h)
+            if training and p > 0:
+                h = h * dropout_mask(seed, 0, l, h.numel(), p).reshape(h.shape) / (1 - p)
+
+    y, z = run(True)
+    y.backward(dout)
+    g.add("z", z)
+    g.add("y", y)
+    g.add("dz", z.grad)
+    for k, v in param.items():
+        if v.requires_grad and k not in ("mlp.0.weight", "mlp.0.bias"):  # those are the caller's
+            g.add("grad." + k, v.grad)
+    for l, b in enumerate(bn):
+        g.add(f"after.mlp_norm.{l}.running_mean", b.running_mean)
+        g.add(f"after.mlp_norm.{l}.running_var", b.running_var)
+    g.add("eval", run(False)[0])
+    return g
+
+
 ALL = [f[0] for f in FIELDS]
 TOWER = ["u_id", "hist", "u_num", "hour", "i_id", "cats"]
 
@@ -577,6 +740,15 @@ def files():
     yield "train_two_tower_ccl_drawn.frg", two_tower("train_two_tower_ccl_drawn", ["hist", "i_id", "cats"], 5, 5, [], .2,
                                                      True, True, 3, 10, loss="ccl", margin=-.2, weight=7.0, negatives=5,
                                                      in_batch=False)
+    yield "ncf_gmf.frg", ncf("ncf_gmf", "gmf", 5, [], 7, 10)
+    yield "ncf_mlp.frg", ncf("ncf_mlp", "mlp", 0, [10, 7, 5, 1], 3, 10)
+    yield "ncf_neumf.frg", ncf("ncf_neumf", "neumf", 3, [8, 4, 2], 7, 10)
+    yield "ncf_neumf_one.frg", ncf("ncf_neumf_one", "neumf", 17, [2, 9], 1, 10)
+    yield "mf.frg", mf("mf", 5, 6, 10)
+    yield "mf_one.frg", mf("mf_one", 1, 1, 10)
+    yield "norm_mlp.frg", norm_mlp("norm_mlp", 7, [5, 13, 6, 1], True, 0, 1)
+    yield "norm_mlp_dropout.frg", norm_mlp("norm_mlp_dropout", 13, [3, 5, 1], True, .3, 77)
+    yield "dropout_mlp.frg", norm_mlp("dropout_mlp", 3, [7, 5, 9, 1], False, .5, 1 << 60)
 
 
 def same(a, b):
