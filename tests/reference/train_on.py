@@ -1,7 +1,7 @@
 """Training of the plain PyTorch modules on a benchmark's files, for bundles that come and go.
 
 DATA: train.csv (label,id,id,...), ml-1m.train.pairs (user item) or train.txt (user item item ...), one id a field.
-Loss: cross-entropy of labels, with two drawn negatives a pair; for two_tower softmax over all items.
+Loss: cross-entropy of labels, with four drawn negatives a pair (as the presets draw); for two_tower softmax over all items.
 """
 import csv
 import os
@@ -51,9 +51,9 @@ def loss_of(b, data):
         label = columns.pop("label")
     else:
         user, item = pairs(os.path.join(data, "ml-1m.train.pairs"), False)
-        drawn = np.random.RandomState(1).randint(0, item.max() + 1, 2 * len(item))
-        columns = {"user": np.tile(user, 3), "item": np.concatenate([item, drawn])}
-        label = np.repeat([1, 0, 0], len(item))
+        drawn = np.random.RandomState(1).randint(0, item.max() + 1, 4 * len(item))
+        columns = {"user": np.tile(user, 5), "item": np.concatenate([item, drawn])}
+        label = np.repeat([1, 0, 0, 0, 0], len(item))
     slots, y = slots_of(b, columns), torch.tensor(label, dtype=torch.float32)
     return lambda m: bce(m(slots), y)
 
