@@ -277,7 +277,7 @@ fr_encoder_observe(struct fr_encoder *enc, enum fr_entity e, const struct fr_cel
 
 void fr_encoder_fit(struct fr_encoder *enc)
 {
-    for (int i = 0; i < enc->n_fields; i++) {
+    for (int i = 0; i < enc->n_fields && !enc->fixed; i++) {
         struct fr_enc_field *ef = &enc->field[i];
         if (ef->f.kind != FR_FIELD_NUMERIC || ef->seen == 0)
             continue;

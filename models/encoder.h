@@ -55,6 +55,7 @@ struct fr_encoder {
     struct fr_enc_table table[FR_MAX_FIELDS];
     int n_tables;
     uint64_t schema_hash;
+    bool fixed; /* the normalisers are another model's: fr_encoder_fit() leaves them */
 };
 
 /**

@@ -18,7 +18,7 @@
 #include "daemon/learn/benchmark.h"
 
 struct flags {
-    const char *benchmark, *data, *model, *preset, *out, *bundle;
+    const char *benchmark, *data, *model, *preset, *out, *bundle, *from;
     struct fr_arg_list set;
     int64_t epochs, seed, threads;
     bool json, quiet;
@@ -231,6 +231,7 @@ static int train(const struct flags *f)
     struct bar bar = {.quiet = f->quiet, .last = (double)NAN};
     struct fr_benchmark_run run = {.dir = f->data,
                                    .out = f->out,
+                                   .from = f->from,
                                    .kind = fr_model_kind_find(fr_str_z(f->model == NULL ? "" : f->model)),
                                    .seed = (uint64_t)f->seed,
                                    .threads = (int)f->threads,
@@ -281,6 +282,7 @@ int fr_cmd_benchmark_train(int argc, char **argv)
         {"epochs", FR_ARG_INT, &f.epochs, 1, 10000, "N", "at most"},
         {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle (1)"},
         {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (one a processor)"},
+        {"from", FR_ARG_STR, &f.from, 0, 0, "BUNDLE", "go on from its weights: same model, fields and shapes"},
         {"out", FR_ARG_STR, &f.out, 0, 0, "BUNDLE", "the bundle; the learning curve goes to BUNDLE.curve.csv and BUNDLE.curve.svg"},
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
         {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object as the last line"}};

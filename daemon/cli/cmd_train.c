@@ -23,12 +23,16 @@
 #define PATH_BYTES 4096
 
 #define MODELS "all|two_tower|lr|fm|wide_deep|deepfm|autoint|autoint+"
+#define LOSSES "softmax|sampled_softmax|ccl"
 static const char *const model[] = {"all", "two_tower", "lr", "fm", "wide_deep", "deepfm", "autoint", "autoint+"};
 
 struct flags {
     struct fr_settings s;
     const char *events, *items, *out;
     int model; /* an index of `model` below */
+    int loss;  /* of LOSSES */
+    double margin, negative_weight;
+    int64_t negatives;
     int64_t seed, threads, epochs, until, version;
     bool json, quiet, topics;
 };
@@ -185,9 +189,17 @@ static int train(const struct flags *f, const struct fr_stream_input *in)
     struct fr_stream_train_config c;
     struct fr_stream_train_result r;
     struct bar bar = {.quiet = f->quiet};
+    struct fr_two_tower_train_config tower;
     enum fr_err e;
 
     fr_stream_train_config_default(&c);
+    fr_two_tower_train_config_default(&tower);
+    tower.loss = f->loss == 2 ? FR_TOWER_CCL : FR_TOWER_SOFTMAX;
+    tower.in_batch = f->loss == 0;
+    tower.negatives = (int)f->negatives;
+    tower.margin = (float)f->margin;
+    tower.negative_weight = (float)f->negative_weight;
+    c.tower = &tower;
     c.in = *in;
     c.cfg = &f->s.cfg;
     c.dir = f->out;
@@ -285,7 +297,14 @@ int fr_cmd_train_run(int argc, char **argv)
     if (fr_cmd_benchmark_asked(argc, argv))
         return fr_cmd_benchmark_train(argc, argv);
 
-    struct flags f = {.seed = 1, .threads = fr_cpu_count(64), .epochs = 4};
+    struct fr_two_tower_train_config tower;
+    fr_two_tower_train_config_default(&tower);
+    struct flags f = {.seed = 1,
+                      .threads = fr_cpu_count(64),
+                      .epochs = 4,
+                      .negatives = tower.negatives,
+                      .margin = (double)tower.margin,
+                      .negative_weight = (double)tower.negative_weight};
     const struct fr_arg flags[] = {
         FR_SETTINGS_ARGS(&f.s),
         {"events", FR_ARG_STR, &f.events, 0, 0, "FILE", "JSON Lines of `events` values, in order"},
@@ -296,6 +315,10 @@ int fr_cmd_train_run(int argc, char **argv)
         {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle"},
         {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (one a processor)"},
         {"epochs", FR_ARG_INT, &f.epochs, 1, 100, "N", "passes of the tower over its examples (4)"},
+        {"loss", FR_ARG_CHOICE, &f.loss, 0, 0, LOSSES, "of the tower: in the batch and over drawn items; over drawn items alone; cosine contrastive over drawn items"},
+        {"negatives", FR_ARG_INT, &f.negatives, 0, 1000000, "N", "items drawn into each step of the tower (1000)"},
+        {"margin", FR_ARG_F64, &f.margin, -1, 1, "X", "ccl: cosine from which a negative counts (.8)"},
+        {"negative-weight", FR_ARG_F64, &f.negative_weight, 0, 1e6, "X", "ccl: of the negatives' mean (150)"},
         {"until-event", FR_ARG_INT, &f.until, 1, 4294967290.0, "N", "use the first N events only"},
         {"version", FR_ARG_INT, &f.version, 1, 9007199254740991.0, "N", "of the bundles (the time of the newest example in ms)"},
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},

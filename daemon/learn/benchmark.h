@@ -34,6 +34,7 @@ typedef void (*fr_benchmark_tell_fn)(void *ctx, int epoch, uint64_t rows, uint64
 struct fr_benchmark_run {
     const char *dir; /* the data */
     const char *out; /* the bundle */
+    const char *from; /* nullable: a bundle of the same kind, fields and shapes to go on from */
     enum fr_model_kind kind;
     struct fr_benchmark_settings set;
     uint64_t seed;

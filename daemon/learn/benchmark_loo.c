@@ -28,6 +28,7 @@ static void loo_done(struct fr_benchmark_loo *l)
     fr_benchmark_pairs_done(&l->held);
     fr_benchmark_lists_done(&l->valid);
     fr_benchmark_lists_done(&l->test);
+    fr_benchmark_from_done(&l->from);
     fr_free(l->fs);
     fr_free(l->user);
     fr_free(l->item);
@@ -260,8 +261,8 @@ static enum fr_err save(const struct fr_benchmark_loo *l,
     static const char *const names[] = {"hr@10", "ndcg@10"};
     const double values[] = {out->metric[0].value, out->metric[1].value};
     struct fr_model_meta meta = {.name = fr_model_kind_slug(run->kind),
-                                 .version = 1,
-                                 .parent = "",
+                                 .version = l->from.version,
+                                 .parent = l->from.parent,
                                  .created_ms = run->created_ms,
                                  .metric_names = names,
                                  .metric_values = values,
@@ -328,6 +329,8 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
         e = fr_fault(fault, e, "validation lists: %s", fr_err_text(e));
     if (e == FR_OK && (e = make_cells(&l)) != FR_OK)
         e = fr_fault(fault, e, "out of memory");
+    if (e == FR_OK)
+        e = fr_benchmark_from_load(run, l.fs, &l.from, fault);
     if (e == FR_OK)
         e = fit(&l, run, &rng, out, &best, fault);
     if (e == FR_OK && best == NULL)

@@ -17,6 +17,7 @@
 #define FR_LEARN_BENCHMARK_LOO_H
 
 #include "daemon/learn/benchmark.h"
+#include "daemon/learn/benchmark_from.h"
 #include "daemon/learn/benchmark_pairs.h"
 
 /** The data of a run. */
@@ -24,6 +25,7 @@ struct fr_benchmark_loo {
     struct fr_benchmark_pairs fit, held;   /* train without and only the held-out items */
     struct fr_benchmark_lists valid, test; /* the item in question last */
     struct fr_field_set *fs;
+    struct fr_benchmark_from from;
     struct fr_cell *user, *item; /* by id */
     uint32_t users, items;
 };

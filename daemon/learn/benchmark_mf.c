@@ -31,6 +31,8 @@ enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
     c.threads = run->threads;
     fr_clock_init_real(&clock);
     enum fr_err e = fr_train_mf_new(&c, l->fs, l->user, l->users, l->item, l->items, &tr, fault);
+    if (e == FR_OK && l->from.m != NULL)
+        e = fr_train_mf_from(tr, l->from.m, fault);
     for (int i = 0; e == FR_OK && !stop && i < (int)run->set.epochs; i++) {
         struct fr_model *m = NULL;
         int64_t from = fr_clock_mono_us(&clock);

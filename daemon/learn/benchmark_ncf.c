@@ -51,6 +51,8 @@ static enum fr_err new_trainer(const struct fit *f,
     if (e == FR_OK &&
         (e = fr_train_ncf_ids(*out, f->l->user, f->l->users, f->l->item, f->l->items)) != FR_OK)
         e = fr_fault(fault, e, "ids: %s", fr_err_text(e));
+    if (e == FR_OK && f->l->from.m != NULL)
+        e = fr_train_ncf_from(*out, f->l->from.m, fault);
     return e;
 }
 
@@ -141,8 +143,11 @@ enum fr_err fr_benchmark_ncf_fit(struct fr_benchmark_loo *l,
     struct fit f = {.l = l, .run = run, .rng = rng, .out = out};
     bool pretrained = run->kind == FR_MODEL_NEUMF && run->set.pretrain > 0;
     struct fr_train_ncf *tr = NULL;
-    enum fr_err e = new_trainer(&f, run->kind, &tr, fault);
+    enum fr_err e;
 
+    if (pretrained && l->from.m != NULL)
+        return fr_fault(fault, FR_EINVAL, "pretrain=1 begins with a gmf and an mlp: it cannot go on from a model");
+    e = new_trainer(&f, run->kind, &tr, fault);
     if (e == FR_OK && pretrained)
         e = pretrain(&f, tr, fault);
     if (e == FR_OK)

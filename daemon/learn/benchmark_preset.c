@@ -47,8 +47,15 @@ static const struct {
     {"attention_norm", AT(attention_norm), 0, 1, 0, true},
     {"attention_residual", AT(attention_residual), 0, FR_RESIDUAL_COUNT - 1, FR_RESIDUAL_WIDTHS, true},
     {"linear", AT(linear), 0, 1, 0, true},
+    {"loss", AT(loss), 0, 2, 0, true},
+    {"log_uniform", AT(log_uniform), 0, 1, 0, true},
+    {"margin", AT(margin), -1, 1, 0.8, false},
+    {"negative_weight", AT(negative_weight), 0, 1e6, 150, false},
 };
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
+
+/* Names of a key's values, in order from 0. */
+static const char *const loss_names[] = {"softmax", "sampled_softmax", "ccl"};
 
 /* FuxiCTR's published frappe settings (BARS, Frappe_x1): embedding 10, batch 4096, Adam 1e-3, tables
  * N(0, 1e-4), global clip 10, learning rate x .1 when validation AUC does not rise by 1e-6, stop at the
@@ -107,6 +114,18 @@ static enum fr_err set_hidden(struct fr_benchmark_settings *s, struct fr_str v, 
     return FR_OK;
 }
 
+static bool named(const char *key, struct fr_str value, double *out)
+{
+    if (strcmp(key, "loss") != 0)
+        return false;
+    for (size_t i = 0; i < sizeof(loss_names) / sizeof(loss_names[0]); i++)
+        if (fr_str_eqz(value, loss_names[i])) {
+            *out = (double)i;
+            return true;
+        }
+    return false;
+}
+
 static enum fr_err unknown_key(struct fr_str key, struct fr_fault *fault)
 {
     const char *name[N_KEYS + 1];
@@ -135,8 +154,9 @@ enum fr_err fr_benchmark_set(struct fr_benchmark_settings *s, struct fr_str a, s
     for (size_t i = 0; i < N_KEYS; i++) {
         if (!fr_str_eqz(key, keys[i].name))
             continue;
-        if (fr_str_to_f64(value, &v) != FR_OK)
-            return fr_fault(fault, FR_ESYNTAX, "--set %s: not a number", keys[i].name);
+        if (!named(keys[i].name, value, &v) && fr_str_to_f64(value, &v) != FR_OK)
+            return fr_fault(fault, FR_ESYNTAX, "--set %s: not a number%s", keys[i].name,
+                            keys[i].at == AT(loss) ? ", nor softmax, sampled_softmax or ccl" : "");
         if (v < keys[i].min || v > keys[i].max || (keys[i].whole && floor(v) != v))
             return fr_fault(fault, FR_ERANGE, "--set %s: must be %s%g..%g", keys[i].name,
                             keys[i].whole ? "whole, " : "", keys[i].min, keys[i].max);

@@ -42,6 +42,9 @@ struct fr_benchmark_settings {
     double attention_scale, attention_norm;                                  /* 0 or 1 */
     double attention_residual;                                               /* enum fr_attention_residual */
     double linear;                                                           /* the same: with a linear part */
+    double loss;            /* two_tower: 0 softmax, 1 sampled_softmax (over drawn items alone), 2 ccl (the same) */
+    double log_uniform;     /* 1: negatives drawn by rank of frequency; 0: uniformly */
+    double margin, negative_weight; /* of ccl */
     int n_hidden;
     int hidden[FR_BENCHMARK_HIDDEN_MAX];
 };

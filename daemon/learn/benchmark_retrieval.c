@@ -10,6 +10,7 @@
 #include "ann/hnsw.h"
 #include "daemon/base/alloc.h"
 #include "daemon/base/clock.h"
+#include "daemon/learn/benchmark_from.h"
 #include "daemon/learn/benchmark_pairs.h"
 #include "models/gemm.h"
 #include "models/metrics.h"
@@ -43,6 +44,7 @@ struct work {
     const struct fr_benchmark_run *run;
     struct fr_benchmark_result *out;
     struct fr_field_set *fs;
+    struct fr_benchmark_from from;
     struct fr_cell *user_cell, *item_cell;
     uint32_t *user, *item; /* (n) pairs in the epoch's order */
     size_t n;
@@ -297,6 +299,13 @@ new_trainer(const struct work *w, struct fr_train_two_tower **out, struct fr_fau
     fr_two_tower_train_config_default(&c);
     c.negatives = (int)s->negatives;
     c.full_softmax = s->negatives < 1;
+    c.loss = s->loss > 1 ? FR_TOWER_CCL : FR_TOWER_SOFTMAX;
+    c.in_batch = s->loss < 1;
+    c.log_uniform = s->log_uniform > 0;
+    c.margin = (float)s->margin;
+    c.negative_weight = (float)s->negative_weight;
+    if (s->loss > 0 && s->loss < 2 && s->negatives < 1)
+        return fr_fault(fault, FR_EINVAL, "loss=sampled_softmax needs negatives=N, at least 1");
     c.model.bare = s->bare > 0;
     c.model.skip = c.model.gates = false;
     c.model.emb_dim = c.model.dim = (int)s->dim;
@@ -316,7 +325,8 @@ new_trainer(const struct work *w, struct fr_train_two_tower **out, struct fr_fau
     c.opt.admit = 1;
     c.opt.max_rows = FR_BENCHMARK_MAX_ID;
     c.opt.frozen_vocab = true;
-    return fr_train_two_tower_new(&c, w->fs, out, fault);
+    enum fr_err e = fr_train_two_tower_new(&c, w->fs, out, fault);
+    return e == FR_OK && w->from.m != NULL ? fr_train_two_tower_from(*out, w->from.m, fault) : e;
 }
 
 static struct fr_two_tower_batch batch_of(const struct work *w, uint32_t items, size_t at, size_t n)
@@ -495,8 +505,8 @@ static enum fr_err save(const struct work *w, const struct fr_model *m, struct f
     const char *names[FR_BENCHMARK_METRICS];
     double values[FR_BENCHMARK_METRICS];
     struct fr_model_meta meta = {.name = fr_model_kind_slug(w->run->kind),
-                                 .version = 1,
-                                 .parent = "",
+                                 .version = w->from.version,
+                                 .parent = w->from.parent,
                                  .created_ms = w->run->created_ms,
                                  .metric_names = names,
                                  .metric_values = values,
@@ -571,6 +581,8 @@ enum fr_err fr_benchmark_retrieval_train(const struct fr_benchmark_run *run,
     if (e == FR_OK && (e = prepare(&w, &train)) != FR_OK)
         e = fr_fault(fault, e, "out of memory");
     if (e == FR_OK)
+        e = fr_benchmark_from_load(run, w.fs, &w.from, fault);
+    if (e == FR_OK)
         e = choose(&w, &train, &rng, fault);
     if (e == FR_OK)
         e = final(&w, &train, &rng, &m, fault);
@@ -580,6 +592,7 @@ enum fr_err fr_benchmark_retrieval_train(const struct fr_benchmark_run *run,
     if (e == FR_OK)
         e = save(&w, m, fault);
     fr_model_free(m);
+    fr_benchmark_from_done(&w.from);
     fr_free(w.user_cell);
     fr_free(w.item_cell);
     fr_free(w.user);

@@ -15,6 +15,7 @@
 #include "daemon/base/rng.h"
 #include "daemon/learn/benchmark_data.h"
 #include "daemon/learn/benchmark_detail.h"
+#include "daemon/learn/benchmark_from.h"
 #include "models/metrics.h"
 #include "models/train/train_ctr.h"
 
@@ -34,6 +35,7 @@ struct work {
     const struct fr_benchmark_run *run;
     struct fr_benchmark_rows train, valid, test;
     struct fr_field_set *fs;
+    struct fr_benchmark_from from;
     struct fr_train_ctr *tr;
     struct fr_model *best;
     uint32_t *order;         /* (n_train) rows of train in the epoch's order */
@@ -380,7 +382,8 @@ static enum fr_err new_trainer(struct work *w, struct fr_fault *fault)
     c.opt.admit = 1;
     c.opt.max_rows = FR_BENCHMARK_MAX_ID;
     c.opt.frozen_vocab = true;
-    return fr_train_ctr_new(&c, w->fs, &w->tr, fault);
+    enum fr_err e = fr_train_ctr_new(&c, w->fs, &w->tr, fault);
+    return e == FR_OK && w->from.m != NULL ? fr_train_ctr_from(w->tr, w->from.m, fault) : e;
 }
 
 static void put(struct fr_benchmark_result *out, const struct scores *s)
@@ -398,8 +401,8 @@ static enum fr_err save(const struct work *w, const struct scores *s, struct fr_
     static const char *const names[] = {"auc", "logloss", "ece"};
     const double values[] = {s->auc, s->logloss, s->ece};
     struct fr_model_meta meta = {.name = fr_model_kind_slug(w->run->kind),
-                                 .version = 1,
-                                 .parent = "",
+                                 .version = w->from.version,
+                                 .parent = w->from.parent,
                                  .created_ms = w->run->created_ms,
                                  .metric_names = names,
                                  .metric_values = values,
@@ -435,6 +438,8 @@ enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run *run,
     if (e == FR_OK)
         e = fields_of(&w.train, &w.fs, fault);
     if (e == FR_OK)
+        e = fr_benchmark_from_load(run, w.fs, &w.from, fault);
+    if (e == FR_OK)
         e = new_trainer(&w, fault);
     if (e == FR_OK && (e = observe(&w)) != FR_OK)
         e = fr_fault(fault, e, "ids of train.csv: %s", fr_err_text(e));
@@ -448,6 +453,7 @@ enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run *run,
     if (e == FR_OK)
         e = save(&w, &s, fault);
     fr_model_free(w.best);
+    fr_benchmark_from_done(&w.from);
     fr_train_ctr_free(w.tr);
     fr_free(w.fs);
     fr_free(w.order);

@@ -20,6 +20,7 @@
 #include "daemon/config.h"
 #include "daemon/learn/stream_examples.h"
 #include "models/train/train_ctr.h"
+#include "models/train/train_two_tower.h"
 
 #define FR_STREAM_TRAIN_MIN 20 /* examples */
 #define FR_STREAM_TRAIN_EPOCHS 128 /* that a curve holds */
@@ -42,6 +43,7 @@ struct fr_stream_train_config {
     double held_out;   /* share of the rest, the newest, that the ranker is measured on */
     int negatives;     /* of a ranker list; with impressions: whatever was shown */
     uint32_t max_lists, max_held_out; /* spread evenly over their parts */
+    const struct fr_two_tower_train_config *tower; /* nullable: the default; seed, threads, fields are ours */
     const struct fr_ctr_train_config *ranker; /* nullable: what suits the kind; seed, threads, fields are ours */
     uint64_t version;    /* of the bundles; 0 = the time of the newest example, in ms */
     bool shuffle_labels; /* for tests: the ranker's positives are drawn at random */

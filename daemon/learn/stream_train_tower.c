@@ -149,6 +149,8 @@ enum fr_err fr_learner_tower(struct fr_learner *l,
     enum fr_err e;
 
     fr_two_tower_train_config_default(&cfg);
+    if (l->c->tower != NULL)
+        cfg = *l->c->tower;
     cfg.opt.seed = l->c->seed;
     cfg.opt.threads = l->c->threads;
     cfg.fields = fields;

@@ -45,6 +45,16 @@ FR_MUST_CHECK enum fr_err fr_train_ctr_new(const struct fr_ctr_train_config *cfg
                                            struct fr_fault *fault);
 void fr_train_ctr_free(struct fr_train_ctr *tr);
 
+/**
+ * Go on from a model of the same kind, configuration and fields: its weights, ids and normalisers
+ * become the trainer's (the normalisers for good). Before observe() and the first step, which may
+ * add ids. Adam's moments begin at 0. On an error after FR_ESTATE and FR_EMISMATCH the trainer is of
+ * no use.
+ * @errors FR_ESTATE ids or steps are there; FR_EMISMATCH (names what differs); FR_ETOOLARGE more ids
+ *         than max_rows; FR_ENOMEM
+ */
+FR_MUST_CHECK enum fr_err
+fr_train_ctr_from(struct fr_train_ctr *tr, const struct fr_model *m, struct fr_fault *fault);
 /** Count ids and take numeric values, before the first step. @errors FR_ESTATE after it */
 FR_MUST_CHECK enum fr_err
 fr_train_ctr_observe(struct fr_train_ctr *tr, const struct fr_rank_list *lists, int n);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "models/train/train_from.h"
 #include "models/train/train_ncf_priv.h"
 
 void fr_ncf_train_config_default(struct fr_ncf_train_config *c)
@@ -270,6 +271,27 @@ fr_train_ncf_model(const struct fr_train_ncf *tr, struct fr_model **out_m, struc
 enum fr_err fr_train_ncf_average(struct fr_train_ncf *tr, float share)
 {
     return fr_params_mean_take(&tr->t.mean, &tr->t.params, share);
+}
+
+enum fr_err
+fr_train_ncf_from(struct fr_train_ncf *tr, const struct fr_model *m, struct fr_fault *fault)
+{
+    struct fr_model *own = NULL;
+    enum fr_err e;
+
+    if (!tr->t.observed || tr->t.params.t > 0)
+        return fr_fault(fault, FR_ESTATE, "a training goes on from a model between its ids and its first step");
+    e = fr_train_ncf_model(tr, &own, fault);
+    if (e == FR_OK)
+        e = fr_train_from_check(own, m, fault);
+    if (e == FR_OK)
+        e = fr_train_from_dense(&tr->t, m, fault);
+    if (e == FR_OK && tr->cfg.factors > 0)
+        e = fr_train_from_rows(&tr->t, m, tr->gmf_of, fault);
+    if (e == FR_OK && tr->mlp.n_layers > 0)
+        e = fr_train_from_rows(&tr->t, m, tr->mlp_of, fault);
+    fr_model_free(own);
+    return e;
 }
 
 void fr_train_ncf_set_lr(struct fr_train_ncf *tr, float lr)

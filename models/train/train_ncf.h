@@ -49,6 +49,14 @@ FR_MUST_CHECK enum fr_err fr_train_ncf_ids(struct fr_train_ncf *tr,
                                            uint32_t n_user,
                                            const struct fr_cell *item,
                                            uint32_t n_item);
+/**
+ * Go on from a model of the same kind, configuration and fields: its rows become those of the same
+ * ids, after fr_train_ncf_ids() and before the first step. Ids that are new to it keep their beginning.
+ * @errors FR_ESTATE before the ids or after a step; FR_EMISMATCH (names what differs), also an id of the model that this
+ *         training does not have; FR_ENOMEM. After FR_EMISMATCH some weights may be the model's.
+ */
+FR_MUST_CHECK enum fr_err
+fr_train_ncf_from(struct fr_train_ncf *tr, const struct fr_model *m, struct fr_fault *fault);
 /** One gradient step. @param out_loss nullable; before the step.
  *  @errors FR_EINVAL no rows, or a position out of range; FR_ENONFINITE: not applied; FR_ENOMEM */
 FR_MUST_CHECK enum fr_err

@@ -160,13 +160,17 @@ struct fr_train_two_tower {
     uint64_t *last;  /* A, 0 = never */
     uint32_t *times; /* appearances */
     uint32_t *mark;  /* 1 + candidate index in this step, 0 = none */
-    uint32_t cap_items;
+    uint32_t *count; /* positives that observe() saw */
+    uint32_t *order; /* (n_order) items by frequency, the most frequent first */
+    uint32_t *rank;  /* place in `order` */
+    uint32_t cap_items, n_order;
     uint64_t step;
     /* the step in flight */
     const struct fr_two_tower_batch *b;
     struct fr_slot *user_slots, *context_slots, *item_slots;
     uint32_t *cand; /* (n_cand) item indices */
     float *log_q;   /* (n_cand) */
+    bool *drawn;    /* (n_cand) not only the positive of an example */
     int n_cand;
     int *target;                                 /* (b->n) candidate index of each positive */
     float *u, *v;                                /* (n, D), (n_cand, D) */
