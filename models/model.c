@@ -244,6 +244,12 @@ const struct fr_model_info *fr_model_info(const struct fr_model *m)
     return &m->info;
 }
 
+int fr_model_tensors(const struct fr_model *m, const struct fr_tensor **out)
+{
+    *out = m->tensor;
+    return m->n_tensors;
+}
+
 float fr_model_inv_tau(const struct fr_model *m)
 {
     return m->inv_tau;

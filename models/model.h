@@ -84,6 +84,11 @@ void fr_model_free(struct fr_model *m);
 
 const struct fr_model_info *fr_model_info(const struct fr_model *m);
 
+/** models/tensor.h */
+struct fr_tensor;
+/** The weights, as its bundle holds them. @param out  the model's own. @return the number */
+int fr_model_tensors(const struct fr_model *m, const struct fr_tensor **out);
+
 /**
  * Encode `n` rows of one entity group.
  * @param cells    (n, n_cells[e]) of the field set, row-major.

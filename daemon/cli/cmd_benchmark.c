@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/base/alloc.h"
 #include "daemon/base/buf.h"
@@ -17,9 +18,9 @@
 #include "daemon/learn/benchmark.h"
 
 struct flags {
-    const char *benchmark, *data, *model, *preset, *out, *bundle;
+    const char *benchmark, *data, *model, *preset, *out, *bundle, *checkpoint;
     struct fr_arg_list set;
-    int64_t epochs, seed, threads;
+    int64_t epochs, seed, threads, checkpoint_s;
     bool json, quiet;
 };
 
@@ -88,6 +89,14 @@ static void tell(void *ctx, int epoch, uint64_t rows, uint64_t of, double loss, 
     snprintf(b->what, sizeof(b->what), "epoch %d loss %.4f, validation %s %.5f", epoch, loss, b->valid,
              valid);
     fr_progress_finish(&b->p, rows);
+}
+
+static void note(void *ctx, const char *text)
+{
+    const struct bar *b = ctx;
+
+    if (!b->quiet)
+        fprintf(stderr, "checkpoint: %s\n", text);
 }
 
 /* OUT.curve.csv */
@@ -209,7 +218,10 @@ static int train(const struct flags *f)
                                    .seed = (uint64_t)f->seed,
                                    .threads = (int)f->threads,
                                    .tell = tell,
-                                   .tell_ctx = &bar};
+                                   .tell_ctx = &bar,
+                                   .checkpoint = f->checkpoint,
+                                   .checkpoint_s = (double)f->checkpoint_s,
+                                   .note = note};
     char models[MODELS_BYTES];
     struct fr_benchmark_result *r;
     struct fr_fault fault = {.err = FR_OK};
@@ -235,6 +247,8 @@ static int train(const struct flags *f)
     e = b->train(&run, r, &fault);
     if (e == FR_OK)
         e = write_curve(f->out, r, &fault);
+    if (e == FR_OK && f->checkpoint != NULL)
+        (void)unlink(f->checkpoint); /* all is written; the same command would begin anew */
     rc = e == FR_OK ? print(f, preset, r) : failed("train", &fault, e);
     fr_free(r);
     return rc;
@@ -242,7 +256,7 @@ static int train(const struct flags *f)
 
 int fr_cmd_benchmark_train(int argc, char **argv)
 {
-    struct flags f = {.seed = 1, .threads = 2};
+    struct flags f = {.seed = 1, .threads = 2, .checkpoint_s = 600};
     char models[MODELS_BYTES];
     const struct fr_arg flags[] = {
         {"benchmark", FR_ARG_STR, &f.benchmark, 0, 0, "NAME", "whose layout and protocol"},
@@ -254,6 +268,10 @@ int fr_cmd_benchmark_train(int argc, char **argv)
         {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle (1)"},
         {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (2)"},
         {"out", FR_ARG_STR, &f.out, 0, 0, "BUNDLE", "the bundle; the curve goes to BUNDLE.curve.csv"},
+        {"checkpoint", FR_ARG_STR, &f.checkpoint, 0, 0, "FILE",
+         "go on from FILE if it is there (same settings and data, or refused); kept while training"},
+        {"checkpoint-every", FR_ARG_INT, &f.checkpoint_s, 1, 1e6, "SECONDS",
+         "write it within an epoch too (600); after each epoch in any case"},
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
         {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object as the last line"}};
     struct fr_args a = {"train --benchmark NAME --data DIR --model NAME --out BUNDLE [flags]",
