@@ -20,6 +20,8 @@
 
 static void loo_done(struct fr_benchmark_loo *l)
 {
+    fr_benchmark_saver_done(&l->sv);
+    fr_model_free(l->best);
     fr_benchmark_pairs_done(&l->fit);
     fr_benchmark_pairs_done(&l->held);
     fr_benchmark_lists_done(&l->valid);
@@ -196,6 +198,31 @@ enum fr_err fr_benchmark_loo_epoch(struct fr_benchmark_loo *l,
     return FR_OK;
 }
 
+void fr_benchmark_loo_walk(struct fr_benchmark_loo *l,
+                           struct fr_checkpoint *ck,
+                           struct fr_model **best,
+                           fr_checkpoint_build_fn build,
+                           const void *tr)
+{
+    fr_checkpoint_section(ck, "best");
+    fr_checkpoint_model(ck, best, build, tr);
+    if (l->refit) {
+        fr_checkpoint_section(ck, "chosen");
+        fr_checkpoint_model(ck, &l->best, build, tr);
+    }
+    fr_checkpoint_section(ck, "epochs");
+    for (int k = 0; k < FR_MODEL_KIND_COUNT; k++)
+        fr_checkpoint_int(ck, fr_model_kind_name((enum fr_model_kind)k), &l->chosen[k], 0, FR_BENCHMARK_EPOCHS_KEPT);
+}
+
+/* What is trained on; the held-out items and the drawn ones follow from it and the seed. */
+static uint64_t data_hash(const struct fr_benchmark_pairs *p)
+{
+    uint64_t h = fr_benchmark_hash(p->items, p->start, ((size_t)p->users + 1) * sizeof(*p->start));
+
+    return fr_benchmark_hash(h, p->item, p->n * sizeof(*p->item));
+}
+
 /* ---- files ---- */
 
 static enum fr_err read_test(const char *dir, struct fr_benchmark_loo *l, struct fr_fault *fault)
@@ -290,7 +317,6 @@ static enum fr_err refit(struct fr_benchmark_loo *l,
                          const struct fr_benchmark_run *run,
                          struct fr_rng *rng,
                          struct fr_benchmark_result *out,
-                         struct fr_model **best,
                          struct fr_fault *fault)
 {
     struct fr_list_metrics held = {0, 0, 0, 0};
@@ -305,10 +331,10 @@ static enum fr_err refit(struct fr_benchmark_loo *l,
         e = fit(l, run, rng, out, &again, fault);
     if (e == FR_OK)
         e = again == NULL ? FR_EINTERNAL : measure(l, &l->valid, again, &held);
-    if (e == FR_OK && held.ndcg >= out->valid[out->best_epoch - 1]) {
-        struct fr_model *t = *best;
+    if (e == FR_OK && out->best_epoch > 0 && held.ndcg >= out->valid[out->best_epoch - 1]) {
+        struct fr_model *t = l->best;
 
-        *best = again;
+        l->best = again;
         again = t;
     }
     fr_model_free(again);
@@ -337,7 +363,6 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
                                    struct fr_fault *fault)
 {
     struct fr_benchmark_loo l = {.users = 0};
-    struct fr_model *best = NULL;
     struct fr_rng rng;
     enum fr_err e;
 
@@ -351,26 +376,28 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
             run->dir, TRAIN, FR_BENCHMARK_PAIRS, l.users, l.items, &l.fit, fault);
     l.users = l.fit.users;
     l.items = l.fit.items;
+    if (e == FR_OK)
+        e = fr_benchmark_saver_begin(&l.sv, run, out, 2 * FR_LOO_PARTS, data_hash(&l.fit), fault);
     if (e == FR_OK && (e = fr_benchmark_pairs_hold_out(&l.fit, 0, 1, &rng, &l.held)) != FR_OK)
         e = fr_fault(fault, e, "validation items: %s", fr_err_text(e));
     if (e == FR_OK && (e = make_valid(&l, &rng)) != FR_OK)
         e = fr_fault(fault, e, "validation lists: %s", fr_err_text(e));
     if (e == FR_OK && (e = make_cells(&l)) != FR_OK)
         e = fr_fault(fault, e, "out of memory");
+    if (e == FR_OK && !fr_benchmark_saver_beyond(&l.sv, FR_LOO_WHOLE)) {
+        e = fit(&l, run, &rng, out, &l.best, fault);
+        if (e == FR_OK && l.best == NULL)
+            e = fr_fault(fault, FR_EINVAL, "no epoch was kept");
+    }
     if (e == FR_OK)
-        e = fit(&l, run, &rng, out, &best, fault);
-    if (e == FR_OK && best == NULL)
-        e = fr_fault(fault, FR_EINVAL, "no epoch was kept");
-    if (e == FR_OK)
-        e = refit(&l, run, &rng, out, &best, fault);
+        e = refit(&l, run, &rng, out, fault);
     out->rows_per_second = out->seconds > 0 ? out->rows_per_second / out->seconds : 0;
-    if (e == FR_OK && best == NULL)
+    if (e == FR_OK && l.best == NULL)
         e = fr_fault(fault, FR_EINVAL, "no epoch was kept");
     if (e == FR_OK)
-        e = test(&l, best, out, fault);
+        e = test(&l, l.best, out, fault);
     if (e == FR_OK)
-        e = save(&l, run, out, best, fault);
-    fr_model_free(best);
+        e = save(&l, run, out, l.best, fault);
     loo_done(&l);
     return e;
 }

@@ -19,6 +19,7 @@
 
 #include "daemon/learn/benchmark.h"
 #include "daemon/learn/benchmark_pairs.h"
+#include "daemon/learn/benchmark_saver.h"
 
 /** The data of a run. */
 struct fr_benchmark_loo {
@@ -29,7 +30,25 @@ struct fr_benchmark_loo {
     uint32_t users, items;
     int chosen[FR_MODEL_KIND_COUNT]; /* the best epoch by kind, filled while choosing */
     bool refit;                      /* fit has all pairs: `chosen` epochs, unmeasured */
+    struct fr_benchmark_saver sv;    /* at.bad is whether the part has ended, at.rng is of the epoch's begin */
+    struct fr_model *best;           /* of the choosing */
 };
+
+/** Parts of a run: those of choosing, then those of the refit. */
+enum fr_benchmark_loo_part { FR_LOO_GMF, FR_LOO_MLP, FR_LOO_WHOLE, FR_LOO_PARTS };
+static inline int fr_benchmark_loo_part(const struct fr_benchmark_loo *l, enum fr_benchmark_loo_part p)
+{
+    return (int)p + (l->refit ? (int)FR_LOO_PARTS : 0);
+}
+/**
+ * What every walk of this benchmark names (see benchmark_saver.h).
+ * @param best  of the fit in progress. @param build, tr  a trainer of the run's kind
+ */
+void fr_benchmark_loo_walk(struct fr_benchmark_loo *l,
+                           struct fr_checkpoint *ck,
+                           struct fr_model **best,
+                           fr_checkpoint_build_fn build,
+                           const void *tr);
 
 /** One epoch's examples: positives with `negatives` drawn items each that the user does not have in
  * fit. */
@@ -46,8 +65,7 @@ FR_MUST_CHECK enum fr_err fr_benchmark_loo_draw(const struct fr_benchmark_pairs 
                                                 struct fr_benchmark_draw *d);
 void fr_benchmark_draw_done(struct fr_benchmark_draw *d);
 
-/** Before the epochs of a kind (a part of a model has its own): forgets those of an earlier part.
- */
+/** Before the epochs of a part: forgets those of an earlier part. */
 void fr_benchmark_loo_begin(const struct fr_benchmark_loo *l, struct fr_benchmark_result *out);
 /**
  * After epoch `number` (from 1) of that kind: measure on the held-out items and keep the model if

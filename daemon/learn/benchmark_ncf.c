@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "daemon/base/clock.h"
+#include "models/train/checkpoint_trainers.h"
 #include "models/train/train_ncf.h"
 
 #define ALPHA 0.5f /* of the joined weights (He et al. 2017, section 4.1) */
@@ -18,7 +18,23 @@ struct fit {
     struct fr_rng *rng;
     struct fr_benchmark_result *out;
     struct fr_benchmark_draw d;
+    struct fr_model **best;
+    struct fr_train_ncf *tr, *now, *gmf; /* the run's kind; of the part in progress; after that part */
 };
+
+/* All state of the training beside place and result; see benchmark_saver.h. */
+static void walk(void *ctx, struct fr_checkpoint *ck)
+{
+    struct fit *f = ctx;
+
+    fr_checkpoint_section(ck, "trainer");
+    fr_train_ncf_checkpoint(f->now, ck);
+    if (f->l->sv.at.part == fr_benchmark_loo_part(f->l, FR_LOO_MLP)) {
+        fr_checkpoint_section(ck, "gmf");
+        fr_train_ncf_checkpoint(f->gmf, ck);
+    }
+    fr_benchmark_loo_walk(f->l, ck, f->best, fr_train_ncf_build, f->tr);
+}
 
 static enum fr_err new_trainer(const struct fit *f,
                                enum fr_model_kind kind,
@@ -53,72 +69,87 @@ static enum fr_err new_trainer(const struct fit *f,
     return e;
 }
 
-static enum fr_err epoch(struct fit *f, struct fr_train_ncf *tr, int number, double *out_loss)
+static enum fr_err
+epoch(struct fit *f, int number, double *out_loss, struct fr_fault *fault)
 {
+    struct fr_benchmark_saver *sv = &f->l->sv;
     size_t batch = (size_t)f->run->set.batch;
-    double sum = 0, loss = 0;
-    struct fr_clock clock;
+    double sum = sv->at.sum, loss = 0;
     enum fr_err e;
 
-    fr_clock_init_real(&clock);
-    int64_t from = fr_clock_mono_us(&clock);
+    fr_benchmark_saver_lap(sv);
+    sv->at.rng = *f->rng;
     e = fr_benchmark_loo_draw(&f->l->fit, (int)f->run->set.negatives, f->rng, &f->d);
-    for (size_t at = 0; e == FR_OK && at < f->d.n; at += batch) {
+    for (size_t at = sv->at.row; e == FR_OK && at < f->d.n; at += batch) {
         size_t n = f->d.n - at < batch ? f->d.n - at : batch;
         struct fr_ncf_rows rows = {f->d.user + at, f->d.item + at, f->d.label + at, (int)n};
 
-        e = fr_train_ncf_step(tr, &rows, &loss);
+        if ((e = fr_train_ncf_step(f->now, &rows, &loss)) != FR_OK)
+            break;
         sum += loss * (double)n;
+        if ((e = fr_benchmark_saver_step(sv, at + n, sum, walk, f, fault)) != FR_OK)
+            return e;
         if (f->run->tell != NULL)
             f->run->tell(
                 f->run->tell_ctx, number, at + n, f->d.n, sum / (double)(at + n), (double)NAN);
     }
-    f->out->seconds += (double)(fr_clock_mono_us(&clock) - from) / 1e6;
     f->out->rows_per_second += (double)f->d.n; /* divided by the seconds at the end */
     *out_loss = sum / (double)(f->d.n > 0 ? f->d.n : 1);
-    return e;
+    return e == FR_OK ? FR_OK : fr_fault(fault, e, "epoch %d: %s", number, fr_err_text(e));
 }
 
-/* Epochs until the best is found, or as many as were; `tr` is left at the last. */
+/* Epochs of a part until the best is found, or as many as were; the trainer is left at the last. */
 static enum fr_err epochs(struct fit *f,
                           struct fr_train_ncf *tr,
+                          enum fr_benchmark_loo_part part,
                           enum fr_model_kind kind,
                           double lr,
                           struct fr_model **best,
                           struct fr_fault *fault)
 {
-    bool stop = false;
-    enum fr_err e = FR_OK;
+    struct fr_benchmark_saver *sv = &f->l->sv;
+    enum fr_err e;
 
-    fr_benchmark_loo_begin(f->l, f->out);
-    for (int i = 0; e == FR_OK && !stop && i < (int)f->run->set.epochs; i++) {
+    f->now = tr;
+    if (sv->from == NULL)
+        fr_benchmark_loo_begin(f->l, f->out);
+    e = fr_benchmark_saver_enter(sv, fr_benchmark_loo_part(f->l, part), lr, f->rng, walk, f, fault);
+    *f->rng = sv->at.rng;
+    for (int i = sv->at.epoch; e == FR_OK && sv->at.bad == 0 && i < (int)f->run->set.epochs; i++) {
         struct fr_model *m = NULL;
+        bool stop = false;
         double loss = 0;
 
-        if ((e = epoch(f, tr, (f->l->refit ? f->out->epochs : 0) + i + 1, &loss)) != FR_OK)
-            return fr_fault(fault, e, "epoch %d: %s", i + 1, fr_err_text(e));
+        if ((e = epoch(f, (f->l->refit ? f->out->epochs : 0) + i + 1, &loss, fault)) != FR_OK)
+            return e;
         if ((e = fr_train_ncf_model(tr, &m, fault)) == FR_OK)
             e = fr_benchmark_loo_epoch(f->l, f->run, kind, i + 1, f->out, loss, lr, m, best, &stop);
+        sv->at.bad = stop;
+        sv->at.rng = *f->rng;
+        if (e == FR_OK)
+            e = fr_benchmark_saver_epoch(sv, walk, f, fault);
     }
     return e;
 }
 
-/* gmf and mlp with Adam, each to its last epoch, into `tr`. */
-static enum fr_err pretrain(struct fit *f, struct fr_train_ncf *tr, struct fr_fault *fault)
+/* gmf and mlp with Adam, each to its last epoch, into the run's trainer. */
+static enum fr_err pretrain(struct fit *f, struct fr_fault *fault)
 {
     static const enum fr_model_kind kinds[] = {FR_MODEL_GMF, FR_MODEL_MLP};
     struct fr_train_ncf *part[2] = {NULL, NULL};
     enum fr_err e = FR_OK;
 
     for (int i = 0; i < 2 && e == FR_OK; i++) {
+        enum fr_benchmark_loo_part p = i == 0 ? FR_LOO_GMF : FR_LOO_MLP;
         struct fr_model *best = NULL;
 
         e = new_trainer(f, kinds[i], &part[i], fault);
-        if (e == FR_OK)
-            e = epochs(f, part[i], kinds[i], f->run->set.lr, &best, fault);
+        f->gmf = part[0];
+        if (e == FR_OK && !fr_benchmark_saver_beyond(&f->l->sv, fr_benchmark_loo_part(f->l, p)))
+            e = epochs(f, part[i], p, kinds[i], f->run->set.lr, &best, fault);
         fr_model_free(best);
     }
-    if (e == FR_OK && (e = fr_train_ncf_join(tr, part[0], part[1], ALPHA)) != FR_OK)
+    if (e == FR_OK && (e = fr_train_ncf_join(f->tr, part[0], part[1], ALPHA)) != FR_OK)
         e = fr_fault(fault, e, "pre-trained weights: %s", fr_err_text(e));
     fr_train_ncf_free(part[0]);
     fr_train_ncf_free(part[1]);
@@ -132,16 +163,16 @@ enum fr_err fr_benchmark_ncf_fit(struct fr_benchmark_loo *l,
                                  struct fr_model **best,
                                  struct fr_fault *fault)
 {
-    struct fit f = {.l = l, .run = run, .rng = rng, .out = out};
+    struct fit f = {.l = l, .run = run, .rng = rng, .out = out, .best = best};
     bool pretrained = run->kind == FR_MODEL_NEUMF && run->set.pretrain > 0;
-    struct fr_train_ncf *tr = NULL;
-    enum fr_err e = new_trainer(&f, run->kind, &tr, fault);
+    double lr = pretrained ? run->set.sgd_lr : run->set.lr;
+    enum fr_err e = new_trainer(&f, run->kind, &f.tr, fault);
 
-    if (e == FR_OK && pretrained)
-        e = pretrain(&f, tr, fault);
+    if (e == FR_OK && pretrained && !fr_benchmark_saver_beyond(&l->sv, fr_benchmark_loo_part(l, FR_LOO_MLP)))
+        e = pretrain(&f, fault);
     if (e == FR_OK)
-        e = epochs(&f, tr, run->kind, pretrained ? run->set.sgd_lr : run->set.lr, best, fault);
+        e = epochs(&f, f.tr, FR_LOO_WHOLE, run->kind, lr, best, fault);
     fr_benchmark_draw_done(&f.d);
-    fr_train_ncf_free(tr);
+    fr_train_ncf_free(f.tr);
     return e;
 }

@@ -264,11 +264,9 @@ static void judge(struct work *w, int number, double auc, struct fr_model *m, st
 /* Begin, or come to where the checkpoint was: the orders of the epochs before are drawn again. */
 static enum fr_err start(struct work *w, struct fr_rng *rng, struct fr_fault *fault)
 {
-    enum fr_err e;
+    enum fr_err e = fr_benchmark_saver_enter(&w->sv, 0, w->run->set.lr, rng, walk, w, fault);
 
-    if (!w->sv.resumed)
-        fr_benchmark_saver_part(&w->sv, 0, w->run->set.lr, rng);
-    if ((e = fr_benchmark_saver_start(&w->sv, walk, w, fault)) != FR_OK)
+    if (e != FR_OK)
         return e;
     *rng = w->sv.at.rng;
     for (int i = 0; i < w->sv.at.epoch; i++)
@@ -471,10 +469,10 @@ enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run *run,
     if (e == FR_OK)
         e = fields_of(&w.train, &w.fs, fault);
     if (e == FR_OK)
-        e = fr_benchmark_saver_begin(&w.sv, run, out, data_hash(&w), fault);
+        e = fr_benchmark_saver_begin(&w.sv, run, out, 1, data_hash(&w), fault);
     if (e == FR_OK)
         e = new_trainer(&w, fault);
-    if (e == FR_OK && !w.sv.resumed && (e = observe(&w)) != FR_OK)
+    if (e == FR_OK && (e = observe(&w)) != FR_OK)
         e = fr_fault(fault, e, "ids of train.csv: %s", fr_err_text(e));
     if (e == FR_OK)
         e = epochs(&w, &rng, out, fault);

@@ -46,7 +46,7 @@ static void walk_place(struct fr_benchmark_saver *sv, struct fr_checkpoint *ck)
     int n = r->epochs < FR_BENCHMARK_EPOCHS_KEPT ? r->epochs : FR_BENCHMARK_EPOCHS_KEPT;
 
     fr_checkpoint_section(ck, "place");
-    fr_checkpoint_int(ck, "part", &p->part, 0, FR_BENCHMARK_PARTS - 1);
+    fr_checkpoint_int(ck, "part", &p->part, 0, sv->parts - 1);
     fr_checkpoint_int(ck, "epoch", &p->epoch, 0, (int)sv->run->set.epochs);
     fr_checkpoint_i64(ck, "row", &row, 0, FR_CHECKPOINT_MAX_STEPS);
     fr_checkpoint_f64(ck, "sum", &p->sum);
@@ -66,7 +66,7 @@ static void walk_place(struct fr_benchmark_saver *sv, struct fr_checkpoint *ck)
     r->epochs = n;
 }
 
-/* ---- in ---- */
+/* ---- the file ---- */
 
 /* The caller's errors name the file and what to do. */
 static enum fr_err refused(const struct fr_benchmark_saver *sv, const struct fr_fault *why, struct fr_fault *fault)
@@ -79,13 +79,14 @@ static enum fr_err refused(const struct fr_benchmark_saver *sv, const struct fr_
 enum fr_err fr_benchmark_saver_begin(struct fr_benchmark_saver *sv,
                                      const struct fr_benchmark_run *run,
                                      struct fr_benchmark_result *out,
+                                     int parts,
                                      uint64_t data,
                                      struct fr_fault *fault)
 {
     struct fr_fault why = {.err = FR_OK};
     enum fr_err e;
 
-    *sv = (struct fr_benchmark_saver){.run = run, .out = out, .data = data};
+    *sv = (struct fr_benchmark_saver){.run = run, .out = out, .parts = parts, .data = data};
     fr_clock_init_real(&sv->clock);
     sv->lap_us = sv->saved_us = fr_clock_mono_us(&sv->clock);
     if (run->checkpoint == NULL)
@@ -97,10 +98,8 @@ enum fr_err fr_benchmark_saver_begin(struct fr_benchmark_saver *sv,
         return fr_fault(fault, e, "--checkpoint %s", why.msg);
     walk_run(sv, sv->from);
     walk_place(sv, sv->from);
-    if (fr_checkpoint_err(sv->from) == FR_OK) {
-        sv->resumed = true;
+    if (fr_checkpoint_err(sv->from) == FR_OK)
         return FR_OK;
-    }
     e = fr_checkpoint_end(sv->from, &why); /* the first error */
     return e == FR_OK ? FR_EINTERNAL : refused(sv, &why, fault);
 }
@@ -136,7 +135,15 @@ static void note(const struct fr_benchmark_saver *sv)
     sv->run->note(sv->run->tell_ctx, text);
 }
 
-enum fr_err fr_benchmark_saver_start(struct fr_benchmark_saver *sv,
+bool fr_benchmark_saver_beyond(const struct fr_benchmark_saver *sv, int part)
+{
+    return sv->from != NULL && part < sv->at.part;
+}
+
+enum fr_err fr_benchmark_saver_enter(struct fr_benchmark_saver *sv,
+                                     int part,
+                                     double lr,
+                                     const struct fr_rng *rng,
                                      fr_benchmark_walk_fn walk,
                                      void *ctx,
                                      struct fr_fault *fault)
@@ -144,9 +151,16 @@ enum fr_err fr_benchmark_saver_start(struct fr_benchmark_saver *sv,
     struct fr_fault why = {.err = FR_OK};
     enum fr_err e;
 
-    if (sv->from == NULL)
-        return sv->resumed ? FR_OK : save(sv, walk, ctx, fault);
-    walk(ctx, sv->from);
+    if (sv->from == NULL) {
+        sv->at = (struct fr_benchmark_place){.part = part, .lr = lr, .best = -1, .rng = *rng};
+        return save(sv, walk, ctx, fault);
+    }
+    if (part != sv->at.part) {
+        fr_checkpoint_section(sv->from, "place");
+        fr_checkpoint_fail(sv->from, FR_ERANGE, "part", "this training has no such part");
+    } else {
+        walk(ctx, sv->from);
+    }
     e = fr_checkpoint_end(sv->from, &why);
     fr_checkpoint_free(sv->from);
     sv->from = NULL;
@@ -156,16 +170,19 @@ enum fr_err fr_benchmark_saver_start(struct fr_benchmark_saver *sv,
     return FR_OK;
 }
 
-/* ---- out ---- */
-
-void fr_benchmark_saver_part(struct fr_benchmark_saver *sv, int part, double lr, const struct fr_rng *rng)
-{
-    sv->at = (struct fr_benchmark_place){.part = part, .lr = lr, .best = -1, .rng = *rng};
-}
+/* ---- on the way ---- */
 
 void fr_benchmark_saver_lap(struct fr_benchmark_saver *sv)
 {
     sv->lap_us = fr_clock_mono_us(&sv->clock);
+}
+
+void fr_benchmark_saver_time(struct fr_benchmark_saver *sv)
+{
+    int64_t now = fr_clock_mono_us(&sv->clock);
+
+    sv->out->seconds += (double)(now - sv->lap_us) / 1e6;
+    sv->lap_us = now;
 }
 
 enum fr_err fr_benchmark_saver_step(struct fr_benchmark_saver *sv,
@@ -175,13 +192,10 @@ enum fr_err fr_benchmark_saver_step(struct fr_benchmark_saver *sv,
                                     void *ctx,
                                     struct fr_fault *fault)
 {
-    int64_t now = fr_clock_mono_us(&sv->clock);
-
-    sv->out->seconds += (double)(now - sv->lap_us) / 1e6;
-    sv->lap_us = now;
+    fr_benchmark_saver_time(sv);
     sv->at.row = row;
     sv->at.sum = sum;
-    if ((double)(now - sv->saved_us) < sv->run->checkpoint_s * 1e6)
+    if ((double)(sv->lap_us - sv->saved_us) < sv->run->checkpoint_s * 1e6)
         return FR_OK;
     return save(sv, walk, ctx, fault);
 }

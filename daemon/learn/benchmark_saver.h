@@ -1,7 +1,7 @@
 /*
  * daemon/learn/benchmark_saver.h - a benchmark's training survives its process: where it stands, in one file.
  *
- *   begin (settings, data compared; place read) -> trainers made -> start (they are loaded, or written first)
+ *   begin (settings, data compared; place read) -> trainers made -> enter a part (loaded, or written first)
  *     -> lap -> step* -> epoch -> lap -> ...                 written after each epoch, and in between when due
  *
  * The loops keep their counters in `at`, checkpoint or not, so that there is one of each. What is drawn at random is
@@ -15,8 +15,6 @@
 #include "daemon/base/rng.h"
 #include "daemon/learn/benchmark.h"
 #include "models/train/checkpoint.h"
-
-#define FR_BENCHMARK_PARTS 8
 
 /** Where a training stands. */
 struct fr_benchmark_place {
@@ -34,9 +32,9 @@ struct fr_benchmark_saver {
     const struct fr_benchmark_run *run;
     struct fr_benchmark_result *out;
     struct fr_benchmark_place at;
+    int parts;                  /* the benchmark has, at most */
     uint64_t data;              /* hash of what is trained on */
-    struct fr_checkpoint *from; /* what is gone on from, between begin and start; else NULL */
-    bool resumed;
+    struct fr_checkpoint *from; /* what is gone on from, until its part is entered; else NULL */
     struct fr_clock clock;
     int64_t lap_us, saved_us;
 };
@@ -54,17 +52,27 @@ uint64_t fr_benchmark_hash(uint64_t h, const void *p, size_t bytes);
 FR_MUST_CHECK enum fr_err fr_benchmark_saver_begin(struct fr_benchmark_saver *sv,
                                                    const struct fr_benchmark_run *run,
                                                    struct fr_benchmark_result *out,
+                                                   int parts,
                                                    uint64_t data,
                                                    struct fr_fault *fault);
-/** The rest of the file into new trainers, or a first checkpoint: a place that cannot be written to is found now. */
-FR_MUST_CHECK enum fr_err fr_benchmark_saver_start(struct fr_benchmark_saver *sv,
+/** True if the checkpoint lies in a later part: nothing is to be trained in this one. */
+bool fr_benchmark_saver_beyond(const struct fr_benchmark_saver *sv, int part);
+/**
+ * Begin a part that the checkpoint is not beyond: with `lr` and `rng`, and write, so that a place that cannot be
+ * written to is found now; or load the rest of the file into the trainers, new ones.
+ * @errors FR_EMISMATCH FR_ESCHEMA FR_ERANGE it does not fit; as writing
+ */
+FR_MUST_CHECK enum fr_err fr_benchmark_saver_enter(struct fr_benchmark_saver *sv,
+                                                   int part,
+                                                   double lr,
+                                                   const struct fr_rng *rng,
                                                    fr_benchmark_walk_fn walk,
                                                    void *ctx,
                                                    struct fr_fault *fault);
-/** A new part begins. */
-void fr_benchmark_saver_part(struct fr_benchmark_saver *sv, int part, double lr, const struct fr_rng *rng);
 /** The time that counts as training begins. */
 void fr_benchmark_saver_lap(struct fr_benchmark_saver *sv);
+/** The time since lap, or since the last call, was spent on training. */
+void fr_benchmark_saver_time(struct fr_benchmark_saver *sv);
 /** A step is done: take the time, and write when it is due. @param row, sum  of the epoch so far */
 FR_MUST_CHECK enum fr_err fr_benchmark_saver_step(struct fr_benchmark_saver *sv,
                                                   uint64_t row,
