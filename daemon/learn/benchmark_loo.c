@@ -21,7 +21,6 @@
 static void loo_done(struct fr_benchmark_loo *l)
 {
     fr_benchmark_saver_done(&l->sv);
-    fr_model_free(l->best);
     fr_benchmark_pairs_done(&l->fit);
     fr_benchmark_pairs_done(&l->held);
     fr_benchmark_lists_done(&l->valid);
@@ -147,35 +146,20 @@ static enum fr_err measure(const struct fr_benchmark_loo *l,
     return e;
 }
 
-void fr_benchmark_loo_begin(const struct fr_benchmark_loo *l, struct fr_benchmark_result *out)
-{
-    if (!l->refit)
-        out->epochs = out->best_epoch = 0;
-}
-
-enum fr_err fr_benchmark_loo_epoch(struct fr_benchmark_loo *l,
+enum fr_err fr_benchmark_loo_epoch(const struct fr_benchmark_loo *l,
                                    const struct fr_benchmark_run *run,
-                                   enum fr_model_kind kind,
-                                   int number,
                                    struct fr_benchmark_result *out,
                                    double loss,
-                                   double lr,
+                                   double *lr,
                                    struct fr_model *m,
                                    struct fr_model **best,
                                    bool *out_stop)
 {
     struct fr_list_metrics v = {0, 0, 0, 0};
-    int i = out->epochs;
-    enum fr_err e;
+    int i = out->epochs, bad;
+    enum fr_err e = measure(l, &l->valid, m, &v);
 
     *out_stop = false;
-    if (l->refit) {
-        fr_model_free(*best);
-        *best = m;
-        *out_stop = number >= l->chosen[kind];
-        return FR_OK;
-    }
-    e = measure(l, &l->valid, m, &v);
     if (e != FR_OK || i >= FR_BENCHMARK_EPOCHS_KEPT) {
         fr_model_free(m);
         *out_stop = true;
@@ -183,36 +167,22 @@ enum fr_err fr_benchmark_loo_epoch(struct fr_benchmark_loo *l,
     }
     out->epochs = i + 1;
     out->loss[i] = loss;
-    out->lr[i] = lr;
+    out->lr[i] = *lr;
     out->valid[i] = v.ndcg;
     if (run->tell != NULL)
         run->tell(run->tell_ctx, i + 1, l->fit.n, l->fit.n, loss, v.ndcg);
-    if (out->best_epoch == 0 || v.ndcg > out->valid[out->best_epoch - 1]) {
+    if (out->best_epoch == 0 || v.ndcg > out->valid[out->best_epoch - 1] + run->set.min_delta) {
         fr_model_free(*best);
         *best = m;
-        l->chosen[kind] = out->best_epoch = i + 1;
+        out->best_epoch = i + 1;
     } else {
         fr_model_free(m);
     }
-    *out_stop = out->epochs - out->best_epoch >= (int)run->set.patience;
+    bad = out->epochs - out->best_epoch;
+    if (bad > 0 && bad % (int)run->set.lr_patience == 0)
+        *lr *= run->set.lr_factor;
+    *out_stop = bad >= (int)run->set.patience;
     return FR_OK;
-}
-
-void fr_benchmark_loo_walk(struct fr_benchmark_loo *l,
-                           struct fr_checkpoint *ck,
-                           struct fr_model **best,
-                           fr_checkpoint_build_fn build,
-                           const void *tr)
-{
-    fr_checkpoint_section(ck, "best");
-    fr_checkpoint_model(ck, best, build, tr);
-    if (l->refit) {
-        fr_checkpoint_section(ck, "chosen");
-        fr_checkpoint_model(ck, &l->best, build, tr);
-    }
-    fr_checkpoint_section(ck, "epochs");
-    for (int k = 0; k < FR_MODEL_KIND_COUNT; k++)
-        fr_checkpoint_int(ck, fr_model_kind_name((enum fr_model_kind)k), &l->chosen[k], 0, FR_BENCHMARK_EPOCHS_KEPT);
 }
 
 /* What is trained on; the held-out items and the drawn ones follow from it and the seed. */
@@ -311,36 +281,6 @@ static enum fr_err fit(struct fr_benchmark_loo *l,
                                     : fr_benchmark_ncf_fit(l, run, rng, out, best, fault);
 }
 
-/* All pairs again, the held-out ones among them, until they are learnt as well as at the best
- * epoch. */
-static enum fr_err refit(struct fr_benchmark_loo *l,
-                         const struct fr_benchmark_run *run,
-                         struct fr_rng *rng,
-                         struct fr_benchmark_result *out,
-                         struct fr_fault *fault)
-{
-    struct fr_list_metrics held = {0, 0, 0, 0};
-    struct fr_model *again = NULL;
-    enum fr_err e;
-
-    fr_benchmark_pairs_done(&l->fit);
-    e = fr_benchmark_pairs_read(
-        run->dir, TRAIN, FR_BENCHMARK_PAIRS, l->users, l->items, &l->fit, fault);
-    l->refit = true;
-    if (e == FR_OK)
-        e = fit(l, run, rng, out, &again, fault);
-    if (e == FR_OK)
-        e = again == NULL ? FR_EINTERNAL : measure(l, &l->valid, again, &held);
-    if (e == FR_OK && out->best_epoch > 0 && held.ndcg >= out->valid[out->best_epoch - 1]) {
-        struct fr_model *t = l->best;
-
-        l->best = again;
-        again = t;
-    }
-    fr_model_free(again);
-    return e;
-}
-
 static enum fr_err test(const struct fr_benchmark_loo *l,
                         const struct fr_model *m,
                         struct fr_benchmark_result *out,
@@ -363,6 +303,7 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
                                    struct fr_fault *fault)
 {
     struct fr_benchmark_loo l = {.users = 0};
+    struct fr_model *best = NULL;
     struct fr_rng rng;
     enum fr_err e;
 
@@ -377,27 +318,23 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
     l.users = l.fit.users;
     l.items = l.fit.items;
     if (e == FR_OK)
-        e = fr_benchmark_saver_begin(&l.sv, run, out, 2 * FR_LOO_PARTS, data_hash(&l.fit), fault);
+        e = fr_benchmark_saver_begin(&l.sv, run, out, FR_LOO_PARTS, data_hash(&l.fit), fault);
     if (e == FR_OK && (e = fr_benchmark_pairs_hold_out(&l.fit, 0, 1, &rng, &l.held)) != FR_OK)
         e = fr_fault(fault, e, "validation items: %s", fr_err_text(e));
     if (e == FR_OK && (e = make_valid(&l, &rng)) != FR_OK)
         e = fr_fault(fault, e, "validation lists: %s", fr_err_text(e));
     if (e == FR_OK && (e = make_cells(&l)) != FR_OK)
         e = fr_fault(fault, e, "out of memory");
-    if (e == FR_OK && !fr_benchmark_saver_beyond(&l.sv, FR_LOO_WHOLE)) {
-        e = fit(&l, run, &rng, out, &l.best, fault);
-        if (e == FR_OK && l.best == NULL)
-            e = fr_fault(fault, FR_EINVAL, "no epoch was kept");
-    }
     if (e == FR_OK)
-        e = refit(&l, run, &rng, out, fault);
+        e = fit(&l, run, &rng, out, &best, fault);
     out->rows_per_second = out->seconds > 0 ? out->rows_per_second / out->seconds : 0;
-    if (e == FR_OK && l.best == NULL)
+    if (e == FR_OK && best == NULL)
         e = fr_fault(fault, FR_EINVAL, "no epoch was kept");
     if (e == FR_OK)
-        e = test(&l, l.best, out, fault);
+        e = test(&l, best, out, fault);
     if (e == FR_OK)
-        e = save(&l, run, out, l.best, fault);
+        e = save(&l, run, out, best, fault);
+    fr_model_free(best);
     loo_done(&l);
     return e;
 }

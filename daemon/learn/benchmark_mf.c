@@ -21,7 +21,8 @@ static void walk(void *ctx, struct fr_checkpoint *ck)
 
     fr_checkpoint_section(ck, "trainer");
     fr_train_mf_checkpoint(f->tr, ck);
-    fr_benchmark_loo_walk(f->l, ck, f->best, fr_train_mf_build, f->tr);
+    fr_checkpoint_section(ck, "best");
+    fr_checkpoint_model(ck, f->best, fr_train_mf_build, f->tr);
 }
 
 /* An epoch is one pass that all threads share, so a checkpoint is of whole epochs. */
@@ -61,12 +62,9 @@ enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
     c.init_std = (float)run->set.init_std;
     c.seed = run->seed;
     c.threads = run->threads;
-    if (l->sv.from == NULL)
-        fr_benchmark_loo_begin(l, out);
     enum fr_err e = fr_train_mf_new(&c, l->fs, l->user, l->users, l->item, l->items, &f.tr, fault);
     if (e == FR_OK)
-        e = fr_benchmark_saver_enter(
-            &l->sv, fr_benchmark_loo_part(l, FR_LOO_WHOLE), run->set.lr, rng, walk, &f, fault);
+        e = fr_benchmark_saver_enter(&l->sv, FR_LOO_WHOLE, run->set.lr, rng, walk, &f, fault);
     *rng = at->rng;
     for (int i = at->epoch; e == FR_OK && at->bad == 0 && i < (int)run->set.epochs; i++) {
         struct fr_model *m = NULL;
@@ -75,18 +73,18 @@ enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
 
         if (run->tell != NULL) /* the bar begins with the epoch */
             run->tell(run->tell_ctx,
-                      (l->refit ? out->epochs : 0) + i + 1,
+                      i + 1,
                       0,
                       l->fit.n,
                       (double)NAN,
                       (double)NAN);
+        fr_train_mf_set_lr(f.tr, (float)at->lr);
         if ((e = epoch(&f, run, rng, &d, &loss)) != FR_OK) {
             e = fr_fault(fault, e, "epoch %d: %s", i + 1, fr_err_text(e));
             break;
         }
         if ((e = fr_train_mf_model(f.tr, &m, fault)) == FR_OK)
-            e = fr_benchmark_loo_epoch(
-                l, run, run->kind, i + 1, out, loss, run->set.lr, m, best, &stop);
+            e = fr_benchmark_loo_epoch(l, run, out, loss, &at->lr, m, best, &stop);
         at->bad = stop;
         at->rng = *rng;
         if (e == FR_OK)

@@ -29,11 +29,12 @@ static void walk(void *ctx, struct fr_checkpoint *ck)
 
     fr_checkpoint_section(ck, "trainer");
     fr_train_ncf_checkpoint(f->now, ck);
-    if (f->l->sv.at.part == fr_benchmark_loo_part(f->l, FR_LOO_MLP)) {
+    if (f->l->sv.at.part == FR_LOO_MLP) {
         fr_checkpoint_section(ck, "gmf");
         fr_train_ncf_checkpoint(f->gmf, ck);
     }
-    fr_benchmark_loo_walk(f->l, ck, f->best, fr_train_ncf_build, f->tr);
+    fr_checkpoint_section(ck, "best");
+    fr_checkpoint_model(ck, f->best, fr_train_ncf_build, f->tr);
 }
 
 static enum fr_err new_trainer(const struct fit *f,
@@ -98,11 +99,10 @@ epoch(struct fit *f, int number, double *out_loss, struct fr_fault *fault)
     return e == FR_OK ? FR_OK : fr_fault(fault, e, "epoch %d: %s", number, fr_err_text(e));
 }
 
-/* Epochs of a part until the best is found, or as many as were; the trainer is left at the last. */
+/* Epochs of a part until the best is found; the trainer is left at the last. */
 static enum fr_err epochs(struct fit *f,
                           struct fr_train_ncf *tr,
                           enum fr_benchmark_loo_part part,
-                          enum fr_model_kind kind,
                           double lr,
                           struct fr_model **best,
                           struct fr_fault *fault)
@@ -111,19 +111,20 @@ static enum fr_err epochs(struct fit *f,
     enum fr_err e;
 
     f->now = tr;
-    if (sv->from == NULL)
-        fr_benchmark_loo_begin(f->l, f->out);
-    e = fr_benchmark_saver_enter(sv, fr_benchmark_loo_part(f->l, part), lr, f->rng, walk, f, fault);
+    if (sv->from == NULL) /* those of an earlier part are forgotten */
+        f->out->epochs = f->out->best_epoch = 0;
+    e = fr_benchmark_saver_enter(sv, (int)part, lr, f->rng, walk, f, fault);
     *f->rng = sv->at.rng;
     for (int i = sv->at.epoch; e == FR_OK && sv->at.bad == 0 && i < (int)f->run->set.epochs; i++) {
         struct fr_model *m = NULL;
         bool stop = false;
         double loss = 0;
 
-        if ((e = epoch(f, (f->l->refit ? f->out->epochs : 0) + i + 1, &loss, fault)) != FR_OK)
+        fr_train_ncf_set_lr(tr, (float)sv->at.lr);
+        if ((e = epoch(f, i + 1, &loss, fault)) != FR_OK)
             return e;
         if ((e = fr_train_ncf_model(tr, &m, fault)) == FR_OK)
-            e = fr_benchmark_loo_epoch(f->l, f->run, kind, i + 1, f->out, loss, lr, m, best, &stop);
+            e = fr_benchmark_loo_epoch(f->l, f->run, f->out, loss, &sv->at.lr, m, best, &stop);
         sv->at.bad = stop;
         sv->at.rng = *f->rng;
         if (e == FR_OK)
@@ -145,8 +146,8 @@ static enum fr_err pretrain(struct fit *f, struct fr_fault *fault)
 
         e = new_trainer(f, kinds[i], &part[i], fault);
         f->gmf = part[0];
-        if (e == FR_OK && !fr_benchmark_saver_beyond(&f->l->sv, fr_benchmark_loo_part(f->l, p)))
-            e = epochs(f, part[i], p, kinds[i], f->run->set.lr, &best, fault);
+        if (e == FR_OK && !fr_benchmark_saver_beyond(&f->l->sv, p))
+            e = epochs(f, part[i], p, f->run->set.lr, &best, fault);
         fr_model_free(best);
     }
     if (e == FR_OK && (e = fr_train_ncf_join(f->tr, part[0], part[1], ALPHA)) != FR_OK)
@@ -168,10 +169,10 @@ enum fr_err fr_benchmark_ncf_fit(struct fr_benchmark_loo *l,
     double lr = pretrained ? run->set.sgd_lr : run->set.lr;
     enum fr_err e = new_trainer(&f, run->kind, &f.tr, fault);
 
-    if (e == FR_OK && pretrained && !fr_benchmark_saver_beyond(&l->sv, fr_benchmark_loo_part(l, FR_LOO_MLP)))
+    if (e == FR_OK && pretrained && !fr_benchmark_saver_beyond(&l->sv, FR_LOO_MLP))
         e = pretrain(&f, fault);
     if (e == FR_OK)
-        e = epochs(&f, f.tr, FR_LOO_WHOLE, run->kind, lr, best, fault);
+        e = epochs(&f, f.tr, FR_LOO_WHOLE, lr, best, fault);
     fr_benchmark_draw_done(&f.d);
     fr_train_ncf_free(f.tr);
     return e;

@@ -30,6 +30,7 @@ static const struct {
     {"xavier", AT(xavier), 0, 1, 1, true},
     {"epochs", AT(epochs), 1, 10000, 100, true},
     {"lr_factor", AT(lr_factor), 1e-6, 1, 0.1, false},
+    {"lr_patience", AT(lr_patience), 1, 10000, 1, true},
     {"patience", AT(patience), 1, 10000, 2, true},
     {"min_delta", AT(min_delta), 0, 1, 1e-6, false},
     {"valid_share", AT(valid_share), 0.001, 0.5, 0.1, false},
@@ -67,14 +68,14 @@ static const struct {
      "attention_norm=1 hidden=400,400,400 batch_norm=1 dropout=0.2"},
     /* The first of a benchmark and kind is its default. hidden[0] is the width of [user, item]. */
     {"neumf8", "ncf", FR_MODEL_NEUMF,
-     "dim=8 hidden=64,32,16,8 negatives=4 batch=256 lr=0.001 epochs=20 patience=5 init_std=0.01 clip=0"},
+     "dim=8 hidden=64,32,16,8 negatives=4 batch=256 lr=0.001 epochs=20 lr_patience=1000 patience=5 init_std=0.01 clip=0"},
     {"neumf64-pretrained", "ncf", FR_MODEL_NEUMF,
-     "dim=64 hidden=512,256,128,64 negatives=4 batch=256 lr=0.001 epochs=20 patience=5 init_std=0.01 clip=0 "
+     "dim=64 hidden=512,256,128,64 negatives=4 batch=256 lr=0.001 epochs=20 lr_patience=1000 patience=5 init_std=0.01 clip=0 "
      "pretrain=1"},
-    {"gmf32", "ncf", FR_MODEL_GMF, "dim=32 negatives=4 batch=256 lr=0.001 epochs=30 patience=5 init_std=0.01 clip=0"},
+    {"gmf32", "ncf", FR_MODEL_GMF, "dim=32 negatives=4 batch=256 lr=0.001 epochs=30 lr_patience=1000 patience=5 init_std=0.01 clip=0"},
     {"mlp32", "ncf", FR_MODEL_MLP,
-     "hidden=256,128,64,32 negatives=4 batch=256 lr=0.001 epochs=20 patience=5 init_std=0.01 clip=0"},
-    {"mf192", "ncf", FR_MODEL_MF, "dim=192 negatives=8 lr=0.002 l2=0.005 epochs=256 patience=30 init_std=0.1"},
+     "hidden=256,128,64,32 negatives=4 batch=256 lr=0.001 epochs=20 lr_patience=1000 patience=5 init_std=0.01 clip=0"},
+    {"mf192", "ncf", FR_MODEL_MF, "dim=192 negatives=8 lr=0.002 l2=0.005 epochs=256 lr_patience=1000 patience=30 init_std=0.1"},
     {"ml1m-retrieval-two_tower", "ml1m-retrieval", FR_MODEL_TWO_TOWER,
      "bare=1 dim=64 negatives=0 tau=0.2 lr=0.003 batch=1024 epochs=40 patience=3 init_std=0.1 clip=0"},
 };

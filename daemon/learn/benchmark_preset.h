@@ -27,7 +27,8 @@ struct fr_benchmark_settings {
     double init_std;    /* of the tables */
     double xavier;      /* 1: linear layers Xavier-normal; 0: He */
     double epochs;      /* at most */
-    double lr_factor;   /* on an epoch that did not improve */
+    double lr_factor;   /* of the step size, when lr_patience is used up */
+    double lr_patience; /* epochs in a row that did not improve; counted on after that */
     double patience;    /* stop at that many such epochs in a row */
     double min_delta;   /* what counts as better in validation AUC */
     double valid_share; /* of train, where the benchmark has no validation file */

@@ -241,7 +241,7 @@ static enum fr_err epoch(struct work *w, int number, double *out_loss, struct fr
     return e;
 }
 
-/* A better one is kept; after another the step size falls. Takes the model. */
+/* A better one is kept; after lr_patience others the step size falls. Takes the model. */
 static void judge(struct work *w, int number, double auc, struct fr_model *m, struct fr_benchmark_result *out)
 {
     const struct fr_benchmark_settings *s = &w->run->set;
@@ -256,9 +256,10 @@ static void judge(struct work *w, int number, double auc, struct fr_model *m, st
         return;
     }
     fr_model_free(m);
-    at->bad++;
-    at->lr *= s->lr_factor;
-    fr_train_ctr_set_lr(w->tr, (float)at->lr);
+    if (++at->bad % (int)s->lr_patience == 0) {
+        at->lr *= s->lr_factor;
+        fr_train_ctr_set_lr(w->tr, (float)at->lr);
+    }
 }
 
 /* Begin, or come to where the checkpoint was: the orders of the epochs before are drawn again. */
