@@ -270,8 +270,8 @@ int fr_cmd_benchmark_train(int argc, char **argv)
         {"out", FR_ARG_STR, &f.out, 0, 0, "BUNDLE", "the bundle; the curve goes to BUNDLE.curve.csv"},
         {"checkpoint", FR_ARG_STR, &f.checkpoint, 0, 0, "FILE",
          "go on from FILE if it is there (same settings and data, or refused); kept while training"},
-        {"checkpoint-every", FR_ARG_INT, &f.checkpoint_s, 1, 1e6, "SECONDS",
-         "write it within an epoch too (600); after each epoch in any case"},
+        {"checkpoint-every", FR_ARG_INT, &f.checkpoint_s, 0, 1e6, "SECONDS",
+         "write it within an epoch too (600; 0: after each step); after each epoch in any case"},
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
         {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object as the last line"}};
     struct fr_args a = {"train --benchmark NAME --data DIR --model NAME --out BUNDLE [flags]",
