@@ -23,7 +23,6 @@
 #define STEPS 6
 #define USERS 7
 #define ITEMS 13
-#define MAX_FILE ((size_t)1 << 22)
 
 enum family { CTR, TOWER, NCF, MF };
 
@@ -207,7 +206,6 @@ static void step(struct subject *x, int s)
     const struct fr_cell *u[LISTS], *c[LISTS];
     struct fr_rank_list lists[LISTS];
     double loss = 0;
-
     for (int k = 0; k < LISTS; k++) {
         lists[k] = list[s][k].list;
         u[k] = list[s][k].user;
@@ -378,12 +376,6 @@ START_TEST(every_kind__new_trainer_not_loaded__other_bytes)
 }
 END_TEST
 
-static enum fr_err build_deepfm(
-    const void *ctx, const struct fr_tensor *t, int n, struct fr_model **out_m, struct fr_fault *fault)
-{
-    return fr_train_ctr_build(ctx, t, n, out_m, fault);
-}
-
 START_TEST(model__there_or_not__comes_back_as_it_was)
 {
     struct subject x = subject_new(DEEPFM, SAME);
@@ -398,14 +390,14 @@ START_TEST(model__there_or_not__comes_back_as_it_was)
     ck_assert_int_eq(fr_checkpoint_new(&ck), FR_OK);
     for (int k = 0; k < 2; k++) {
         fr_checkpoint_section(ck, k == 0 ? "first" : "second");
-        fr_checkpoint_model(ck, &m[k], build_deepfm, x.ctr);
+        fr_checkpoint_model(ck, &m[k], fr_train_ctr_build, x.ctr);
     }
     ck_assert_int_eq(fr_checkpoint_write(ck, path_of("models"), NULL), FR_OK);
     fr_checkpoint_free(ck);
     ck_assert_int_eq(fr_checkpoint_read(path_of("models"), &ck, NULL), FR_OK);
     for (int k = 0; k < 2; k++) {
         fr_checkpoint_section(ck, k == 0 ? "first" : "second");
-        fr_checkpoint_model(ck, &back[k], build_deepfm, x.ctr);
+        fr_checkpoint_model(ck, &back[k], fr_train_ctr_build, x.ctr);
     }
     ck_assert_msg(fr_checkpoint_end(ck, &f) == FR_OK, "%s", f.msg);
     fr_checkpoint_free(ck);
