@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/base/alloc.h"
 #include "daemon/base/buf.h"
@@ -18,9 +19,9 @@
 #include "daemon/learn/benchmark.h"
 
 struct flags {
-    const char *benchmark, *data, *model, *preset, *out, *bundle, *from;
+    const char *benchmark, *data, *model, *preset, *out, *bundle, *from, *checkpoint;
     struct fr_arg_list set;
-    int64_t epochs, seed, threads;
+    int64_t epochs, seed, threads, checkpoint_s;
     bool json, quiet;
 };
 
@@ -123,6 +124,14 @@ static void tell(void *ctx, int epoch, uint64_t rows, uint64_t of, double loss, 
         fr_progress_update(&b->p, rows);
     else
         bar_end(b);
+}
+
+static void note(void *ctx, const char *text)
+{
+    const struct bar *b = ctx;
+
+    if (!b->quiet)
+        fprintf(stderr, "checkpoint: %s\n", text);
 }
 
 /* OUT.curve.csv and OUT.curve.svg */
@@ -236,7 +245,10 @@ static int train(const struct flags *f)
                                    .seed = (uint64_t)f->seed,
                                    .threads = (int)f->threads,
                                    .tell = tell,
-                                   .tell_ctx = &bar};
+                                   .tell_ctx = &bar,
+                                   .checkpoint = f->checkpoint,
+                                   .checkpoint_s = (double)f->checkpoint_s,
+                                   .note = note};
     char models[MODELS_BYTES];
     struct fr_benchmark_result *r;
     struct fr_fault fault = {.err = FR_OK};
@@ -264,6 +276,8 @@ static int train(const struct flags *f)
     bar_end(&bar);
     if (e == FR_OK)
         e = write_curve(f, r, &fault);
+    if (e == FR_OK && f->checkpoint != NULL)
+        (void)unlink(f->checkpoint); /* all is written; the same command would begin anew */
     rc = e == FR_OK ? print(f, preset, r) : failed("train", &fault, e);
     fr_free(r);
     return rc;
@@ -271,7 +285,7 @@ static int train(const struct flags *f)
 
 int fr_cmd_benchmark_train(int argc, char **argv)
 {
-    struct flags f = {.seed = 1, .threads = fr_cpu_count(64)};
+    struct flags f = {.seed = 1, .threads = fr_cpu_count(64), .checkpoint_s = 600};
     char models[MODELS_BYTES];
     const struct fr_arg flags[] = {
         {"benchmark", FR_ARG_STR, &f.benchmark, 0, 0, "NAME", "whose layout and protocol"},
@@ -284,6 +298,10 @@ int fr_cmd_benchmark_train(int argc, char **argv)
         {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (one a processor)"},
         {"from", FR_ARG_STR, &f.from, 0, 0, "BUNDLE", "go on from its weights: same model, fields and shapes"},
         {"out", FR_ARG_STR, &f.out, 0, 0, "BUNDLE", "the bundle; the learning curve goes to BUNDLE.curve.csv and BUNDLE.curve.svg"},
+        {"checkpoint", FR_ARG_STR, &f.checkpoint, 0, 0, "FILE",
+         "go on from FILE if it is there (same settings and data, or refused); kept while training"},
+        {"checkpoint-every", FR_ARG_INT, &f.checkpoint_s, 0, 1e6, "SECONDS",
+         "write it within an epoch too (600; 0: after each step); after each epoch in any case"},
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
         {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object as the last line"}};
     struct fr_args a = {"train --benchmark NAME --data DIR --model NAME --out BUNDLE [flags]",

@@ -24,6 +24,7 @@ static const char *const measures[MEASURES] = {"hr@10", "ndcg@10", "mrr@10"};
 
 static void loo_done(struct fr_benchmark_loo *l)
 {
+    fr_benchmark_saver_done(&l->sv);
     fr_benchmark_pairs_done(&l->fit);
     fr_benchmark_pairs_done(&l->held);
     fr_benchmark_lists_done(&l->valid);
@@ -198,6 +199,14 @@ enum fr_err fr_benchmark_loo_epoch(const struct fr_benchmark_loo *l,
     return FR_OK;
 }
 
+/* What is trained on; the held-out items and the drawn ones follow from it and the seed. */
+static uint64_t data_hash(const struct fr_benchmark_pairs *p)
+{
+    uint64_t h = fr_benchmark_hash(p->items, p->start, ((size_t)p->users + 1) * sizeof(*p->start));
+
+    return fr_benchmark_hash(h, p->item, p->n * sizeof(*p->item));
+}
+
 /* ---- files ---- */
 
 static enum fr_err read_test(const char *dir, struct fr_benchmark_loo *l, struct fr_fault *fault)
@@ -323,6 +332,8 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
             run->dir, TRAIN, FR_BENCHMARK_PAIRS, l.users, l.items, &l.fit, fault);
     l.users = l.fit.users;
     l.items = l.fit.items;
+    if (e == FR_OK)
+        e = fr_benchmark_saver_begin(&l.sv, run, out, FR_LOO_PARTS, data_hash(&l.fit), fault);
     if (e == FR_OK && (e = fr_benchmark_pairs_hold_out(&l.fit, 0, 1, &rng, &l.held)) != FR_OK)
         e = fr_fault(fault, e, "validation items: %s", fr_err_text(e));
     if (e == FR_OK && (e = make_valid(&l, &rng)) != FR_OK)
@@ -333,9 +344,9 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
         e = fr_benchmark_from_load(run, l.fs, &l.from, fault);
     if (e == FR_OK)
         e = fit(&l, run, &rng, out, &best, fault);
+    out->rows_per_second = out->seconds > 0 ? out->rows_per_second / out->seconds : 0;
     if (e == FR_OK && best == NULL)
         e = fr_fault(fault, FR_EINVAL, "no epoch was kept");
-    out->rows_per_second = out->seconds > 0 ? out->rows_per_second / out->seconds : 0;
     if (e == FR_OK)
         e = test(&l, best, NULL, out, fault);
     if (e == FR_OK)

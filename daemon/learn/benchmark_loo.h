@@ -19,6 +19,7 @@
 #include "daemon/learn/benchmark.h"
 #include "daemon/learn/benchmark_from.h"
 #include "daemon/learn/benchmark_pairs.h"
+#include "daemon/learn/benchmark_saver.h"
 
 /** The data of a run. */
 struct fr_benchmark_loo {
@@ -28,7 +29,11 @@ struct fr_benchmark_loo {
     struct fr_benchmark_from from;
     struct fr_cell *user, *item; /* by id */
     uint32_t users, items;
+    struct fr_benchmark_saver sv; /* at.bad is whether the part has ended, at.rng is of the epoch's begin */
 };
+
+/** Parts of a run: those of pre-training, and the model itself. */
+enum fr_benchmark_loo_part { FR_LOO_GMF, FR_LOO_MLP, FR_LOO_WHOLE, FR_LOO_PARTS };
 
 /** One epoch's examples: positives with `negatives` drawn items each that the user does not have in
  * fit. */

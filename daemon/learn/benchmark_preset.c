@@ -166,6 +166,14 @@ enum fr_err fr_benchmark_set(struct fr_benchmark_settings *s, struct fr_str a, s
     return unknown_key(key, fault);
 }
 
+const char *fr_benchmark_setting_at(const struct fr_benchmark_settings *s, int i, double *out_value)
+{
+    if (i < 0 || (size_t)i >= N_KEYS)
+        return NULL;
+    memcpy(out_value, (const char *)s + keys[i].at, sizeof(*out_value));
+    return keys[i].name;
+}
+
 enum fr_err fr_benchmark_preset(const char *benchmark,
                                 enum fr_model_kind kind,
                                 const char *preset,

@@ -63,5 +63,7 @@ FR_MUST_CHECK enum fr_err fr_benchmark_preset(const char *benchmark,
  *  FR_ESYNTAX FR_ERANGE; nothing changed then */
 FR_MUST_CHECK enum fr_err
 fr_benchmark_set(struct fr_benchmark_settings *s, struct fr_str assignment, struct fr_fault *fault);
+/** The i-th setting that is a number, from 0. @return its name, static storage; NULL past the last */
+const char *fr_benchmark_setting_at(const struct fr_benchmark_settings *s, int i, double *out_value);
 
 #endif

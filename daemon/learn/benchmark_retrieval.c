@@ -9,11 +9,12 @@
 
 #include "ann/hnsw.h"
 #include "daemon/base/alloc.h"
-#include "daemon/base/clock.h"
 #include "daemon/learn/benchmark_from.h"
 #include "daemon/learn/benchmark_pairs.h"
+#include "daemon/learn/benchmark_saver.h"
 #include "models/gemm.h"
 #include "models/metrics.h"
+#include "models/train/checkpoint_trainers.h"
 #include "models/train/train_two_tower.h"
 
 #define K 20
@@ -49,7 +50,11 @@ struct work {
     uint32_t *user, *item; /* (n) pairs in the epoch's order */
     size_t n;
     const struct fr_cell **row; /* (batch) */
+    struct fr_train_two_tower *tr; /* of the part in progress */
+    struct fr_benchmark_saver sv;  /* at.rng is of the part's begin */
 };
+
+enum part { CHOOSE, FINAL, PARTS };
 
 static void vectors_done(struct vectors *v)
 {
@@ -373,34 +378,60 @@ static enum fr_err observe(struct work *w, struct fr_train_two_tower *tr, uint32
     return e;
 }
 
-/* One epoch; the numbers go to entry `number - 1` of the result. */
+/* All state of the training beside place and result; see benchmark_saver.h. */
+static void walk(void *ctx, struct fr_checkpoint *ck)
+{
+    struct work *w = ctx;
+
+    fr_checkpoint_section(ck, "trainer");
+    fr_train_two_tower_checkpoint(w->tr, ck);
+}
+
+/* A new trainer for the pairs; or one as the checkpoint left it, the orders of the epochs before drawn again. */
+static enum fr_err
+enter(struct work *w, enum part part, uint32_t items, struct fr_rng *rng, struct fr_fault *fault)
+{
+    enum fr_err e = new_trainer(w, &w->tr, fault);
+
+    if (e == FR_OK)
+        e = observe(w, w->tr, items);
+    if (e == FR_OK)
+        e = fr_benchmark_saver_enter(&w->sv, (int)part, w->run->set.lr, rng, walk, w, fault);
+    if (e != FR_OK)
+        return e;
+    *rng = w->sv.at.rng;
+    for (int i = 0; i < w->sv.at.epoch; i++)
+        shuffle(w, rng);
+    return FR_OK;
+}
+
+/* One epoch, from where the place says. */
 static enum fr_err epoch(struct work *w,
-                         struct fr_train_two_tower *tr,
                          uint32_t items,
                          int number,
                          struct fr_rng *rng,
-                         double *out_loss)
+                         double *out_loss,
+                         struct fr_fault *fault)
 {
     const struct fr_benchmark_run *run = w->run;
     size_t batch = (size_t)run->set.batch;
-    struct fr_clock clock;
-    double sum = 0, loss = 0;
+    double sum = w->sv.at.sum, loss = 0;
     enum fr_err e = FR_OK;
 
-    fr_clock_init_real(&clock);
-    int64_t from = fr_clock_mono_us(&clock);
+    fr_benchmark_saver_lap(&w->sv);
     shuffle(w, rng);
-    for (size_t at = 0; e == FR_OK && at < w->n; at += batch) {
+    for (size_t at = w->sv.at.row; e == FR_OK && at < w->n; at += batch) {
         size_t n = w->n - at < batch ? w->n - at : batch;
         struct fr_two_tower_batch b = batch_of(w, items, at, n);
 
-        e = fr_train_two_tower_step(tr, &b, &loss);
+        if ((e = fr_train_two_tower_step(w->tr, &b, &loss)) != FR_OK)
+            break;
         sum += loss * (double)n;
+        e = fr_benchmark_saver_step(&w->sv, at + n, sum, walk, w, fault);
         if (run->tell != NULL)
             run->tell(run->tell_ctx, number, at + n, w->n, sum / (double)(at + n), (double)NAN);
     }
     *out_loss = sum / (double)(w->n > 0 ? w->n : 1);
-    w->out->seconds += (double)(fr_clock_mono_us(&clock) - from) / 1e6;
     w->out->rows_per_second += (double)w->n; /* divided by the seconds at the end */
     return e;
 }
@@ -414,10 +445,8 @@ static enum fr_err choose(struct work *w,
     const struct fr_benchmark_settings *s = &w->run->set;
     struct fr_benchmark_pairs fit = {.users = all->users, .items = all->items, .n = all->n},
                               held = {.n = 0};
-    struct fr_train_two_tower *tr = NULL;
+    struct fr_benchmark_progress *at = &w->sv.at;
     uint8_t *known = NULL;
-    double best = -1;
-    int bad = 0;
     enum fr_err e = FR_OK;
 
     fit.start = fr_malloc_array((size_t)all->users + 2, sizeof(*fit.start));
@@ -436,18 +465,18 @@ static enum fr_err choose(struct work *w,
         e = known == NULL ? FR_ENOMEM : FR_EINVAL;
         goto out;
     }
-    if ((e = new_trainer(w, &tr, fault)) != FR_OK || (e = observe(w, tr, all->items)) != FR_OK)
+    if ((e = enter(w, CHOOSE, all->items, rng, fault)) != FR_OK)
         goto out;
-    for (int i = 0;
-         i < (int)s->epochs && i < FR_BENCHMARK_EPOCHS_KEPT && bad < (int)s->patience && e == FR_OK;
+    for (int i = at->epoch; i < (int)s->epochs && i < FR_BENCHMARK_EPOCHS_KEPT &&
+                            at->bad < (int)s->patience && e == FR_OK;
          i++) {
         struct fr_list_metrics m = {0, 0, 0, 0};
         struct vectors v = {0};
         struct fr_model *model = NULL;
 
-        e = epoch(w, tr, all->items, i + 1, rng, &w->out->loss[i]);
+        e = epoch(w, all->items, i + 1, rng, &w->out->loss[i], fault);
         if (e == FR_OK)
-            e = fr_train_two_tower_model(tr, &model, fault);
+            e = fr_train_two_tower_model(w->tr, &model, fault);
         if (e == FR_OK)
             e = vectors_of(model, all->users, all->items, &v);
         if (e == FR_OK)
@@ -459,14 +488,17 @@ static enum fr_err choose(struct work *w,
         w->out->lr[i] = s->lr;
         if (w->run->tell != NULL)
             w->run->tell(w->run->tell_ctx, i + 1, w->n, w->n, w->out->loss[i], m.recall);
-        bad = m.recall > best + s->min_delta ? 0 : bad + 1;
-        if (bad == 0) {
-            best = m.recall;
+        at->bad = m.recall > at->best + s->min_delta ? 0 : at->bad + 1;
+        if (at->bad == 0) {
+            at->best = m.recall;
             w->out->best_epoch = i + 1;
         }
+        if (e == FR_OK)
+            e = fr_benchmark_saver_epoch(&w->sv, walk, w, fault);
     }
 out:
-    fr_train_two_tower_free(tr);
+    fr_train_two_tower_free(w->tr);
+    w->tr = NULL;
     fr_free(known);
     fr_benchmark_pairs_done(&fit);
     fr_benchmark_pairs_done(&held);
@@ -482,21 +514,22 @@ static enum fr_err final(struct work *w,
                          struct fr_model **out_m,
                          struct fr_fault *fault)
 {
-    struct fr_train_two_tower *tr = NULL;
     double loss = 0;
     enum fr_err e;
 
     take_pairs(w, all);
-    e = new_trainer(w, &tr, fault);
+    e = enter(w, FINAL, all->items, rng, fault);
+    for (int i = w->sv.at.epoch; i < w->out->best_epoch && e == FR_OK; i++) {
+        e = epoch(w, all->items, w->out->epochs + i + 1, rng, &loss, fault);
+        if (e == FR_OK)
+            e = fr_benchmark_saver_epoch(&w->sv, walk, w, fault);
+    }
     if (e == FR_OK)
-        e = observe(w, tr, all->items);
-    for (int i = 0; i < w->out->best_epoch && e == FR_OK; i++)
-        e = epoch(w, tr, all->items, w->out->epochs + i + 1, rng, &loss);
-    if (e == FR_OK)
-        e = fr_train_two_tower_model(tr, out_m, fault);
+        e = fr_train_two_tower_model(w->tr, out_m, fault);
     else if (fault == NULL || fault->err == FR_OK)
         e = fr_fault(fault, e, "training: %s", fr_err_text(e));
-    fr_train_two_tower_free(tr);
+    fr_train_two_tower_free(w->tr);
+    w->tr = NULL;
     return e;
 }
 
@@ -541,6 +574,13 @@ static enum fr_err prepare(struct work *w, const struct fr_benchmark_pairs *p)
     return fr_benchmark_pairs_fields(&w->fs);
 }
 
+static uint64_t data_hash(const struct fr_benchmark_pairs *p)
+{
+    uint64_t h = fr_benchmark_hash(p->items, p->start, ((size_t)p->users + 1) * sizeof(*p->start));
+
+    return fr_benchmark_hash(h, p->item, p->n * sizeof(*p->item));
+}
+
 /* Both files, over the same ids. */
 static enum fr_err read_both(const char *dir,
                              struct fr_benchmark_pairs *train,
@@ -583,6 +623,8 @@ enum fr_err fr_benchmark_retrieval_train(const struct fr_benchmark_run *run,
     if (e == FR_OK)
         e = fr_benchmark_from_load(run, w.fs, &w.from, fault);
     if (e == FR_OK)
+        e = fr_benchmark_saver_begin(&w.sv, run, out, PARTS, data_hash(&train), fault);
+    if (e == FR_OK && !fr_benchmark_saver_beyond(&w.sv, CHOOSE))
         e = choose(&w, &train, &rng, fault);
     if (e == FR_OK)
         e = final(&w, &train, &rng, &m, fault);
@@ -591,6 +633,7 @@ enum fr_err fr_benchmark_retrieval_train(const struct fr_benchmark_run *run,
         e = fr_fault(fault, e, "test: %s", fr_err_text(e));
     if (e == FR_OK)
         e = save(&w, m, fault);
+    fr_benchmark_saver_done(&w.sv);
     fr_model_free(m);
     fr_benchmark_from_done(&w.from);
     fr_free(w.user_cell);

@@ -9,14 +9,15 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
-#include "daemon/base/clock.h"
 #include "daemon/base/file.h"
 #include "daemon/base/hash.h"
 #include "daemon/base/rng.h"
 #include "daemon/learn/benchmark_data.h"
 #include "daemon/learn/benchmark_detail.h"
 #include "daemon/learn/benchmark_from.h"
+#include "daemon/learn/benchmark_saver.h"
 #include "models/metrics.h"
+#include "models/train/checkpoint_trainers.h"
 #include "models/train/train_ctr.h"
 
 #define MAX_FILE ((size_t)1 << 32)
@@ -43,6 +44,7 @@ struct work {
     struct fr_cell *cells;   /* (batch, columns) */
     float *labels;           /* (batch) */
     struct fr_rank_list *lists;
+    struct fr_benchmark_saver sv;
 };
 
 static enum fr_err
@@ -219,20 +221,34 @@ static void shuffle(uint32_t *v, size_t n, struct fr_rng *rng)
     }
 }
 
-static enum fr_err epoch(struct work *w, int number, double *out_loss)
+/* All state of the training beside place and result; see benchmark_saver.h. */
+static void walk(void *ctx, struct fr_checkpoint *ck)
+{
+    struct work *w = ctx;
+
+    fr_checkpoint_section(ck, "trainer");
+    fr_train_ctr_checkpoint(w->tr, ck);
+    fr_checkpoint_section(ck, "best");
+    fr_checkpoint_model(ck, &w->best, fr_train_ctr_build, w->tr);
+}
+
+static enum fr_err epoch(struct work *w, int number, double *out_loss, struct fr_fault *fault)
 {
     size_t batch = (size_t)w->run->set.batch;
     struct fr_benchmark_average mean = fr_benchmark_average(&w->run->set, w->n_train);
-    double sum = 0, loss = 0;
+    double sum = w->sv.at.sum, loss = 0;
     enum fr_err e = FR_OK;
 
-    for (size_t at = 0; e == FR_OK && at < w->n_train; at += batch) {
+    for (size_t at = w->sv.at.row; e == FR_OK && at < w->n_train; at += batch) {
         size_t n = w->n_train - at < batch ? w->n_train - at : batch;
 
         e = fr_train_ctr_step(w->tr, w->lists, fill(w, at, n), &loss);
-        sum += loss * (double)n;
         if (e == FR_OK && mean.share > 0 && (at / batch + 1) % mean.every == 0)
             e = fr_train_ctr_average(w->tr, mean.share);
+        if (e != FR_OK)
+            return fr_fault(fault, e, "epoch %d: %s", number, fr_err_text(e));
+        sum += loss * (double)n;
+        e = fr_benchmark_saver_step(&w->sv, at + n, sum, walk, w, fault);
         if (w->run->tell != NULL)
             w->run->tell(w->run->tell_ctx, number, at + n, w->n_train, sum / (double)(at + n), (double)NAN);
     }
@@ -240,26 +256,56 @@ static enum fr_err epoch(struct work *w, int number, double *out_loss)
     return e;
 }
 
+/* A better one is kept; after lr_patience others the step size falls. Takes the model. */
+static void judge(struct work *w, int number, double auc, struct fr_model *m, struct fr_benchmark_result *out)
+{
+    const struct fr_benchmark_settings *s = &w->run->set;
+    struct fr_benchmark_progress *at = &w->sv.at;
+
+    if (auc > at->best + s->min_delta) {
+        fr_model_free(w->best);
+        w->best = m;
+        at->best = auc;
+        out->best_epoch = number;
+        at->bad = 0;
+        return;
+    }
+    fr_model_free(m);
+    if (++at->bad % (int)s->lr_patience == 0) {
+        at->lr *= s->lr_factor;
+        fr_train_ctr_set_lr(w->tr, (float)at->lr);
+    }
+}
+
+/* Begin, or come to where the checkpoint was: the orders of the epochs before are drawn again. */
+static enum fr_err start(struct work *w, struct fr_rng *rng, struct fr_fault *fault)
+{
+    enum fr_err e = fr_benchmark_saver_enter(&w->sv, 0, w->run->set.lr, rng, walk, w, fault);
+
+    if (e != FR_OK)
+        return e;
+    *rng = w->sv.at.rng;
+    for (int i = 0; i < w->sv.at.epoch; i++)
+        shuffle(w->order, w->n_train, rng);
+    return FR_OK;
+}
+
 static enum fr_err epochs(struct work *w, struct fr_rng *rng, struct fr_benchmark_result *out, struct fr_fault *fault)
 {
     const struct fr_benchmark_settings *s = &w->run->set;
-    struct fr_clock clock;
-    double lr = s->lr, best = -1;
-    int bad = 0;
-    enum fr_err e = FR_OK;
+    struct fr_benchmark_progress *at = &w->sv.at;
+    enum fr_err e = start(w, rng, fault);
 
-    fr_clock_init_real(&clock);
-    for (int i = 0; e == FR_OK && i < (int)s->epochs && i < FR_BENCHMARK_EPOCHS_KEPT && bad < (int)s->patience;
+    for (int i = at->epoch; e == FR_OK && i < (int)s->epochs && i < FR_BENCHMARK_EPOCHS_KEPT &&
+                            at->bad < (int)s->patience;
          i++) {
         struct scores v;
         struct fr_model *m = NULL;
-        int64_t from = fr_clock_mono_us(&clock);
 
+        fr_benchmark_saver_lap(&w->sv);
         shuffle(w->order, w->n_train, rng);
-        if ((e = epoch(w, i + 1, &out->loss[i])) != FR_OK)
-            return fr_fault(fault, e, "epoch %d: %s", i + 1, fr_err_text(e));
-        out->seconds += (double)(fr_clock_mono_us(&clock) - from) / 1e6;
-        if ((e = fr_train_ctr_model(w->tr, &m, fault)) != FR_OK)
+        if ((e = epoch(w, i + 1, &out->loss[i], fault)) != FR_OK ||
+            (e = fr_train_ctr_model(w->tr, &m, fault)) != FR_OK)
             return e;
         if ((e = test(m, &w->valid, NULL, &v)) != FR_OK) {
             fr_model_free(m);
@@ -267,25 +313,27 @@ static enum fr_err epochs(struct work *w, struct fr_rng *rng, struct fr_benchmar
         }
         out->epochs = i + 1;
         out->valid[i] = v.auc;
-        out->lr[i] = lr;
+        out->lr[i] = at->lr;
         if (w->run->tell != NULL)
             w->run->tell(w->run->tell_ctx, i + 1, w->n_train, w->n_train, out->loss[i], v.auc);
-        if (v.auc > best + s->min_delta) {
-            fr_model_free(w->best);
-            w->best = m;
-            best = v.auc;
-            out->best_epoch = i + 1;
-            bad = 0;
-            continue;
-        }
-        fr_model_free(m);
-        if (++bad % (int)s->lr_patience == 0) {
-            lr *= s->lr_factor;
-            fr_train_ctr_set_lr(w->tr, (float)lr);
-        }
+        judge(w, i + 1, v.auc, m, out);
+        e = fr_benchmark_saver_epoch(&w->sv, walk, w, fault);
     }
     out->rows_per_second = out->seconds > 0 ? (double)w->n_train * out->epochs / out->seconds : 0;
     return e;
+}
+
+/* What is trained on, and what chooses. */
+static uint64_t data_hash(const struct work *w)
+{
+    const struct fr_benchmark_rows *r[2] = {&w->train, &w->valid};
+    uint64_t h = fr_benchmark_hash(0, w->train.name, sizeof(w->train.name));
+
+    for (int i = 0; i < 2; i++) {
+        h = fr_benchmark_hash(h, r[i]->id, r[i]->n * r[i]->columns * sizeof(*r[i]->id));
+        h = fr_benchmark_hash(h, r[i]->label, r[i]->n * sizeof(*r[i]->label));
+    }
+    return h;
 }
 
 /* Without valid.csv: rows of a random share of train move to `valid`. */
@@ -440,6 +488,8 @@ enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run *run,
     if (e == FR_OK)
         e = fr_benchmark_from_load(run, w.fs, &w.from, fault);
     if (e == FR_OK)
+        e = fr_benchmark_saver_begin(&w.sv, run, out, 1, data_hash(&w), fault);
+    if (e == FR_OK)
         e = new_trainer(&w, fault);
     if (e == FR_OK && (e = observe(&w)) != FR_OK)
         e = fr_fault(fault, e, "ids of train.csv: %s", fr_err_text(e));
@@ -452,6 +502,7 @@ enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run *run,
     put(out, &s);
     if (e == FR_OK)
         e = save(&w, &s, fault);
+    fr_benchmark_saver_done(&w.sv);
     fr_model_free(w.best);
     fr_benchmark_from_done(&w.from);
     fr_train_ctr_free(w.tr);

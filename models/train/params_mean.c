@@ -12,8 +12,7 @@ static size_t elements(const struct fr_tensor *t)
     return (size_t)t->dim[0] * (t->ndim == 2 ? (size_t)t->dim[1] : 1);
 }
 
-/* Room for n elements, the new ones taken over as they are. */
-static enum fr_err follow(struct fr_params_mean *mean, int i, const float *w, size_t n)
+enum fr_err fr_params_mean_room(struct fr_params_mean *mean, int i, size_t n)
 {
     if (n <= mean->n[i])
         return FR_OK;
@@ -22,11 +21,21 @@ static enum fr_err follow(struct fr_params_mean *mean, int i, const float *w, si
         return FR_ENOMEM;
     if (mean->n[i] > 0)
         memcpy(q, mean->w[i], mean->n[i] * sizeof(*q));
-    memcpy(q + mean->n[i], w + mean->n[i], (n - mean->n[i]) * sizeof(*q));
     fr_free(mean->w[i]);
     mean->w[i] = q;
     mean->n[i] = n;
     return FR_OK;
+}
+
+/* Room for all n elements, the new ones taken over as they are. */
+static enum fr_err follow(struct fr_params_mean *mean, int i, const float *w, size_t n)
+{
+    size_t had = mean->n[i];
+    enum fr_err e = fr_params_mean_room(mean, i, n);
+
+    if (e == FR_OK && n > had)
+        memcpy(mean->w[i] + had, w + had, (n - had) * sizeof(*w));
+    return e;
 }
 
 enum fr_err

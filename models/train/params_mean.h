@@ -27,6 +27,8 @@ struct fr_params_mean {
  */
 FR_MUST_CHECK enum fr_err
 fr_params_mean_take(struct fr_params_mean *mean, const struct fr_params *p, float share);
+/** Room for n elements of tensor i, those that are new 0. @errors FR_ENOMEM, nothing changed */
+FR_MUST_CHECK enum fr_err fr_params_mean_room(struct fr_params_mean *mean, int i, size_t n);
 /** As fr_params_tensors(), with the mean's data where there is one; rows newer than the last take are
  * not in it. @return the number */
 int fr_params_mean_tensors(const struct fr_params_mean *mean,

@@ -298,3 +298,41 @@ void fr_train_mf_set_lr(struct fr_train_mf *tr, float lr)
 {
     tr->cfg.lr = lr;
 }
+
+/* ---- checkpoints ---- */
+
+void fr_train_mf_checkpoint(struct fr_train_mf *tr, struct fr_checkpoint *ck)
+{
+    struct side *s[2] = {&tr->user, &tr->item};
+
+    fr_checkpoint_same_str(ck, "kind", fr_model_kind_name(FR_MODEL_MF));
+    fr_checkpoint_same_u64(ck, "dim", (uint64_t)tr->cfg.dim);
+    fr_checkpoint_same_u64(ck, "seed", tr->cfg.seed);
+    fr_checkpoint_same_u64(ck, "threads", (uint64_t)tr->cfg.threads);
+    fr_checkpoint_same_f64(ck, "reg", (double)tr->cfg.reg);
+    fr_checkpoint_same_f64(ck, "init_std", (double)tr->cfg.init_std);
+    fr_checkpoint_f32(ck, "lr", &tr->cfg.lr);
+    fr_checkpoint_encoder(ck, tr->enc, true);
+    fr_checkpoint_f32s(ck, "w.bias", &tr->bias, 1, 0);
+    for (int i = 0; i < 2; i++) {
+        char key[FR_TENSOR_NAME + 2];
+
+        (void)snprintf(key, sizeof(key), "w.%s", s[i]->name);
+        fr_checkpoint_f32s(ck, key, s[i]->v, s[i]->rows, (uint64_t)tr->cfg.dim);
+        (void)snprintf(key, sizeof(key), "w.%s", s[i]->linear);
+        fr_checkpoint_f32s(ck, key, s[i]->b, s[i]->rows, 1);
+    }
+}
+
+enum fr_err fr_train_mf_build(
+    const void *ctx, const struct fr_tensor *t, int n, struct fr_model **out_m, struct fr_fault *fault)
+{
+    const struct fr_train_mf *tr = ctx;
+    struct fr_encoder *enc = NULL;
+    enum fr_err e = fr_encoder_clone(tr->enc, &enc);
+
+    if (e == FR_OK)
+        e = fr_mf_new(&enc, tr->cfg.dim, t, n, out_m, fault);
+    fr_encoder_free(enc);
+    return e;
+}

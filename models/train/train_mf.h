@@ -14,6 +14,7 @@
 #include "daemon/base/rng.h"
 #include "models/mf.h"
 #include "models/model.h"
+#include "models/train/checkpoint.h"
 
 struct fr_train_mf;
 
@@ -64,5 +65,10 @@ FR_MUST_CHECK enum fr_err fr_train_mf_pass(struct fr_train_mf *tr,
 FR_MUST_CHECK enum fr_err
 fr_train_mf_model(const struct fr_train_mf *tr, struct fr_model **out_m, struct fr_fault *fault);
 void fr_train_mf_set_lr(struct fr_train_mf *tr, float lr);
+/** As the trainers of models/train/checkpoint_trainers.h. */
+void fr_train_mf_checkpoint(struct fr_train_mf *tr, struct fr_checkpoint *ck);
+/** fr_checkpoint_build_fn */
+enum fr_err fr_train_mf_build(
+    const void *ctx, const struct fr_tensor *t, int n, struct fr_model **out_m, struct fr_fault *fault);
 
 #endif

@@ -81,6 +81,25 @@ START_TEST(set__bad__refused_and_unchanged)
 }
 END_TEST
 
+START_TEST(setting_at__all__each_by_its_name)
+{
+    struct fr_benchmark_settings s = deepfm();
+    const char *name;
+    double v = 0;
+    int seen = 0;
+
+    s.clip = 12.5;
+    s.linear = 1;
+    for (int i = 0; (name = fr_benchmark_setting_at(&s, i, &v)) != NULL; i++) {
+        ck_assert(strcmp(name, "clip") != 0 || v == 12.5);
+        ck_assert(strcmp(name, "linear") != 0 || v == 1);
+        seen += strcmp(name, "clip") == 0 || strcmp(name, "linear") == 0;
+    }
+    ck_assert_int_eq(seen, 2);
+    ck_assert_ptr_null(fr_benchmark_setting_at(&s, -1, &v));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("learn/benchmark_preset");
@@ -88,6 +107,7 @@ int main(void)
     tcase_add_test(tc, preset__deepfm_on_frappe__the_published_settings);
     tcase_add_test(tc, preset__unknown__refused);
     tcase_add_test(tc, set__numbers_and_widths__change_their_member);
+    tcase_add_test(tc, setting_at__all__each_by_its_name);
     tcase_add_loop_test(tc, set__bad__refused_and_unchanged, 0, sizeof(bad) / sizeof(bad[0]));
     suite_add_tcase(s, tc);
     return mf_run(s);
