@@ -99,6 +99,20 @@ def layers():
         for n, v in (("z", z), ("loss", loss), ("dz", z.grad)):
             g.add(f"softmax{i}.{n}", v)
         g.add(f"softmax{i}.label", [label], "I32")
+    # one positive; two at the margin itself; -inf is masked; random
+    for i, (row, label, margin, weight) in enumerate((([.3], 0, .5, 2.0), ([.5, .25, .5, .75], 1, .5, 3.0),
+                                                      ([-np.inf, .9, -np.inf], 1, -1.0, 5.0),
+                                                      (list(np.tanh(rs.randn(13))), 4, .125, 150.0))):
+        z = torch.tensor(row, dtype=torch.float32).to(f64).requires_grad_()
+        others = torch.tensor([k != label and bool(np.isfinite(row[k])) for k in range(len(row))])
+        loss = 1 - z[label]
+        if others.any():
+            loss = loss + weight * torch.relu(z[others] - margin).mean()
+        loss.backward()
+        g.add(f"ccl{i}.cos", torch.where(torch.isfinite(z), z, torch.tensor(-3.0, dtype=f64)))  # -3 stands for -inf
+        for n, v in (("loss", loss), ("d", z.grad), ("margin", [margin]), ("weight", [weight])):
+            g.add(f"ccl{i}.{n}", v)
+        g.add(f"ccl{i}.label", [label], "I32")
     return g
 
 
