@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "models/encoder.h"
+#include "models/model_parts.h"
 #include "models/train/checkpoint_priv.h"
 #include "models/train/params.h"
 #include "models/train/params_mean.h"
@@ -183,14 +184,16 @@ void fr_checkpoint_mean(struct fr_checkpoint *ck, struct fr_params_mean *mean, c
 
     fr_checkpoint_i64(ck, "takes", &takes, 0, FR_CHECKPOINT_MAX_STEPS);
     for (int i = 0; i < n && takes > 0 && fr_checkpoint_err(ck) == FR_OK; i++) {
-        (void)snprintf(key, sizeof(key), "a.%s", t[i].name);
-        if (fr_checkpoint_loading(ck)) {
-            uint64_t count = fr_checkpoint_count(ck, key); /* a table may have grown since the last take */
-            enum fr_err e = count > fr_tensor_count(&t[i]) ? FR_ERANGE : fr_params_mean_room(mean, i, (size_t)count);
+        int64_t count = (int64_t)mean->n[i]; /* a table may have grown since the last take */
 
-            if (e != FR_OK)
-                fr_checkpoint_fail(ck, e, key, e == FR_ERANGE ? "longer than the weights" : fr_err_text(e));
-        }
+        (void)snprintf(key, sizeof(key), "a_n.%s", t[i].name);
+        fr_checkpoint_i64(ck, key, &count, 1, (int64_t)fr_tensor_count(&t[i]));
+        if (fr_checkpoint_err(ck) != FR_OK)
+            return;
+        (void)snprintf(key, sizeof(key), "a.%s", t[i].name);
+        enum fr_err e = fr_params_mean_room(mean, i, (size_t)count);
+        if (e != FR_OK)
+            fr_checkpoint_fail(ck, e, key, fr_err_text(e));
         fr_checkpoint_f32s(ck, key, mean->w[i], mean->n[i], 0);
     }
     mean->takes = (uint64_t)takes;
@@ -200,8 +203,8 @@ void fr_checkpoint_mean(struct fr_checkpoint *ck, struct fr_params_mean *mean, c
 
 static void save_model(struct fr_checkpoint *ck, const struct fr_model *m)
 {
-    const struct fr_tensor *t = NULL;
-    int n = m == NULL ? 0 : fr_model_tensors(m, &t);
+    int n = 0;
+    const struct fr_tensor *t = m == NULL ? NULL : fr_model_tensors(m, &n);
     char key[KEY];
 
     for (int i = 0; i < n; i++) {
