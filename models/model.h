@@ -83,6 +83,17 @@ FR_MUST_CHECK enum fr_err fr_model_load(const char *dir,
 void fr_model_free(struct fr_model *m);
 
 const struct fr_model_info *fr_model_info(const struct fr_model *m);
+/** Number of trained parameters: all tensors of weights; neither vocabularies nor the running moments of batch norm. */
+uint64_t fr_model_parameters(const struct fr_model *m);
+
+/** models/tensor.h */
+struct fr_tensor;
+/** models/encoder.h */
+struct fr_encoder;
+/** The weights, as its bundle holds them. @param out  the model's own. @return the number */
+int fr_model_tensors(const struct fr_model *m, const struct fr_tensor **out);
+/** The model's own fields and vocabularies. */
+const struct fr_encoder *fr_model_encoder(const struct fr_model *m);
 
 /** models/tensor.h */
 struct fr_tensor;

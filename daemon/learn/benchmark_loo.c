@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "daemon/learn/benchmark_detail.h"
 #include "daemon/learn/benchmark_mf.h"
 #include "daemon/learn/benchmark_ncf.h"
 #include "models/metrics.h"
@@ -17,6 +18,9 @@
 #define TRAIN "ml-1m.train.pairs"
 #define TEST "ml-1m.test.negative"
 #define TRIES 1000 /* to draw an item that a user does not have */
+#define MEASURES 3
+
+static const char *const measures[MEASURES] = {"hr@10", "ndcg@10", "mrr@10"};
 
 static void loo_done(struct fr_benchmark_loo *l)
 {
@@ -25,6 +29,7 @@ static void loo_done(struct fr_benchmark_loo *l)
     fr_benchmark_pairs_done(&l->held);
     fr_benchmark_lists_done(&l->valid);
     fr_benchmark_lists_done(&l->test);
+    fr_benchmark_from_done(&l->from);
     fr_free(l->fs);
     fr_free(l->user);
     fr_free(l->item);
@@ -104,9 +109,11 @@ void fr_benchmark_draw_done(struct fr_benchmark_draw *d)
 
 /* ---- measuring ---- */
 
+/* @param detail  nullable */
 static enum fr_err measure(const struct fr_benchmark_loo *l,
                            const struct fr_benchmark_lists *lists,
                            const struct fr_model *m,
+                           struct fr_benchmark_detail *detail,
                            struct fr_list_metrics *out)
 {
     struct fr_list_metrics sum = {0, 0, 0, 0};
@@ -123,6 +130,8 @@ static enum fr_err measure(const struct fr_benchmark_loo *l,
     score = fr_malloc_array(most + 1, sizeof(*score));
     if (e == FR_OK && (item == NULL || score == NULL))
         e = FR_ENOMEM;
+    if (e == FR_OK && detail != NULL)
+        e = fr_benchmark_detail_begin(detail, "users", lists->n, measures, MEASURES);
     for (size_t i = 0; i < lists->n && e == FR_OK; i++) {
         const uint32_t *ids = lists->item + lists->start[i];
         size_t n = lists->start[i + 1] - lists->start[i];
@@ -135,6 +144,11 @@ static enum fr_err measure(const struct fr_benchmark_loo *l,
             struct fr_list_metrics one =
                 fr_metric_list_of_rank(fr_metric_rank_ncf(ids, score, n), K);
             fr_metric_list_add(&sum, &one);
+            if (detail != NULL) {
+                fr_benchmark_detail_add(detail, 0, i, one.hr);
+                fr_benchmark_detail_add(detail, 1, i, one.ndcg);
+                fr_benchmark_detail_add(detail, 2, i, one.mrr);
+            }
         }
         fr_arena_reset(ar);
     }
@@ -157,7 +171,7 @@ enum fr_err fr_benchmark_loo_epoch(const struct fr_benchmark_loo *l,
 {
     struct fr_list_metrics v = {0, 0, 0, 0};
     int i = out->epochs, bad;
-    enum fr_err e = measure(l, &l->valid, m, &v);
+    enum fr_err e = measure(l, &l->valid, m, NULL, &v);
 
     *out_stop = false;
     if (e != FR_OK || i >= FR_BENCHMARK_EPOCHS_KEPT) {
@@ -256,8 +270,8 @@ static enum fr_err save(const struct fr_benchmark_loo *l,
     static const char *const names[] = {"hr@10", "ndcg@10"};
     const double values[] = {out->metric[0].value, out->metric[1].value};
     struct fr_model_meta meta = {.name = fr_model_kind_slug(run->kind),
-                                 .version = 1,
-                                 .parent = "",
+                                 .version = l->from.version,
+                                 .parent = l->from.parent,
                                  .created_ms = run->created_ms,
                                  .metric_names = names,
                                  .metric_values = values,
@@ -283,18 +297,19 @@ static enum fr_err fit(struct fr_benchmark_loo *l,
 
 static enum fr_err test(const struct fr_benchmark_loo *l,
                         const struct fr_model *m,
+                        struct fr_benchmark_detail *detail,
                         struct fr_benchmark_result *out,
                         struct fr_fault *fault)
 {
     struct fr_list_metrics t = {0, 0, 0, 0};
-    enum fr_err e = measure(l, &l->test, m, &t);
+    enum fr_err e = measure(l, &l->test, m, detail, &t);
 
     if (e != FR_OK)
         return fr_fault(fault, e, "test: %s", fr_err_text(e));
     out->n_metrics = 0;
-    fr_benchmark_add(out, "hr@10", t.hr);
-    fr_benchmark_add(out, "ndcg@10", t.ndcg);
-    fr_benchmark_add(out, "mrr@10", t.mrr);
+    fr_benchmark_add(out, measures[0], t.hr);
+    fr_benchmark_add(out, measures[1], t.ndcg);
+    fr_benchmark_add(out, measures[2], t.mrr);
     return FR_OK;
 }
 
@@ -326,12 +341,14 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
     if (e == FR_OK && (e = make_cells(&l)) != FR_OK)
         e = fr_fault(fault, e, "out of memory");
     if (e == FR_OK)
+        e = fr_benchmark_from_load(run, l.fs, &l.from, fault);
+    if (e == FR_OK)
         e = fit(&l, run, &rng, out, &best, fault);
     out->rows_per_second = out->seconds > 0 ? out->rows_per_second / out->seconds : 0;
     if (e == FR_OK && best == NULL)
         e = fr_fault(fault, FR_EINVAL, "no epoch was kept");
     if (e == FR_OK)
-        e = test(&l, best, out, fault);
+        e = test(&l, best, NULL, out, fault);
     if (e == FR_OK)
         e = save(&l, run, out, best, fault);
     fr_model_free(best);
@@ -341,6 +358,7 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
 
 enum fr_err fr_benchmark_loo_evaluate(const char *dir,
                                       const char *bundle,
+                                      struct fr_benchmark_detail *detail,
                                       struct fr_benchmark_result *out,
                                       struct fr_fault *fault)
 {
@@ -355,7 +373,9 @@ enum fr_err fr_benchmark_loo_evaluate(const char *dir,
         e = fr_model_load(bundle, l.fs, &m, fault);
     if (e == FR_OK) {
         out->kind = fr_model_info(m)->kind;
-        e = test(&l, m, out, fault);
+        e = test(&l, m, detail, out, fault);
+        if (e == FR_OK && (e = fr_benchmark_pairs_time(m, l.fs, l.items, detail)) != FR_OK)
+            e = fr_fault(fault, e, "timing: %s", fr_err_text(e));
     }
     fr_model_free(m);
     loo_done(&l);

@@ -17,6 +17,7 @@
 #define FR_LEARN_BENCHMARK_LOO_H
 
 #include "daemon/learn/benchmark.h"
+#include "daemon/learn/benchmark_from.h"
 #include "daemon/learn/benchmark_pairs.h"
 #include "daemon/learn/benchmark_saver.h"
 
@@ -25,6 +26,7 @@ struct fr_benchmark_loo {
     struct fr_benchmark_pairs fit, held;   /* train without and only the held-out items */
     struct fr_benchmark_lists valid, test; /* the item in question last */
     struct fr_field_set *fs;
+    struct fr_benchmark_from from;
     struct fr_cell *user, *item; /* by id */
     uint32_t users, items;
     struct fr_benchmark_saver sv; /* at.bad is whether the part has ended, at.rng is of the epoch's begin */
@@ -69,6 +71,7 @@ FR_MUST_CHECK enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *
                                                  struct fr_fault *fault);
 FR_MUST_CHECK enum fr_err fr_benchmark_loo_evaluate(const char *dir,
                                                     const char *bundle,
+                                                    struct fr_benchmark_detail *detail,
                                                     struct fr_benchmark_result *out,
                                                     struct fr_fault *fault);
 

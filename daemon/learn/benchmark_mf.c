@@ -52,7 +52,7 @@ enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
 {
     struct fr_benchmark_draw d = {.n = 0};
     struct fit f = {.l = l, .best = best};
-    struct fr_benchmark_place *at = &l->sv.at;
+    struct fr_benchmark_progress *at = &l->sv.at;
     struct fr_mf_train_config c;
 
     fr_mf_train_config_default(&c);
@@ -63,6 +63,8 @@ enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
     c.seed = run->seed;
     c.threads = run->threads;
     enum fr_err e = fr_train_mf_new(&c, l->fs, l->user, l->users, l->item, l->items, &f.tr, fault);
+    if (e == FR_OK && l->from.m != NULL)
+        e = fr_train_mf_from(f.tr, l->from.m, fault);
     if (e == FR_OK)
         e = fr_benchmark_saver_enter(&l->sv, FR_LOO_WHOLE, run->set.lr, rng, walk, &f, fault);
     *rng = at->rng;

@@ -18,8 +18,10 @@ struct fit {
     struct fr_rng *rng;
     struct fr_benchmark_result *out;
     struct fr_benchmark_draw d;
-    struct fr_model **best;
-    struct fr_train_ncf *tr, *now, *gmf; /* the run's kind; of the part in progress; after that part */
+    struct fr_train_ncf *tr, *now; /* the run's kind; of the part in progress */
+    struct fr_model **best;        /* of that part */
+    struct fr_train_ncf *gmf;      /* pre-training: the first part's, and its best */
+    struct fr_model *gmf_best;
 };
 
 /* All state of the training beside place and result; see benchmark_saver.h. */
@@ -29,12 +31,12 @@ static void walk(void *ctx, struct fr_checkpoint *ck)
 
     fr_checkpoint_section(ck, "trainer");
     fr_train_ncf_checkpoint(f->now, ck);
+    fr_checkpoint_section(ck, "best");
+    fr_checkpoint_model(ck, f->best, fr_train_ncf_build, f->now);
     if (f->l->sv.at.part == FR_LOO_MLP) {
         fr_checkpoint_section(ck, "gmf");
-        fr_train_ncf_checkpoint(f->gmf, ck);
+        fr_checkpoint_model(ck, &f->gmf_best, fr_train_ncf_build, f->gmf);
     }
-    fr_checkpoint_section(ck, "best");
-    fr_checkpoint_model(ck, f->best, fr_train_ncf_build, f->tr);
 }
 
 static enum fr_err new_trainer(const struct fit *f,
@@ -67,6 +69,8 @@ static enum fr_err new_trainer(const struct fit *f,
     if (e == FR_OK &&
         (e = fr_train_ncf_ids(*out, f->l->user, f->l->users, f->l->item, f->l->items)) != FR_OK)
         e = fr_fault(fault, e, "ids: %s", fr_err_text(e));
+    if (e == FR_OK && f->l->from.m != NULL)
+        e = fr_train_ncf_from(*out, f->l->from.m, fault);
     return e;
 }
 
@@ -81,11 +85,15 @@ epoch(struct fit *f, int number, double *out_loss, struct fr_fault *fault)
     fr_benchmark_saver_lap(sv);
     sv->at.rng = *f->rng;
     e = fr_benchmark_loo_draw(&f->l->fit, (int)f->run->set.negatives, f->rng, &f->d);
+    struct fr_benchmark_average mean = fr_benchmark_average(&f->run->set, f->d.n);
     for (size_t at = sv->at.row; e == FR_OK && at < f->d.n; at += batch) {
         size_t n = f->d.n - at < batch ? f->d.n - at : batch;
         struct fr_ncf_rows rows = {f->d.user + at, f->d.item + at, f->d.label + at, (int)n};
 
-        if ((e = fr_train_ncf_step(f->now, &rows, &loss)) != FR_OK)
+        e = fr_train_ncf_step(f->now, &rows, &loss);
+        if (e == FR_OK && mean.share > 0 && (at / batch + 1) % mean.every == 0)
+            e = fr_train_ncf_average(f->now, mean.share);
+        if (e != FR_OK)
             break;
         sum += loss * (double)n;
         if ((e = fr_benchmark_saver_step(sv, at + n, sum, walk, f, fault)) != FR_OK)
@@ -111,6 +119,7 @@ static enum fr_err epochs(struct fit *f,
     enum fr_err e;
 
     f->now = tr;
+    f->best = best;
     if (sv->from == NULL) /* those of an earlier part are forgotten */
         f->out->epochs = f->out->best_epoch = 0;
     e = fr_benchmark_saver_enter(sv, (int)part, lr, f->rng, walk, f, fault);
@@ -133,27 +142,30 @@ static enum fr_err epochs(struct fit *f,
     return e;
 }
 
-/* gmf and mlp with Adam, each to its last epoch, into the run's trainer. */
+/* gmf and mlp with Adam, each by its best epoch, into the run's trainer. */
 static enum fr_err pretrain(struct fit *f, struct fr_fault *fault)
 {
-    static const enum fr_model_kind kinds[] = {FR_MODEL_GMF, FR_MODEL_MLP};
-    struct fr_train_ncf *part[2] = {NULL, NULL};
-    enum fr_err e = FR_OK;
+    struct fr_benchmark_saver *sv = &f->l->sv;
+    struct fr_train_ncf *mlp = NULL;
+    struct fr_model *mlp_best = NULL;
+    enum fr_err e = new_trainer(f, FR_MODEL_GMF, &f->gmf, fault);
 
-    for (int i = 0; i < 2 && e == FR_OK; i++) {
-        enum fr_benchmark_loo_part p = i == 0 ? FR_LOO_GMF : FR_LOO_MLP;
-        struct fr_model *best = NULL;
-
-        e = new_trainer(f, kinds[i], &part[i], fault);
-        f->gmf = part[0];
-        if (e == FR_OK && !fr_benchmark_saver_beyond(&f->l->sv, p))
-            e = epochs(f, part[i], p, f->run->set.lr, &best, fault);
-        fr_model_free(best);
-    }
-    if (e == FR_OK && (e = fr_train_ncf_join(f->tr, part[0], part[1], ALPHA)) != FR_OK)
+    if (e == FR_OK && !fr_benchmark_saver_beyond(sv, FR_LOO_GMF))
+        e = epochs(f, f->gmf, FR_LOO_GMF, f->run->set.lr, &f->gmf_best, fault);
+    if (e == FR_OK)
+        e = new_trainer(f, FR_MODEL_MLP, &mlp, fault);
+    if (e == FR_OK)
+        e = epochs(f, mlp, FR_LOO_MLP, f->run->set.lr, &mlp_best, fault);
+    if (e == FR_OK && (f->gmf_best == NULL || mlp_best == NULL))
+        e = fr_fault(fault, FR_EINVAL, "pre-training: no epoch was kept");
+    if (e == FR_OK && (e = fr_train_ncf_join(f->tr, f->gmf_best, mlp_best, ALPHA)) != FR_OK)
         e = fr_fault(fault, e, "pre-trained weights: %s", fr_err_text(e));
-    fr_train_ncf_free(part[0]);
-    fr_train_ncf_free(part[1]);
+    fr_model_free(mlp_best);
+    fr_model_free(f->gmf_best);
+    fr_train_ncf_free(mlp);
+    fr_train_ncf_free(f->gmf);
+    f->gmf_best = NULL;
+    f->gmf = NULL;
     return e;
 }
 
@@ -164,11 +176,14 @@ enum fr_err fr_benchmark_ncf_fit(struct fr_benchmark_loo *l,
                                  struct fr_model **best,
                                  struct fr_fault *fault)
 {
-    struct fit f = {.l = l, .run = run, .rng = rng, .out = out, .best = best};
+    struct fit f = {.l = l, .run = run, .rng = rng, .out = out};
     bool pretrained = run->kind == FR_MODEL_NEUMF && run->set.pretrain > 0;
     double lr = pretrained ? run->set.sgd_lr : run->set.lr;
-    enum fr_err e = new_trainer(&f, run->kind, &f.tr, fault);
+    enum fr_err e;
 
+    if (pretrained && l->from.m != NULL)
+        return fr_fault(fault, FR_EINVAL, "pretrain=1 begins with a gmf and an mlp: it cannot go on from a model");
+    e = new_trainer(&f, run->kind, &f.tr, fault);
     if (e == FR_OK && pretrained && !fr_benchmark_saver_beyond(&l->sv, FR_LOO_MLP))
         e = pretrain(&f, fault);
     if (e == FR_OK)

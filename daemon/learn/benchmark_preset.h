@@ -30,6 +30,7 @@ struct fr_benchmark_settings {
     double lr_factor;   /* of the step size, when lr_patience is used up */
     double lr_patience; /* epochs in a row that did not improve; counted on after that */
     double patience;    /* stop at that many such epochs in a row */
+    double average;     /* epochs that the served mean of the weights reaches back; 0 = the newest weights */
     double min_delta;   /* what counts as better in validation AUC */
     double valid_share; /* of train, where the benchmark has no validation file */
     double negatives;   /* sampled, a positive or a step; two_tower: 0 = full softmax */
@@ -41,6 +42,9 @@ struct fr_benchmark_settings {
     double attention_scale, attention_norm;                                  /* 0 or 1 */
     double attention_residual;                                               /* enum fr_attention_residual */
     double linear;                                                           /* the same: with a linear part */
+    double loss;            /* two_tower: 0 softmax, 1 sampled_softmax (over drawn items alone), 2 ccl (the same) */
+    double log_uniform;     /* 1: negatives drawn by rank of frequency; 0: uniformly */
+    double margin, negative_weight; /* of ccl */
     int n_hidden;
     int hidden[FR_BENCHMARK_HIDDEN_MAX];
 };

@@ -36,11 +36,12 @@ static void walk_run(struct fr_benchmark_saver *sv, struct fr_checkpoint *ck)
         fr_checkpoint_same_u64(ck, key, (uint64_t)run->set.hidden[i]);
     }
     fr_checkpoint_same_u64(ck, "data", sv->data);
+    fr_checkpoint_same_str(ck, "from", run->from == NULL ? "" : run->from);
 }
 
 static void walk_place(struct fr_benchmark_saver *sv, struct fr_checkpoint *ck)
 {
-    struct fr_benchmark_place *p = &sv->at;
+    struct fr_benchmark_progress *p = &sv->at;
     struct fr_benchmark_result *r = sv->out;
     int64_t row = (int64_t)p->row;
     int n = r->epochs < FR_BENCHMARK_EPOCHS_KEPT ? r->epochs : FR_BENCHMARK_EPOCHS_KEPT;
@@ -152,7 +153,7 @@ enum fr_err fr_benchmark_saver_enter(struct fr_benchmark_saver *sv,
     enum fr_err e;
 
     if (sv->from == NULL) {
-        sv->at = (struct fr_benchmark_place){.part = part, .lr = lr, .best = -1, .rng = *rng};
+        sv->at = (struct fr_benchmark_progress){.part = part, .lr = lr, .best = -1, .rng = *rng};
         return save(sv, walk, ctx, fault);
     }
     if (part != sv->at.part) {

@@ -17,7 +17,7 @@
 #include "models/train/checkpoint.h"
 
 /** Where a training stands. */
-struct fr_benchmark_place {
+struct fr_benchmark_progress {
     int part;     /* which of a benchmark's trainings, from 0 */
     int epoch;    /* epochs of it that are done */
     uint64_t row; /* rows of the next one that are done */
@@ -31,7 +31,7 @@ struct fr_benchmark_place {
 struct fr_benchmark_saver {
     const struct fr_benchmark_run *run;
     struct fr_benchmark_result *out;
-    struct fr_benchmark_place at;
+    struct fr_benchmark_progress at;
     int parts;                  /* the benchmark has, at most */
     uint64_t data;              /* hash of what is trained on */
     struct fr_checkpoint *from; /* what is gone on from, until its part is entered; else NULL */

@@ -34,6 +34,7 @@
 struct fr_checkpoint;
 struct fr_encoder;
 struct fr_params;
+struct fr_params_mean;
 
 /** One to be filled and written. @errors FR_ENOMEM. Owner: fr_checkpoint_free() */
 FR_MUST_CHECK enum fr_err fr_checkpoint_new(struct fr_checkpoint **out);
@@ -95,6 +96,8 @@ void fr_checkpoint_same_f64(struct fr_checkpoint *ck, const char *key, double v)
 void fr_checkpoint_encoder(struct fr_checkpoint *ck, struct fr_encoder *enc, bool fixed);
 /** Weights, optimiser state (arrays that are NULL are absent), buffers, the step count. Tables have their rows. */
 void fr_checkpoint_params(struct fr_checkpoint *ck, struct fr_params *p);
+/** The moving mean of those weights. Loading: into an empty one. */
+void fr_checkpoint_mean(struct fr_checkpoint *ck, struct fr_params_mean *mean, const struct fr_params *p);
 /** Builds a model of tensors; they and `ctx` are borrowed. */
 typedef enum fr_err (*fr_checkpoint_build_fn)(
     const void *ctx, const struct fr_tensor *t, int n, struct fr_model **out_m, struct fr_fault *fault);

@@ -7,6 +7,7 @@
 #include "models/encoder.h"
 #include "models/train/checkpoint_priv.h"
 #include "models/train/params.h"
+#include "models/train/params_mean.h"
 
 #define KEY 128 /* bytes of a key: "vocab.<table>"; too long for a tensor is told there */
 
@@ -171,6 +172,28 @@ void fr_checkpoint_params(struct fr_checkpoint *ck, struct fr_params *p)
         arrays(ck, d->name, (float *const[3]){d->w, NULL, NULL}, (uint64_t)d->rows, (uint64_t)d->cols);
     }
     p->t = (uint64_t)t;
+}
+
+void fr_checkpoint_mean(struct fr_checkpoint *ck, struct fr_params_mean *mean, const struct fr_params *p)
+{
+    int64_t takes = (int64_t)mean->takes;
+    struct fr_tensor *t = fr_checkpoint_room(ck, FR_PARAMS_MAX_TENSORS, sizeof(*t));
+    int n = t == NULL ? 0 : fr_params_tensors(p, t);
+    char key[KEY];
+
+    fr_checkpoint_i64(ck, "takes", &takes, 0, FR_CHECKPOINT_MAX_STEPS);
+    for (int i = 0; i < n && takes > 0 && fr_checkpoint_err(ck) == FR_OK; i++) {
+        (void)snprintf(key, sizeof(key), "a.%s", t[i].name);
+        if (fr_checkpoint_loading(ck)) {
+            uint64_t count = fr_checkpoint_count(ck, key); /* a table may have grown since the last take */
+            enum fr_err e = count > fr_tensor_count(&t[i]) ? FR_ERANGE : fr_params_mean_room(mean, i, (size_t)count);
+
+            if (e != FR_OK)
+                fr_checkpoint_fail(ck, e, key, e == FR_ERANGE ? "longer than the weights" : fr_err_text(e));
+        }
+        fr_checkpoint_f32s(ck, key, mean->w[i], mean->n[i], 0);
+    }
+    mean->takes = (uint64_t)takes;
 }
 
 /* ---- models ---- */

@@ -9,6 +9,7 @@
 #include "daemon/base/alloc.h"
 #include "models/train/train_ncf_priv.h"
 #include "models/train/train_priv.h"
+#include "models/train/two_tower_candidates.h"
 
 /* ---- what all on struct fr_trainer have ---- */
 
@@ -58,6 +59,7 @@ static void grow(struct fr_checkpoint *ck, struct fr_trainer *t, const int table
 static void end(struct fr_checkpoint *ck, struct fr_trainer *t)
 {
     fr_checkpoint_params(ck, &t->params);
+    fr_checkpoint_mean(ck, &t->mean, &t->params);
     fr_checkpoint_rng(ck, "rng", &t->rng);
 }
 
@@ -152,36 +154,53 @@ static void two_tower_settings(const struct fr_two_tower_train_config *c, struct
     fr_checkpoint_same_u64(ck, "skip", m->skip);
     fr_checkpoint_same_u64(ck, "gates", m->gates);
     fr_checkpoint_same_str(ck, "skip_table", m->skip_table);
+    fr_checkpoint_same_u64(ck, "loss", (uint64_t)c->loss);
+    fr_checkpoint_same_u64(ck, "in_batch", c->in_batch);
     fr_checkpoint_same_u64(ck, "negatives", (uint64_t)c->negatives);
+    fr_checkpoint_same_u64(ck, "log_uniform", c->log_uniform);
+    fr_checkpoint_same_f64(ck, "margin", (double)c->margin);
+    fr_checkpoint_same_f64(ck, "negative_weight", (double)c->negative_weight);
     fr_checkpoint_same_u64(ck, "full_softmax", c->full_softmax);
     fr_checkpoint_same_f64(ck, "logq_alpha", (double)c->logq_alpha);
     fr_checkpoint_same_u64(ck, "logq", c->logq);
 }
 
-/* Room of the step-gap estimator for the items that come in. */
-static enum fr_err gap_room(struct fr_train_two_tower *tr, uint64_t n)
+/* What is known of items, by their number: room for exactly those that come in. */
+static enum fr_err item_room(struct fr_train_two_tower *tr, uint64_t n)
 {
-    float *gap = fr_calloc((size_t)n, sizeof(*gap));
-    uint64_t *last = fr_calloc((size_t)n, sizeof(*last));
-    uint32_t *times = fr_calloc((size_t)n, sizeof(*times)), *mark = fr_calloc((size_t)n, sizeof(*mark));
+    void *p[] = {tr->gap, tr->last, tr->times, tr->mark, tr->count, tr->order, tr->rank};
 
-    if (gap == NULL || last == NULL || times == NULL || mark == NULL || n > UINT32_MAX) {
-        fr_free(gap);
-        fr_free(last);
-        fr_free(times);
-        fr_free(mark);
-        return FR_ENOMEM;
+    for (size_t i = 0; i < sizeof(p) / sizeof(p[0]); i++)
+        fr_free(p[i]);
+    tr->gap = NULL;
+    tr->last = NULL;
+    tr->times = tr->mark = tr->count = tr->order = tr->rank = NULL;
+    tr->cap_items = tr->n_order = 0;
+    return n > UINT32_MAX ? FR_ENOMEM : fr_two_tower_grow_items(tr, (uint32_t)n);
+}
+
+/* Ranks of frequency: an order of the first n_order items, each once. */
+static void ranks(struct fr_train_two_tower *tr, struct fr_checkpoint *ck)
+{
+    int64_t n = tr->n_order;
+
+    fr_checkpoint_u32s(ck, "count", tr->count, tr->cap_items);
+    fr_checkpoint_i64(ck, "n_order", &n, 0, tr->cap_items);
+    if (fr_checkpoint_err(ck) != FR_OK)
+        return;
+    tr->n_order = (uint32_t)n;
+    fr_checkpoint_u32s(ck, "order", tr->order, tr->n_order);
+    if (!fr_checkpoint_loading(ck) || fr_checkpoint_err(ck) != FR_OK)
+        return;
+    for (uint32_t k = 0; k < tr->n_order; k++)
+        tr->rank[k] = UINT32_MAX;
+    for (uint32_t k = 0; k < tr->n_order; k++) {
+        if (tr->order[k] >= tr->n_order || tr->rank[tr->order[k]] != UINT32_MAX) {
+            fr_checkpoint_fail(ck, FR_ERANGE, "order", "not an order of the items");
+            return;
+        }
+        tr->rank[tr->order[k]] = k;
     }
-    fr_free(tr->gap);
-    fr_free(tr->last);
-    fr_free(tr->times);
-    fr_free(tr->mark);
-    tr->gap = gap;
-    tr->last = last;
-    tr->times = times;
-    tr->mark = mark;
-    tr->cap_items = (uint32_t)n;
-    return FR_OK;
 }
 
 static void gaps(struct fr_train_two_tower *tr, struct fr_checkpoint *ck)
@@ -196,10 +215,8 @@ static void gaps(struct fr_train_two_tower *tr, struct fr_checkpoint *ck)
         n = fr_checkpoint_count(ck, "gap");
         if (fr_checkpoint_err(ck) != FR_OK)
             return;
-        if (n > 0 && (e = gap_room(tr, n)) != FR_OK)
+        if ((e = item_room(tr, n)) != FR_OK)
             fr_checkpoint_fail(ck, e, "gap", fr_err_text(e));
-        if (n == 0)
-            tr->cap_items = 0;
     }
     fr_checkpoint_f32s(ck, "gap", tr->gap, tr->cap_items, 0);
     fr_checkpoint_u64s(ck, "last", tr->last, tr->cap_items);
@@ -217,5 +234,6 @@ void fr_train_two_tower_checkpoint(struct fr_train_two_tower *tr, struct fr_chec
     begin(ck, &tr->t, false);
     grow(ck, &tr->t, tr->v_of);
     gaps(tr, ck);
+    ranks(tr, ck);
     end(ck, &tr->t);
 }

@@ -9,9 +9,11 @@
 
 #include "daemon/base/alloc.h"
 #include "models/ncf.h"
+#include "models/model_priv.h"
 #include "models/nn.h"
 #include "models/train/loss.h"
 #include "models/train/pool.h"
+#include "models/train/train_from.h"
 
 #define MAX_THREADS 64
 
@@ -264,6 +266,31 @@ fr_train_mf_model(const struct fr_train_mf *tr, struct fr_model **out_m, struct 
     e = e == FR_OK ? fr_mf_new(&enc, tr->cfg.dim, t, 5, out_m, fault)
                    : fr_fault(fault, e, "trainer: %s", fr_err_text(e));
     fr_encoder_free(enc);
+    return e;
+}
+
+enum fr_err fr_train_mf_from(struct fr_train_mf *tr, const struct fr_model *m, struct fr_fault *fault)
+{
+    struct side *s[2] = {&tr->user, &tr->item};
+    const enum fr_entity entity[2] = {FR_ENTITY_USER, FR_ENTITY_ITEM};
+    struct fr_model *own = NULL;
+    const float *bias = NULL;
+    enum fr_err e = fr_train_mf_model(tr, &own, fault);
+
+    if (e == FR_OK)
+        e = fr_train_from_check(own, m, fault);
+    if (e == FR_OK)
+        e = fr_tensor_require(m->tensor, m->n_tensors, "bias", 1, 0, &bias, fault);
+    for (int i = 0; i < 2 && e == FR_OK; i++) {
+        int table = fr_ncf_table(tr->enc, entity[i]);
+
+        e = fr_train_from_table(m, tr->enc, table, s[i]->name, tr->cfg.dim, s[i]->v, fault);
+        if (e == FR_OK)
+            e = fr_train_from_table(m, tr->enc, table, s[i]->linear, 1, s[i]->b, fault);
+    }
+    if (e == FR_OK)
+        tr->bias = *bias;
+    fr_model_free(own);
     return e;
 }
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Golden files of the models: straightforward PyTorch in float64, results stored as float32.
 
-    make_golden.py            write tests/golden/*.frg and MANIFEST
-    make_golden.py --check    make them again in memory and compare with the files (exit 1 on a difference)
+    make_golden.py [NAME.frg ...]    write tests/golden/*.frg (all, or those named) and MANIFEST
+    make_golden.py --check           make them again in memory and compare with the files (exit 1 on a difference)
 
 File (.frg): 8 bytes "FRGOLD1\\n", u32 length of the JSON, u32 CRC-32 of all after these 16 bytes, JSON
 {"meta": {...}, "tensors": [{"name", "dtype", "dims", "offset"}]}, data (little-endian, 8-aligned).
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, os.pardir, "reference"))
+import models as reference  # plain modules, see there
 DT = {"F32": np.float32, "I32": np.int32, "U64": np.uint64}
 f64 = torch.float64
 
@@ -400,7 +402,60 @@ def tower(p, enc, encoded, prefix, edim, layers, skip, gates):
     return torch.nn.functional.normalize(h + extra, dim=0, eps=1e-12)
 
 
-def two_tower(name, names, edim, dim, hidden, tau, skip, gates, batch, steps):
+class Rng:
+    """xoshiro256** (Blackman and Vigna 2018), seeded by splitmix64: what a trainer draws negatives with."""
+
+    def __init__(self, seed):
+        self.s = []
+        for _ in range(4):
+            seed = seed + 0x9e3779b97f4a7c15 & MASK
+            z = (seed ^ seed >> 30) * 0xbf58476d1ce4e5b9 & MASK
+            z = (z ^ z >> 27) * 0x94d049bb133111eb & MASK
+            self.s.append(z ^ z >> 31)
+
+    def u64(self):
+        s, rotl = self.s, lambda x, k: (x << k | x >> 64 - k) & MASK
+        out = rotl(s[1] * 5 & MASK, 7) * 9 & MASK
+        t = s[1] << 17 & MASK
+        s[2] ^= s[0]
+        s[3] ^= s[1]
+        s[1] ^= s[2]
+        s[0] ^= s[3]
+        s[2] ^= t
+        s[3] = rotl(s[3], 45)
+        return out
+
+    def below(self, n):
+        while True:  # the uneven rest is rejected
+            v = self.u64()
+            if v < MASK - MASK % n:
+                return v % n
+
+    def f64(self):
+        return (self.u64() >> 11) * 2.0 ** -53
+
+
+MASK = (1 << 64) - 1
+SOFTMAX = dict(loss="softmax", in_batch=True, full=False, negatives=0, log_uniform=False, margin=0.0, weight=0.0)
+
+
+def tower_loss(how, scores, pos, tau, logq, allowed):
+    """scores (B, C) cosines; pos (B) columns of the positives; allowed (B, C)."""
+    if how["loss"] == "softmax":
+        z = (scores / tau - logq).masked_fill(~allowed, -torch.inf)
+        return torch.nn.functional.cross_entropy(z, pos)
+    total = 0
+    for row, p, ok in zip(scores, pos, allowed):
+        others = ok.clone()
+        others[p] = False
+        total = total + 1 - row[p]
+        if others.any():
+            total = total + how["weight"] * torch.relu(row[others] - how["margin"]).mean()
+    return total / len(pos)
+
+
+def two_tower(name, names, edim, dim, hidden, tau, skip, gates, batch, steps, **other):
+    how = dict(SOFTMAX, **other)
     rs = np.random.RandomState(20240 + len(name))
     enc, n_items, alpha = Encoder(2), 11, .3
     users = [make_cells(rs, "user") for _ in range(batch)]
@@ -434,7 +489,8 @@ def two_tower(name, names, edim, dim, hidden, tau, skip, gates, batch, steps):
             p[f"gate.{f[0]}.weight"] = torch.tensor(rs.rand(f[5], edim) + .5)
     p = {k: v.to(torch.float32).to(f64).requires_grad_() for k, v in p.items()}
     g = Frg(**meta(what=name, atol=2e-5, rtol=1e-4, fields=names, emb_dim=edim, dim=dim, hidden=hidden, tau=tau, skip=skip,
-                   gates=gates, steps=steps, alpha=alpha))
+                   gates=gates, steps=steps, alpha=alpha, rng=20240, ccl=how["loss"] == "ccl",
+                   **{k: v for k, v in how.items() if k != "loss"}))
     for k, v in p.items():
         g.add("param." + k, v)
     add_cells(g, "users", users)
@@ -449,19 +505,33 @@ def two_tower(name, names, edim, dim, hidden, tau, skip, gates, batch, steps):
     g.add("item_vectors", V)
     gap, last, times = [float(n_items)] * n_items, [0] * n_items, [0] * n_items
     curve, adam = [], Adam(p, .01, 1e-4, 1e-3, 1e-3)
+    rng, n = Rng(20240), n_items
+    by_count = sorted(range(n), key=lambda j: (-list(pos[0]).count(j), j))
     for s in range(steps):
-        cand = list(dict.fromkeys(pos[s].tolist()))
-        for j in cand:
+        cand = list(range(n)) if how["full"] else list(dict.fromkeys(pos[s].tolist()))
+        for j in dict.fromkeys(pos[s].tolist()):
             if last[j]:
                 times[j] += 1
                 a = max(alpha, 1 / times[j])
                 gap[j] = (1 - a) * gap[j] + a * (s + 1 - last[j])
             last[j] = s + 1
-        logq = torch.tensor([np.log(min(1.0, 1 / max(1.0, gap[j]))) for j in cand], dtype=f64)
+        drawn = [by_count[min(n - 1, int((n + 1) ** rng.f64() - 1))] if how["log_uniform"] else rng.below(n)
+                 for _ in range(how["negatives"])]
+        cand += [j for j in dict.fromkeys(drawn) if j not in cand]
+        chance = [np.log((k + 2) / (k + 1)) / np.log(n + 1) if how["log_uniform"] else 1 / n
+                  for k in (by_count.index(j) for j in cand)]
+        if how["full"]:
+            q = [1.0] * n
+        elif how["in_batch"]:
+            q = [min(1.0, 1 / max(1.0, gap[j]) + how["negatives"] * x) for j, x in zip(cand, chance)]
+        else:
+            q = [1 - (1 - x) ** how["negatives"] for x in chance]
         U = torch.stack([tower(p, enc, x, "user_mlp", edim, layers, skip, gates) for x in eu])
         V = torch.stack([tower(p, enc, ei[j], "item_mlp", edim, layers, skip, gates) for j in cand])
-        z = U @ V.T / tau - logq
-        value = torch.nn.functional.cross_entropy(z, torch.tensor([cand.index(j) for j in pos[s]]))
+        every = how["in_batch"] or how["full"]
+        allowed = torch.tensor([[bool(every or j in drawn or j == mine) for j in cand] for mine in pos[s]])
+        value = tower_loss(how, U @ V.T, torch.tensor([cand.index(j) for j in pos[s]]), tau,
+                           torch.tensor(np.log(q), dtype=f64), allowed)
         value.backward()
         if s == 0:
             for k, v in p.items():
@@ -476,6 +546,167 @@ def two_tower(name, names, edim, dim, hidden, tau, skip, gates, batch, steps):
     g.add("curve", curve)
     for k, v in p.items():
         g.add("final." + k, v)
+    return g
+
+
+# ---------------------------------------------------------------- user and item: NCF, MF
+
+class Id:
+    def __init__(self, name):
+        self.name = self.table = name
+
+
+N_USERS, N_ITEMS = 7, 13  # row 0 of a table is the unknown id's
+
+
+def pair_module(rs, g, make):
+    """A module in float64 with float32's values, its parameters in the file."""
+    m = make(Id("user"), Id("item"), {"user": N_USERS + 1, "item": N_ITEMS + 1}).double()
+    with torch.no_grad():
+        for k, v in m.named_parameters():
+            v.copy_(torch.tensor(rs.randn(*v.shape) * .5).to(torch.float32))
+            g.add("param." + k, v)
+    users, items = (a.reshape(-1) for a in np.meshgrid(np.arange(N_USERS + 1), np.arange(N_ITEMS + 1), indexing="ij"))
+    g.add("logits", pair_logits(m, users, items))
+    return m
+
+
+def pair_logits(m, user, item):
+    one = torch.ones(len(user), 1, dtype=f64)
+    return m({"user": (torch.tensor(user)[:, None], one), "item": (torch.tensor(item)[:, None], one)})
+
+
+def ncf(name, kind, factors, hidden, batch, steps):
+    """Adam is torch.optim's own: all rows of a table move, L2 is its weight decay."""
+    rs = np.random.RandomState(20240 + len(name))
+    g = Frg(**meta(what=name, atol=2e-5, rtol=1e-4, kind=kind, factors=factors, hidden=hidden, steps=steps, batch=batch))
+    m = pair_module(rs, g, lambda u, i, rows: reference.Ncf(u, i, rows, factors, hidden))
+    user, item = rs.randint(0, N_USERS, (steps, batch)), rs.randint(0, N_ITEMS, (steps, batch))
+    label = rs.randint(0, 2, (steps, batch))
+    if batch > 1:  # the same pair with both labels
+        user[:, 1], item[:, 1], label[:, 1] = user[:, 0], item[:, 0], 1 - label[:, 0]
+    for n, v in (("user", user), ("item", item)):
+        g.add(n, v, "I32")
+    g.add("label", label)
+    curve, adam = [], torch.optim.Adam(m.parameters(), lr=.01, eps=1e-4, weight_decay=1e-3)
+    for s in range(steps):
+        adam.zero_grad()
+        z = pair_logits(m, user[s] + 1, item[s] + 1)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(z, torch.tensor(label[s], dtype=f64))
+        loss.backward()
+        if s == 0:
+            for k, v in m.named_parameters():
+                g.add("grad." + k, v.grad)
+        curve.append(loss.item())
+        adam.step()
+    g.add("curve", curve)
+    for k, v in m.named_parameters():
+        g.add("final." + k, v)
+    return g
+
+
+def mf(name, dim, batch, steps):
+    """One example at a time: w -= lr (dloss/dw + reg w) on the two rows, their biases and the bias."""
+    rs, lr, reg = np.random.RandomState(20240 + len(name)), .05, .02
+    g = Frg(**meta(what=name, atol=2e-5, rtol=1e-4, dim=dim, lr=lr, reg=reg, steps=steps, batch=batch))
+    m = pair_module(rs, g, lambda u, i, rows: reference.Mf(u, i, rows, dim))
+    user, item = rs.randint(0, N_USERS, (steps, batch)), rs.randint(0, N_ITEMS, (steps, batch))
+    label, curve = rs.randint(0, 2, (steps, batch)), []
+    for n, v in (("user", user), ("item", item)):
+        g.add(n, v, "I32")
+    g.add("label", label)
+    for s in range(steps):
+        total = 0
+        for u, i, y in zip(user[s] + 1, item[s] + 1, label[s]):
+            m.zero_grad()
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(
+                pair_logits(m, np.array([u]), np.array([i])), torch.tensor([y], dtype=f64))
+            loss.backward()
+            total += loss.item()
+            with torch.no_grad():
+                for k, w in m.named_parameters():
+                    rows = {"user": u, "item": i}.get(k.split(".")[1], 0) if "." in k else slice(None)
+                    w[rows] -= lr * (w.grad[rows] + reg * w[rows])
+        curve.append(total / batch)
+    g.add("curve", curve)
+    for k, v in m.named_parameters():
+        g.add("final." + k, v)
+    return g
+
+
+# ---------------------------------------------------------------- batch norm and dropout
+
+def mix64(x):
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9 & MASK
+    x = (x ^ x >> 27) * 0x94d049bb133111eb & MASK
+    return x ^ x >> 31
+
+
+def dropout_mask(seed, worker, layer, n, p):
+    """Kept elements of a hidden layer, by models/train/norm_mlp.c's counter: 16 bits of chance each."""
+    at, limit, out = mix64(seed ^ mix64((worker << 8) + layer + 1)), round(p * 65536), []
+    while len(out) < n:
+        bits = mix64(at)
+        at = at + 1 & MASK
+        out += [(bits >> 16 * k & 0xffff) >= limit for k in range(4)]
+    return torch.tensor(out[:n])
+
+
+def norm_mlp(name, rows, widths, norm, p, seed):
+    """Linear -> BatchNorm1d -> ReLU -> dropout, one step in training mode, then evaluation."""
+    rs = np.random.RandomState(20240 + len(name))
+    g = Frg(**meta(what=name, atol=1e-5, rtol=1e-4, rows=rows, widths=widths, norm=norm, dropout=p,
+                   dropout_seed=seed))
+    n, param = len(widths) - 1, {}
+    f32 = lambda *shape: torch.tensor(rs.randn(*shape)).to(torch.float32).to(f64)
+    bn = [torch.nn.BatchNorm1d(w).double() for w in widths[1:-1]] if norm else []
+    with torch.no_grad():
+        for b in bn:
+            b.weight.copy_(f32(len(b.weight)) * .5 + 1)
+            b.bias.copy_(f32(len(b.bias)) * .3)
+            b.running_mean.copy_(f32(len(b.bias)))
+            b.running_var.copy_(f32(len(b.bias)).abs() + .1)
+            for k in ("weight", "bias", "running_mean", "running_var"):
+                getattr(b, k).copy_(getattr(b, k).to(torch.float32))
+    for l in range(n):
+        param[f"mlp.{l}.weight"] = f32(widths[l + 1], widths[l]).requires_grad_()
+        param[f"mlp.{l}.bias"] = (f32(widths[l + 1]) * .2).to(torch.float32).to(f64).requires_grad_()
+    for l, b in enumerate(bn):
+        param.update({f"mlp_norm.{l}.weight": b.weight, f"mlp_norm.{l}.bias": b.bias,
+                      f"mlp_norm.{l}.running_mean": b.running_mean, f"mlp_norm.{l}.running_var": b.running_var})
+    for k, v in param.items():
+        g.add("param." + k, v)
+    x, dout = f32(rows, widths[0]), f32(rows, 1)
+    g.add("x", x)
+    g.add("dout", dout)
+
+    def run(training):
+        h, first = x, None
+        for l in range(n):
+            h = torch.nn.functional.linear(h, param[f"mlp.{l}.weight"], param[f"mlp.{l}.bias"])
+            if l == 0:
+                first = h
+                first.retain_grad()
+            if l + 1 == n:
+                return h, first
+            if norm:
+                h = bn[l].train(training)(h)
+            h = torch.relu(h)
+            if training and p > 0:
+                h = h * dropout_mask(seed, 0, l, h.numel(), p).reshape(h.shape) / (1 - p)
+
+    y, z = run(True)
+    y.backward(dout)
+    g.add("z", z)
+    g.add("y", y)
+    g.add("dz", z.grad)
+    for k, v in param.items():
+        if v.requires_grad and k not in ("mlp.0.weight", "mlp.0.bias"):  # those are the caller's
+            g.add("grad." + k, v.grad)
+    for l, b in enumerate(bn):
+        g.add(f"after.mlp_norm.{l}.running_mean", b.running_mean)
+        g.add(f"after.mlp_norm.{l}.running_var", b.running_var)
+    g.add("eval", run(False)[0])
     return g
 
 
@@ -499,6 +730,25 @@ def files():
     yield "autoint_paper.frg", deepfm("autoint_paper", ["u_id", "cats"], 4, [], [7, 3], "bce", 10, dict(
         layers=2, heads=1, width=4, scale=False, layer_norm=False, residual="projected", linear=False))
     yield "train_two_tower.frg", two_tower("train_two_tower", TOWER, 5, 5, [7], .2, True, True, 7, 10)
+    yield "train_two_tower_full.frg", two_tower("train_two_tower_full", TOWER, 5, 5, [], .2, True, True, 7, 10, full=True)
+    yield "train_two_tower_mixed.frg", two_tower("train_two_tower_mixed", ["hist", "i_id"], 5, 3, [7], .3, False, False,
+                                                 7, 10, negatives=4, log_uniform=True)
+    yield "train_two_tower_sampled.frg", two_tower("train_two_tower_sampled", ["u_id", "hour", "i_id", "cats"], 3, 3, [], .3,
+                                                   True, False, 5, 10, negatives=6, log_uniform=True, in_batch=False)
+    yield "train_two_tower_ccl.frg", two_tower("train_two_tower_ccl", TOWER, 5, 5, [7], .2, True, True, 7, 10, loss="ccl",
+                                               margin=.1, weight=3.0)
+    yield "train_two_tower_ccl_drawn.frg", two_tower("train_two_tower_ccl_drawn", ["hist", "i_id", "cats"], 5, 5, [], .2,
+                                                     True, True, 3, 10, loss="ccl", margin=-.2, weight=7.0, negatives=5,
+                                                     in_batch=False)
+    yield "ncf_gmf.frg", ncf("ncf_gmf", "gmf", 5, [], 7, 10)
+    yield "ncf_mlp.frg", ncf("ncf_mlp", "mlp", 0, [10, 7, 5, 1], 3, 10)
+    yield "ncf_neumf.frg", ncf("ncf_neumf", "neumf", 3, [8, 4, 2], 7, 10)
+    yield "ncf_neumf_one.frg", ncf("ncf_neumf_one", "neumf", 17, [2, 9], 1, 10)
+    yield "mf.frg", mf("mf", 5, 6, 10)
+    yield "mf_one.frg", mf("mf_one", 1, 1, 10)
+    yield "norm_mlp.frg", norm_mlp("norm_mlp", 7, [5, 13, 6, 1], True, 0, 1)
+    yield "norm_mlp_dropout.frg", norm_mlp("norm_mlp_dropout", 13, [3, 5, 1], True, .3, 77)
+    yield "dropout_mlp.frg", norm_mlp("dropout_mlp", 3, [7, 5, 9, 1], False, .5, 1 << 60)
 
 
 def same(a, b):
@@ -517,23 +767,27 @@ def same(a, b):
 
 def main():
     torch.manual_seed(0)
-    manifest, bad = [], 0
+    bad, check, only = 0, "--check" in sys.argv[1:], [a for a in sys.argv[1:] if a.endswith(".frg")]
+    manifest = []
     for name, g in files():
         raw, path = g.bytes(), os.path.join(HERE, name)
-        if "--check" in sys.argv[1:]:
+        if check:
             with open(path, "rb") as f:
                 why = same(f.read(), raw)
             bad += why is not None
             print(f"{name}: {'same' if why is None else why}")
             continue
-        with open(path, "wb") as f:
-            f.write(raw)
+        if not only or name in only:
+            with open(path, "wb") as f:
+                f.write(raw)
+        with open(path, "rb") as f:
+            raw = f.read()
         manifest.append(f"{hashlib.sha256(raw).hexdigest()}  {name}  {len(raw)} bytes")
         print(manifest[-1])
     if manifest:
         with open(os.path.join(HERE, "MANIFEST"), "w") as f:
-            f.write("# sha256, file, size; made by: python3 tests/golden/make_golden.py\n")
-            f.write(f"# torch {torch.__version__}, numpy {np.__version__}\n" + "\n".join(manifest) + "\n")
+            f.write("# sha256, file, size; made by: python3 tests/golden/make_golden.py; each file says by which torch\n")
+            f.write("\n".join(manifest) + "\n")
     sys.exit(1 if bad else 0)
 
 

@@ -51,6 +51,12 @@ START_TEST(set__numbers_and_widths__change_their_member)
     ck_assert_int_eq(s.hidden[1], 8);
     ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("hidden="), NULL), FR_OK);
     ck_assert_int_eq(s.n_hidden, 0);
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("loss=ccl"), NULL), FR_OK);
+    ck_assert_double_eq(s.loss, 2);
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("loss=sampled_softmax"), NULL), FR_OK);
+    ck_assert_double_eq(s.loss, 1);
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("loss=0"), NULL), FR_OK);
+    ck_assert_double_eq(s.loss, 0);
 }
 END_TEST
 
@@ -61,7 +67,8 @@ static const struct {
     {"", FR_ESYNTAX},           {"lr", FR_ESYNTAX},          {"=1", FR_ENOTFOUND},     {"lrr=1", FR_ENOTFOUND},
     {"lr=x", FR_ESYNTAX},       {"lr=nan", FR_ESYNTAX},      {"lr=0", FR_ERANGE},      {"dim=1.5", FR_ERANGE},
     {"dropout=1", FR_ERANGE},   {"hidden=0", FR_ERANGE},     {"hidden=4097", FR_ERANGE}, {"hidden=1,,2", FR_ERANGE},
-    {"hidden=1,2,3,4,5,6,7,8", FR_ERANGE},
+    {"hidden=1,2,3,4,5,6,7,8", FR_ERANGE}, {"loss=hinge", FR_ESYNTAX}, {"loss=3", FR_ERANGE}, {"lr=ccl", FR_ESYNTAX},
+    {"margin=1.1", FR_ERANGE},
 };
 
 START_TEST(set__bad__refused_and_unchanged)
