@@ -18,14 +18,18 @@
 
 #define MAX_FILE ((size_t)1 << 34)
 
-#define MODELS "all|two_tower|lr|fm|wide_deep|deepfm|autoint|autoint+"
-static const char *const model[] = {"all", "two_tower", "lr", "fm", "wide_deep", "deepfm", "autoint", "autoint+"};
+#define RETRIEVALS "two_tower|mf"
+#define MODELS "all|" RETRIEVALS "|lr|fm|wide_deep|deepfm|autoint|autoint+|gmf|mlp|neumf"
+static const char *const model[] = {"all",    "two_tower", "mf",       "lr",  "fm",  "wide_deep",
+                                    "deepfm", "autoint",   "autoint+", "gmf", "mlp", "neumf"};
+enum { ALL, TWO_TOWER, MF, FIRST_RANKER }; /* of `model` */
 
 struct flags {
     struct fr_settings s;
     const char *events, *items, *out;
-    int model; /* an index of `model` below */
-    int64_t seed, threads, epochs, until, version;
+    int model;     /* an index of `model` */
+    int retrieval; /* of RETRIEVALS */
+    int64_t seed, threads, epochs, negatives, until, version;
     bool json, quiet, topics;
 };
 
@@ -104,6 +108,10 @@ static void print_json(const struct flags *f, const struct fr_stream_train_resul
     fr_jsonw_u64(&w, r->shown);
     fr_jsonw_key(&w, "ranker_epoch");
     fr_jsonw_i64(&w, r->ranker_epochs);
+    fr_jsonw_key(&w, "pairs");
+    fr_jsonw_u64(&w, r->pairs);
+    fr_jsonw_key(&w, "mf_epochs");
+    fr_jsonw_i64(&w, r->mf_epochs);
     fr_jsonw_key(&w, "metrics");
     fr_jsonw_object(&w);
     for (size_t i = 0; i < sizeof(metric) / sizeof(metric[0]); i++) {
@@ -127,16 +135,16 @@ static void print_text(const struct fr_stream_train_result *r)
     if (r->impressions > 0)
         printf("%llu lists were shown, %llu of them clicked in\n", (unsigned long long)r->impressions,
                (unsigned long long)r->shown);
-    if (r->lists > 0 && r->candidates <= 0)
-        printf("ranker: %llu lists; held out, among what was shown: AUC %.4f, MRR %.4f (tower alone %.4f) "
-               "over %llu lists\n",
-               (unsigned long long)r->lists, r->auc, r->mrr_ranker, r->mrr_tower,
-               (unsigned long long)r->lists_held_out);
-    else if (r->lists > 0)
-        printf("ranker: %llu lists; held out: AUC %.4f, HR@20 %.4f (tower alone %.4f, among the "
-               "candidates %.4f) over %llu triggers\n",
-               (unsigned long long)r->lists, r->auc, r->hr20_ranker, r->hr20_tower, r->candidates,
-               (unsigned long long)r->eval_triggers);
+    if (r->mf_epochs > 0)
+        printf("mf: %d epochs\n", r->mf_epochs);
+    if (r->lists_held_out > 0)
+        printf("ranker: %llu %s; ", (unsigned long long)(r->pairs > 0 ? r->pairs : r->lists), r->pairs > 0 ? "pairs" : "lists");
+    if (r->lists_held_out > 0 && r->candidates <= 0)
+        printf("held out, among what was shown: AUC %.4f, MRR %.4f (retrieval alone %.4f) over %llu lists\n", r->auc,
+               r->mrr_ranker, r->mrr_tower, (unsigned long long)r->lists_held_out);
+    else if (r->lists_held_out > 0)
+        printf("held out: AUC %.4f, HR@20 %.4f (retrieval alone %.4f, among the candidates %.4f) over %llu triggers\n",
+               r->auc, r->hr20_ranker, r->hr20_tower, r->candidates, (unsigned long long)r->eval_triggers);
     printf("%.1f s\n", r->total_s);
 }
 
@@ -152,13 +160,16 @@ static int train(const struct flags *f, const struct fr_stream_input *in)
     c.in = *in;
     c.cfg = &f->s.cfg;
     c.dir = f->out;
-    c.two_tower = f->model <= 1;
-    c.with_ranker = f->model != 1;
-    if (f->model > 1)
+    c.with_retrieval = f->model < FIRST_RANKER;
+    c.with_ranker = f->model == ALL || f->model >= FIRST_RANKER;
+    c.retrieval_kind = f->model == MF || f->retrieval == MF - TWO_TOWER ? FR_MODEL_MF : FR_MODEL_TWO_TOWER;
+    if (f->model >= FIRST_RANKER)
         c.ranker_kind = fr_model_kind_find(fr_str_z(model[f->model]));
     c.seed = (uint64_t)f->seed;
     c.threads = (int)f->threads;
-    c.epochs = (int)f->epochs;
+    if (f->epochs > 0)
+        c.epochs = c.mf_epochs = (int)f->epochs;
+    c.pair_negatives = (int)f->negatives;
     c.version = (uint64_t)f->version;
     c.progress = bar_tell;
     c.progress_ctx = &bar;
@@ -244,17 +255,19 @@ int fr_cmd_train_run(int argc, char **argv)
     if (fr_cmd_benchmark_asked(argc, argv))
         return fr_cmd_benchmark_train(argc, argv);
 
-    struct flags f = {.seed = 1, .threads = 2, .epochs = 4};
+    struct flags f = {.seed = 1, .threads = 2, .negatives = 4, .retrieval = -1};
     const struct fr_arg flags[] = {
         FR_SETTINGS_ARGS(&f.s),
         {"events", FR_ARG_STR, &f.events, 0, 0, "FILE", "JSON Lines of `events` values, in order"},
         {"items", FR_ARG_STR, &f.items, 0, 0, "FILE", "JSON Lines of `items` values"},
         {"from-topics", FR_ARG_BOOL, &f.topics, 0, 0, NULL, "read the events and items topics to their present end instead"},
-        {"model", FR_ARG_CHOICE, &f.model, 0, 0, MODELS, "what to train; all: two_tower and deepfm"},
+        {"model", FR_ARG_CHOICE, &f.model, 0, 0, MODELS, "what to train; all: a retrieval model and deepfm"},
+        {"retrieval", FR_ARG_CHOICE, &f.retrieval, 0, 0, RETRIEVALS, "what retrieves: trained by all, and whose candidates a ranker learns to order"},
         {"out", FR_ARG_STR, &f.out, 0, 0, "DIR", "bundles go to DIR/two_tower, DIR/deepfm (autoint+: DIR/autoint_plus)"},
         {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle"},
         {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (2)"},
-        {"epochs", FR_ARG_INT, &f.epochs, 1, 100, "N", "passes of the tower over its examples (4)"},
+        {"epochs", FR_ARG_INT, &f.epochs, 1, 100, "N", "passes of two_tower over its examples (4); mf: at most (64), the number is chosen on the newest"},
+        {"negatives", FR_ARG_INT, &f.negatives, 1, 1000, "N", "gmf, mlp, neumf, mf: items drawn beside each positive, anew each epoch (4)"},
         {"until-event", FR_ARG_INT, &f.until, 1, 4294967290.0, "N", "use the first N events only"},
         {"version", FR_ARG_INT, &f.version, 1, 9007199254740991.0, "N", "of the bundles (the time of the newest example in ms)"},
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
@@ -268,6 +281,8 @@ int fr_cmd_train_run(int argc, char **argv)
         return rc;
     if (f.out == NULL || (f.events == NULL && !f.topics))
         return fr_args_usage("train", "--out, and --events or --from-topics, are needed");
+    if (f.retrieval >= 0 && (f.model == TWO_TOWER || f.model == MF) && f.model != TWO_TOWER + f.retrieval)
+        return fr_args_usage("train", "--model and --retrieval name two retrieval models: --model trains that one alone");
     if (f.topics && (f.events != NULL || f.items != NULL))
         return fr_args_usage("train", "--from-topics reads both topics: it goes with neither --events nor --items");
     rc = fr_settings_load(&f.s, "train");
