@@ -100,6 +100,8 @@ static void print_json(const struct flags *f, const struct fr_stream_train_resul
     fr_jsonw_u64(&w, r->examples);
     fr_jsonw_key(&w, "lists");
     fr_jsonw_u64(&w, r->lists);
+    fr_jsonw_key(&w, "lists_held_out");
+    fr_jsonw_u64(&w, r->lists_held_out);
     fr_jsonw_key(&w, "items");
     fr_jsonw_u64(&w, r->items);
     fr_jsonw_key(&w, "impressions");

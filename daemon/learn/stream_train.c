@@ -98,7 +98,7 @@ static enum fr_err freeze_items(struct fr_learner *l, struct fr_epochs *ep)
 
     fr_epochs_pin(ep, &view);
     l->n_items = fr_item_table_end(view.table);
-    l->item_cells = fr_calloc((size_t)l->n_items + 1, (size_t)ni * sizeof(*l->item_cells));
+    l->item_cells = fr_calloc((size_t)l->n_items + 1, (size_t)(ni > 0 ? ni : 1) * sizeof(*l->item_cells));
     if (l->item_cells == NULL)
         e = FR_ENOMEM;
     for (uint32_t i = 0; i < l->n_items && e == FR_OK; i++)
