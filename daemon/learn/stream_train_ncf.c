@@ -6,6 +6,7 @@
  * are the defaults of the published benchmark. A user or an item of a row becomes the unknown one now
  * and then: the unknown row is then an average user's (most popular first), not what it began as.
  */
+#include <math.h>
 #include <string.h>
 
 #include "daemon/base/alloc.h"
@@ -15,6 +16,7 @@
 
 #define UNKNOWN 0.05 /* of the users and, apart, of the items of an epoch's rows */
 #define TELL_STEPS 64
+#define BEGAN 0.98 /* of the loss of a constant */
 
 struct fr_learner_ncf {
     struct fr_learner *l;
@@ -117,6 +119,13 @@ enum fr_err fr_learner_ncf_epoch(struct fr_learner_ncf *n, int epoch, int epochs
     }
     n->l->out->ranker_loss = sum / (double)(d->n == 0 ? 1 : d->n);
     return e;
+}
+
+bool fr_learner_ncf_began(const struct fr_learner_ncf *n)
+{
+    double p = 1.0 / (1 + n->l->c->pair_negatives), constant = -p * log(p) - (1 - p) * log(1 - p);
+
+    return n->l->out->ranker_loss < BEGAN * constant;
 }
 
 enum fr_err fr_learner_ncf_model(const struct fr_learner_ncf *n, struct fr_model **out)

@@ -199,6 +199,8 @@ static enum fr_err fit(struct ranker *r)
         bool better = false;
         shuffle(r->l, r->order, l->n_train);
         e = r->ncf != NULL ? fr_learner_ncf_epoch(r->ncf, ep, r->epochs) : pass(r, false, ep);
+        if (e == FR_OK && r->ncf != NULL && !fr_learner_ncf_began(r->ncf) && ep + 1 < r->epochs)
+            continue; /* a chance order: were it the best of few lists, it would be kept */
         if (e == FR_OK)
             e = keep(r, &better);
         worse = better ? 0 : worse + 1;
@@ -309,7 +311,7 @@ static enum fr_err new_ncf(struct ranker *r)
     r->epochs = PAIR_EPOCHS + (int)(FEW_PAIRS / r->l->out->pairs);
     if (r->epochs > MAX_PAIR_EPOCHS)
         r->epochs = MAX_PAIR_EPOCHS;
-    r->patience = r->epochs / 4; /* small vectors begin to differ after some epochs only */
+    r->patience = r->epochs / 4;
     return FR_OK;
 }
 

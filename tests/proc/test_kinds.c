@@ -138,6 +138,14 @@ static void swap(const char *retrieval, const char *ranker)
     ck_assert_msg(count("reload=ok") == ok + 1, "%s, %s: %s", retrieval, ranker, daemon_log(&d));
 }
 
+static void expect_indexed(int n)
+{
+    char text[60];
+
+    (void)snprintf(text, sizeof(text), "freshet_index_items %d\n", n);
+    ck_assert_msg(daemon_get_until(&d, "/metrics", 200, text, 30000), "not %d: %s", n, d.body.p);
+}
+
 /* The shop's items, and one that came after all training. */
 static void produce_catalogue(void)
 {
@@ -175,7 +183,6 @@ static void produce_clicks(void)
 static void setup(void)
 {
     const char *set[] = {"--config", yaml, NULL};
-    char indexed[60];
 
     tmp = tmpdir_make();
     ck_assert_ptr_nonnull(tmp);
@@ -187,8 +194,7 @@ static void setup(void)
     daemon_start(&d, set);
     daemon_wait_ready(&d);
     produce_catalogue();
-    (void)snprintf(indexed, sizeof(indexed), "freshet_index_items %d\n", n_items);
-    ck_assert_msg(daemon_get_until(&d, "/metrics", 200, indexed, 30000), "%s", d.body.p);
+    expect_indexed(n_items);
     produce_clicks();
 }
 
@@ -386,6 +392,11 @@ static void without_ranker(const char *retrieval)
         check_vectors(&l, retrieval);
         list_free(&l);
     }
+    /* the index goes on with vectors of this model's length */
+    daemon_produce(&d, FR_TOPIC_ITEMS, "late", "{\"item_id\":\"late\",\"title\":\"Late\"}");
+    expect_indexed(n_items + 1);
+    daemon_produce(&d, FR_TOPIC_ITEMS, "late", NULL);
+    expect_indexed(n_items);
 }
 
 static double cache_hits(void)
