@@ -152,7 +152,8 @@ static enum fr_err passes(struct fr_train_ncf *tr, const struct fr_ncf_rows *row
     if (rows->n < 1)
         return FR_EINVAL;
     for (int i = 0; i < rows->n; i++)
-        if (rows->user[i] >= tr->n_user || rows->item[i] >= tr->n_item)
+        if ((rows->user[i] >= tr->n_user && rows->user[i] != FR_NCF_UNKNOWN) ||
+            (rows->item[i] >= tr->n_item && rows->item[i] != FR_NCF_UNKNOWN))
             return FR_EINVAL;
     tr->rows = rows;
     if ((e = fr_trainer_begin(&tr->t)) != FR_OK)
