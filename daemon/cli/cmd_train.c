@@ -326,7 +326,7 @@ int fr_cmd_train_run(int argc, char **argv)
         {"from-topics", FR_ARG_BOOL, &f.topics, 0, 0, NULL, "read the events and items topics to their present end instead"},
         {"model", FR_ARG_CHOICE, &f.model, 0, 0, MODELS, "what to train; all: a retrieval model and deepfm"},
         {"retrieval", FR_ARG_CHOICE, &f.retrieval, 0, 0, RETRIEVALS, "what retrieves: trained by all, and whose candidates a ranker learns to order"},
-        {"out", FR_ARG_STR, &f.out, 0, 0, "DIR", "bundles go to DIR/two_tower, DIR/deepfm (autoint+: DIR/autoint_plus), learning curves beside them (.curve.csv, .curve.svg)"},
+        {"out", FR_ARG_STR, &f.out, 0, 0, "DIR", "each bundle goes to DIR/MODEL, e.g. DIR/two_tower (autoint+: DIR/autoint_plus), its learning curve beside it (.curve.csv, .curve.svg)"},
         {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle"},
         {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (one a processor)"},
         {"epochs", FR_ARG_INT, &f.epochs, 1, 100, "N", "passes of two_tower over its examples (4); mf: at most (64), the number is chosen on the newest"},
