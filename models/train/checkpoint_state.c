@@ -180,18 +180,24 @@ void fr_checkpoint_mean(struct fr_checkpoint *ck, struct fr_params_mean *mean, c
     struct fr_tensor *t = fr_checkpoint_room(ck, FR_PARAMS_MAX_TENSORS, sizeof(*t));
     int n = t == NULL ? 0 : fr_params_tensors(p, t);
     char key[KEY];
+    enum fr_err e;
 
     fr_checkpoint_i64(ck, "takes", &takes, 0, FR_CHECKPOINT_MAX_STEPS);
     for (int i = 0; i < n && takes > 0 && fr_checkpoint_err(ck) == FR_OK; i++) {
-        (void)snprintf(key, sizeof(key), "a.%s", t[i].name);
-        if (fr_checkpoint_loading(ck)) {
-            uint64_t count = fr_checkpoint_count(ck, key); /* a table may have grown since the last take */
-            enum fr_err e = count > fr_tensor_count(&t[i]) ? FR_ERANGE : fr_params_mean_room(mean, i, (size_t)count);
+        bool table = i >= p->n_dense && i < p->n_dense + p->n_tables;
+        size_t cols = t[i].ndim < 2 ? 1 : (size_t)t[i].dim[1];
+        int64_t rows = table ? (int64_t)(mean->n[i] / cols) : (int64_t)t[i].dim[0];
 
-            if (e != FR_OK)
-                fr_checkpoint_fail(ck, e, key, e == FR_ERANGE ? "longer than the weights" : fr_err_text(e));
+        if (table) { /* it may have grown since the last take */
+            (void)snprintf(key, sizeof(key), "mean_rows.%s", t[i].name);
+            fr_checkpoint_i64(ck, key, &rows, 1, (int64_t)t[i].dim[0]);
         }
-        fr_checkpoint_f32s(ck, key, mean->w[i], mean->n[i], 0);
+        if (fr_checkpoint_err(ck) != FR_OK)
+            break;
+        (void)snprintf(key, sizeof(key), "a.%s", t[i].name);
+        if (fr_checkpoint_loading(ck) && (e = fr_params_mean_room(mean, i, (size_t)rows * cols)) != FR_OK)
+            fr_checkpoint_fail(ck, e, key, fr_err_text(e));
+        fr_checkpoint_f32s(ck, key, mean->w[i], (size_t)rows * cols, 0);
     }
     mean->takes = (uint64_t)takes;
 }
