@@ -244,17 +244,6 @@ const struct fr_model_info *fr_model_info(const struct fr_model *m)
     return &m->info;
 }
 
-int fr_model_tensors(const struct fr_model *m, const struct fr_tensor **out)
-{
-    *out = m->tensor;
-    return m->n_tensors;
-}
-
-const struct fr_encoder *fr_model_encoder(const struct fr_model *m)
-{
-    return m->enc;
-}
-
 uint64_t fr_model_parameters(const struct fr_model *m)
 {
     uint64_t n = 0;

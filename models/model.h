@@ -86,20 +86,6 @@ const struct fr_model_info *fr_model_info(const struct fr_model *m);
 /** Number of trained parameters: all tensors of weights; neither vocabularies nor the running moments of batch norm. */
 uint64_t fr_model_parameters(const struct fr_model *m);
 
-/** models/tensor.h */
-struct fr_tensor;
-/** models/encoder.h */
-struct fr_encoder;
-/** The weights, as its bundle holds them. @param out  the model's own. @return the number */
-int fr_model_tensors(const struct fr_model *m, const struct fr_tensor **out);
-/** The model's own fields and vocabularies. */
-const struct fr_encoder *fr_model_encoder(const struct fr_model *m);
-
-/** models/tensor.h */
-struct fr_tensor;
-/** The weights, as its bundle holds them. @param out  the model's own. @return the number */
-int fr_model_tensors(const struct fr_model *m, const struct fr_tensor **out);
-
 /**
  * Encode `n` rows of one entity group.
  * @param cells    (n, n_cells[e]) of the field set, row-major.

@@ -67,7 +67,7 @@ static void linear_ticks(struct fr_chart_axis *a, int most, double first, double
     for (int i = 0; i <= (int)(to - from) && a->n_ticks < FR_CHART_TICKS; i++) {
         double v = (from + i) * step;
 
-        if (a->scale != FR_CHART_WHOLE || (v >= first && v <= last))
+        if (a->scale != FR_CHART_WHOLE || (v > first - 0.5 && v < last + 0.5))
             a->tick[a->n_ticks++] = fabs(v) < step * 1e-6 ? 0 : v;
     }
     a->decimals = step < 1 ? (int)ceil(-log10(step) - 1e-9) : 0;

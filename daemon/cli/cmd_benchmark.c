@@ -353,11 +353,12 @@ int fr_cmd_benchmark_evaluate(int argc, char **argv)
                         "Measure bundles on a benchmark's test file.\n\n"
                         "--compare adds, for each bundle: the number of trained parameters, the bytes of its files,\n"
                         "and the median CPU time of a list of 500 candidates on one thread, as a lane of freshetd\n"
-                        "does it. Of a ranker: ids to rows, then scores with a warm rank cache. Of a retrieval model: the\n"
-                        "user's vector, then the best 20 of 500 items by exact search. Intervals and differences to\n"
-                        "the first bundle are over resamples of the test's users (paired): what other users would\n"
-                        "change, not what another training would. A bundle that cannot be measured is named with the\n"
-                        "reason and makes the exit status 1; the others are shown.",
+                        "does it. Of a ranker: ids to rows, then scores with a warm rank cache (frappe: every candidate\n"
+                        "brings all its columns, so nothing is shared). Of a retrieval model: the user's vector, then\n"
+                        "the best 20 of 500 items by exact search. Intervals and differences to the first bundle are\n"
+                        "over resamples of the test's users (paired): what other users would change, not what another\n"
+                        "training would. A bundle that cannot be measured is named with the reason and makes the exit\n"
+                        "status 1; the others are shown.",
                         flags, (int)(sizeof(flags) / sizeof(flags[0])), more, FR_ARG_LIST_MAX, 0};
     const struct fr_benchmark *b;
     struct fr_benchmark_result *r;

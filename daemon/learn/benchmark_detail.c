@@ -251,7 +251,7 @@ enum fr_err fr_benchmark_intervals(const struct fr_benchmark_detail *const *d,
 {
     size_t units = n == 0 ? 0 : d[0]->n_units, each = (size_t)resamples;
     double *v = fr_malloc_array((size_t)n * 2, each * sizeof(*v)); /* (n, value or difference, resample) */
-    uint8_t *w = fr_malloc_array(units, sizeof(*w));
+    uint8_t *w = fr_malloc_array(units + 1, sizeof(*w));
     struct fr_rng rng;
     enum fr_err e = v == NULL || w == NULL ? FR_ENOMEM : FR_OK;
 

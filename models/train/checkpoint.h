@@ -35,6 +35,7 @@ struct fr_checkpoint;
 struct fr_encoder;
 struct fr_params;
 struct fr_params_mean;
+struct fr_tensor;
 
 /** One to be filled and written. @errors FR_ENOMEM. Owner: fr_checkpoint_free() */
 FR_MUST_CHECK enum fr_err fr_checkpoint_new(struct fr_checkpoint **out);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "models/encoder.h"
+#include "models/model_parts.h"
 #include "models/train/checkpoint_priv.h"
 #include "models/train/params.h"
 #include "models/train/params_mean.h"
@@ -180,24 +181,20 @@ void fr_checkpoint_mean(struct fr_checkpoint *ck, struct fr_params_mean *mean, c
     struct fr_tensor *t = fr_checkpoint_room(ck, FR_PARAMS_MAX_TENSORS, sizeof(*t));
     int n = t == NULL ? 0 : fr_params_tensors(p, t);
     char key[KEY];
-    enum fr_err e;
 
     fr_checkpoint_i64(ck, "takes", &takes, 0, FR_CHECKPOINT_MAX_STEPS);
     for (int i = 0; i < n && takes > 0 && fr_checkpoint_err(ck) == FR_OK; i++) {
-        bool table = i >= p->n_dense && i < p->n_dense + p->n_tables;
-        size_t cols = t[i].ndim < 2 ? 1 : (size_t)t[i].dim[1];
-        int64_t rows = table ? (int64_t)(mean->n[i] / cols) : (int64_t)t[i].dim[0];
+        int64_t count = (int64_t)mean->n[i]; /* a table may have grown since the last take */
 
-        if (table) { /* it may have grown since the last take */
-            (void)snprintf(key, sizeof(key), "mean_rows.%s", t[i].name);
-            fr_checkpoint_i64(ck, key, &rows, 1, (int64_t)t[i].dim[0]);
-        }
+        (void)snprintf(key, sizeof(key), "a_n.%s", t[i].name);
+        fr_checkpoint_i64(ck, key, &count, 1, (int64_t)fr_tensor_count(&t[i]));
         if (fr_checkpoint_err(ck) != FR_OK)
-            break;
+            return;
         (void)snprintf(key, sizeof(key), "a.%s", t[i].name);
-        if (fr_checkpoint_loading(ck) && (e = fr_params_mean_room(mean, i, (size_t)rows * cols)) != FR_OK)
+        enum fr_err e = fr_params_mean_room(mean, i, (size_t)count);
+        if (e != FR_OK)
             fr_checkpoint_fail(ck, e, key, fr_err_text(e));
-        fr_checkpoint_f32s(ck, key, mean->w[i], (size_t)rows * cols, 0);
+        fr_checkpoint_f32s(ck, key, mean->w[i], mean->n[i], 0);
     }
     mean->takes = (uint64_t)takes;
 }
@@ -206,8 +203,8 @@ void fr_checkpoint_mean(struct fr_checkpoint *ck, struct fr_params_mean *mean, c
 
 static void save_model(struct fr_checkpoint *ck, const struct fr_model *m)
 {
-    const struct fr_tensor *t = NULL;
-    int n = m == NULL ? 0 : fr_model_tensors(m, &t);
+    int n = 0;
+    const struct fr_tensor *t = m == NULL ? NULL : fr_model_tensors(m, &n);
     char key[KEY];
 
     for (int i = 0; i < n; i++) {

@@ -6,20 +6,16 @@
 #include <string.h>
 
 #include "daemon/base/buf.h"
-#include "models/model_priv.h"
+#include "models/model_parts.h"
 
 /* ---- the same model? ---- */
 
 static enum fr_err config_text(const struct fr_model *m, struct fr_buf *b)
 {
-    struct fr_jsonw w;
+    enum fr_err e = fr_model_config_text(m, b);
 
-    fr_jsonw_init(&w, b);
-    fr_jsonw_object(&w);
-    m->ops->describe(m, &w);
-    fr_jsonw_end(&w, '}');
     fr_buf_putc(b, '\0');
-    return fr_buf_err(b);
+    return e == FR_OK ? fr_buf_err(b) : e;
 }
 
 static enum fr_err
@@ -63,12 +59,13 @@ same_fields(const struct fr_encoder *own, const struct fr_encoder *enc, struct f
 enum fr_err
 fr_train_from_check(const struct fr_model *own, const struct fr_model *m, struct fr_fault *fault)
 {
+    enum fr_model_kind kind = fr_model_info(own)->kind;
     enum fr_err e;
 
-    if (own->info.kind != m->info.kind)
+    if (kind != fr_model_info(m)->kind)
         return fr_fault(fault, FR_EMISMATCH, "the model to go on from is a %s, this training of a %s",
-                        fr_model_kind_name(m->info.kind), fr_model_kind_name(own->info.kind));
-    e = same_fields(own->enc, m->enc, fault);
+                        fr_model_kind_name(fr_model_info(m)->kind), fr_model_kind_name(kind));
+    e = same_fields(fr_model_encoder(own), fr_model_encoder(m), fault);
     return e == FR_OK ? same_config(own, m, fault) : e;
 }
 
@@ -76,9 +73,11 @@ fr_train_from_check(const struct fr_model *own, const struct fr_model *m, struct
 
 enum fr_err fr_train_from_ids(struct fr_trainer *t, const struct fr_model *m, struct fr_fault *fault)
 {
+    const struct fr_encoder *enc = fr_model_encoder(m);
+
     for (int i = 0; i < t->enc->n_tables; i++) {
         struct fr_enc_table *to = &t->enc->table[i];
-        const struct fr_vocab *v = &m->enc->table[i].vocab;
+        const struct fr_vocab *v = &enc->table[i].vocab;
         enum fr_err e;
 
         if (to->kind != FR_FIELD_ID)
@@ -89,18 +88,31 @@ enum fr_err fr_train_from_ids(struct fr_trainer *t, const struct fr_model *m, st
         to->rows = to->vocab.n_rows;
     }
     for (int i = 0; i < t->enc->n_fields; i++) {
-        t->enc->field[i].mean = m->enc->field[i].mean;
-        t->enc->field[i].scale = m->enc->field[i].scale;
+        t->enc->field[i].mean = enc->field[i].mean;
+        t->enc->field[i].scale = enc->field[i].scale;
     }
     t->enc->fixed = true;
     return FR_OK;
+}
+
+static enum fr_err find(const struct fr_model *m,
+                        const char *name,
+                        uint64_t rows,
+                        uint64_t cols,
+                        const float **out,
+                        struct fr_fault *fault)
+{
+    int n = 0;
+    const struct fr_tensor *t = fr_model_tensors(m, &n);
+
+    return fr_tensor_require(t, n, name, rows, cols, out, fault);
 }
 
 static enum fr_err take(const struct fr_model *m, struct fr_dense *d, struct fr_fault *fault)
 {
     const float *w = NULL;
     uint64_t rows = (uint64_t)d->rows, cols = (uint64_t)d->cols;
-    enum fr_err e = fr_tensor_require(m->tensor, m->n_tensors, d->name, rows, cols, &w, fault);
+    enum fr_err e = find(m, d->name, rows, cols, &w, fault);
 
     if (e == FR_OK)
         memcpy(d->w, w, d->n * sizeof(*w));
@@ -126,10 +138,9 @@ enum fr_err fr_train_from_table(const struct fr_model *m,
                                 float *w,
                                 struct fr_fault *fault)
 {
-    const struct fr_enc_table *from = &m->enc->table[table], *to = &enc->table[table];
+    const struct fr_enc_table *from = &fr_model_encoder(m)->table[table], *to = &enc->table[table];
     const float *src = NULL;
-    enum fr_err e = fr_tensor_require(
-        m->tensor, m->n_tensors, name, from->rows, (uint64_t)dim, &src, fault);
+    enum fr_err e = find(m, name, from->rows, (uint64_t)dim, &src, fault);
 
     for (uint32_t r = 0; r < from->rows && e == FR_OK; r++) {
         bool id = from->kind == FR_FIELD_ID && r > 0;

@@ -9,7 +9,7 @@
 
 #include "daemon/base/alloc.h"
 #include "models/ncf.h"
-#include "models/model_priv.h"
+#include "models/model_parts.h"
 #include "models/nn.h"
 #include "models/train/loss.h"
 #include "models/train/pool.h"
@@ -275,12 +275,14 @@ enum fr_err fr_train_mf_from(struct fr_train_mf *tr, const struct fr_model *m, s
     const enum fr_entity entity[2] = {FR_ENTITY_USER, FR_ENTITY_ITEM};
     struct fr_model *own = NULL;
     const float *bias = NULL;
+    int n = 0;
+    const struct fr_tensor *t = fr_model_tensors(m, &n);
     enum fr_err e = fr_train_mf_model(tr, &own, fault);
 
     if (e == FR_OK)
         e = fr_train_from_check(own, m, fault);
     if (e == FR_OK)
-        e = fr_tensor_require(m->tensor, m->n_tensors, "bias", 1, 0, &bias, fault);
+        e = fr_tensor_require(t, n, "bias", 1, 0, &bias, fault);
     for (int i = 0; i < 2 && e == FR_OK; i++) {
         int table = fr_ncf_table(tr->enc, entity[i]);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "models/model_parts.h"
 #include "models/train/train_from.h"
 #include "models/train/train_ncf_priv.h"
 
@@ -183,8 +184,8 @@ fr_train_ncf_step(struct fr_train_ncf *tr, const struct fr_ncf_rows *rows, doubl
 /* A model's tensor of that name and of n floats, else NULL. */
 static const float *weights_of(const struct fr_model *m, const char *name, size_t n)
 {
-    const struct fr_tensor *t;
-    int count = fr_model_tensors(m, &t);
+    int count = 0;
+    const struct fr_tensor *t = fr_model_tensors(m, &count);
 
     for (; count > 0; count--, t++) {
         size_t size = (size_t)t->dim[0] * (t->ndim == 2 ? (size_t)t->dim[1] : 1);

@@ -4,59 +4,17 @@
     make_golden.py [NAME.frg ...]    write tests/golden/*.frg (all, or those named) and MANIFEST
     make_golden.py --check           make them again in memory and compare with the files (exit 1 on a difference)
 
-File (.frg): 8 bytes "FRGOLD1\\n", u32 length of the JSON, u32 CRC-32 of all after these 16 bytes, JSON
-{"meta": {...}, "tensors": [{"name", "dtype", "dims", "offset"}]}, data (little-endian, 8-aligned).
-It shares no code with models/: encoding, gradients (autograd) and Adam are written out here again.
+The format is frg.py's; golden_ncf.py and golden_norm.py make some of the files. None of it shares code with
+models/: encoding, gradients (autograd) and Adam are written out here again.
 """
-import hashlib, json, os, struct, sys, zlib
+import hashlib, os, sys
 import numpy as np
 import torch
+from frg import Frg, Rng, f64, meta, parse
+from golden_ncf import mf, ncf
+from golden_norm import norm_mlp
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, os.pardir, "reference"))
-import models as reference  # plain modules, see there
-DT = {"F32": np.float32, "I32": np.int32, "U64": np.uint64}
-f64 = torch.float64
-
-
-class Frg:
-    def __init__(self, **meta):
-        self.meta, self.tensors = meta, []
-
-    def add(self, name, value, dtype="F32"):
-        if isinstance(value, torch.Tensor):
-            value = value.detach().numpy()
-        a = np.ascontiguousarray(np.atleast_1d(np.asarray(value)).astype(DT[dtype]))
-        assert a.size > 0, name
-        self.tensors.append((name, dtype, a))
-
-    def bytes(self):
-        directory, data = [], b""
-        for name, dtype, a in self.tensors:
-            directory.append({"name": name, "dtype": dtype, "dims": list(a.shape), "offset": len(data)})
-            raw = a.tobytes()
-            data += raw + b"\0" * (-len(raw) % 8)
-        text = json.dumps({"meta": self.meta, "tensors": directory}, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        body = text + data
-        return b"FRGOLD1\n" + struct.pack("<II", len(text), zlib.crc32(body)) + body
-
-
-def parse(raw):
-    n, crc = struct.unpack("<II", raw[8:16])
-    assert raw[:8] == b"FRGOLD1\n" and zlib.crc32(raw[16:]) == crc
-    head = json.loads(raw[16:16 + n])
-    out = {}
-    for t in head["tensors"]:
-        dt = np.dtype(DT[t["dtype"]])
-        count = int(np.prod(t["dims"]))
-        at = 16 + n + t["offset"]
-        out[t["name"]] = np.frombuffer(raw, dt, count, at).reshape(t["dims"])
-    return head["meta"], out
-
-
-def meta(**kw):
-    return dict(torch=torch.__version__, numpy=np.__version__, seed=20240, **kw)
 
 
 # ---------------------------------------------------------------- layers
@@ -99,6 +57,20 @@ def layers():
         for n, v in (("z", z), ("loss", loss), ("dz", z.grad)):
             g.add(f"softmax{i}.{n}", v)
         g.add(f"softmax{i}.label", [label], "I32")
+    # one positive; two at the margin itself; -inf is masked; random
+    for i, (row, label, margin, weight) in enumerate((([.3], 0, .5, 2.0), ([.5, .25, .5, .75], 1, .5, 3.0),
+                                                      ([-np.inf, .9, -np.inf], 1, -1.0, 5.0),
+                                                      (list(np.tanh(rs.randn(13))), 4, .125, 150.0))):
+        z = torch.tensor(row, dtype=torch.float32).to(f64).requires_grad_()
+        others = torch.tensor([k != label and bool(np.isfinite(row[k])) for k in range(len(row))])
+        loss = 1 - z[label]
+        if others.any():
+            loss = loss + weight * torch.relu(z[others] - margin).mean()
+        loss.backward()
+        g.add(f"ccl{i}.cos", torch.where(torch.isfinite(z), z, torch.tensor(-3.0, dtype=f64)))  # -3 stands for -inf
+        for n, v in (("loss", loss), ("d", z.grad), ("margin", [margin]), ("weight", [weight])):
+            g.add(f"ccl{i}.{n}", v)
+        g.add(f"ccl{i}.label", [label], "I32")
     return g
 
 
@@ -402,40 +374,6 @@ def tower(p, enc, encoded, prefix, edim, layers, skip, gates):
     return torch.nn.functional.normalize(h + extra, dim=0, eps=1e-12)
 
 
-class Rng:
-    """xoshiro256** (Blackman and Vigna 2018), seeded by splitmix64: what a trainer draws negatives with."""
-
-    def __init__(self, seed):
-        self.s = []
-        for _ in range(4):
-            seed = seed + 0x9e3779b97f4a7c15 & MASK
-            z = (seed ^ seed >> 30) * 0xbf58476d1ce4e5b9 & MASK
-            z = (z ^ z >> 27) * 0x94d049bb133111eb & MASK
-            self.s.append(z ^ z >> 31)
-
-    def u64(self):
-        s, rotl = self.s, lambda x, k: (x << k | x >> 64 - k) & MASK
-        out = rotl(s[1] * 5 & MASK, 7) * 9 & MASK
-        t = s[1] << 17 & MASK
-        s[2] ^= s[0]
-        s[3] ^= s[1]
-        s[1] ^= s[2]
-        s[0] ^= s[3]
-        s[2] ^= t
-        s[3] = rotl(s[3], 45)
-        return out
-
-    def below(self, n):
-        while True:  # the uneven rest is rejected
-            v = self.u64()
-            if v < MASK - MASK % n:
-                return v % n
-
-    def f64(self):
-        return (self.u64() >> 11) * 2.0 ** -53
-
-
-MASK = (1 << 64) - 1
 SOFTMAX = dict(loss="softmax", in_batch=True, full=False, negatives=0, log_uniform=False, margin=0.0, weight=0.0)
 
 
@@ -546,167 +484,6 @@ def two_tower(name, names, edim, dim, hidden, tau, skip, gates, batch, steps, **
     g.add("curve", curve)
     for k, v in p.items():
         g.add("final." + k, v)
-    return g
-
-
-# ---------------------------------------------------------------- user and item: NCF, MF
-
-class Id:
-    def __init__(self, name):
-        self.name = self.table = name
-
-
-N_USERS, N_ITEMS = 7, 13  # row 0 of a table is the unknown id's
-
-
-def pair_module(rs, g, make):
-    """A module in float64 with float32's values, its parameters in the file."""
-    m = make(Id("user"), Id("item"), {"user": N_USERS + 1, "item": N_ITEMS + 1}).double()
-    with torch.no_grad():
-        for k, v in m.named_parameters():
-            v.copy_(torch.tensor(rs.randn(*v.shape) * .5).to(torch.float32))
-            g.add("param." + k, v)
-    users, items = (a.reshape(-1) for a in np.meshgrid(np.arange(N_USERS + 1), np.arange(N_ITEMS + 1), indexing="ij"))
-    g.add("logits", pair_logits(m, users, items))
-    return m
-
-
-def pair_logits(m, user, item):
-    one = torch.ones(len(user), 1, dtype=f64)
-    return m({"user": (torch.tensor(user)[:, None], one), "item": (torch.tensor(item)[:, None], one)})
-
-
-def ncf(name, kind, factors, hidden, batch, steps):
-    """Adam is torch.optim's own: all rows of a table move, L2 is its weight decay."""
-    rs = np.random.RandomState(20240 + len(name))
-    g = Frg(**meta(what=name, atol=2e-5, rtol=1e-4, kind=kind, factors=factors, hidden=hidden, steps=steps, batch=batch))
-    m = pair_module(rs, g, lambda u, i, rows: reference.Ncf(u, i, rows, factors, hidden))
-    user, item = rs.randint(0, N_USERS, (steps, batch)), rs.randint(0, N_ITEMS, (steps, batch))
-    label = rs.randint(0, 2, (steps, batch))
-    if batch > 1:  # the same pair with both labels
-        user[:, 1], item[:, 1], label[:, 1] = user[:, 0], item[:, 0], 1 - label[:, 0]
-    for n, v in (("user", user), ("item", item)):
-        g.add(n, v, "I32")
-    g.add("label", label)
-    curve, adam = [], torch.optim.Adam(m.parameters(), lr=.01, eps=1e-4, weight_decay=1e-3)
-    for s in range(steps):
-        adam.zero_grad()
-        z = pair_logits(m, user[s] + 1, item[s] + 1)
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(z, torch.tensor(label[s], dtype=f64))
-        loss.backward()
-        if s == 0:
-            for k, v in m.named_parameters():
-                g.add("grad." + k, v.grad)
-        curve.append(loss.item())
-        adam.step()
-    g.add("curve", curve)
-    for k, v in m.named_parameters():
-        g.add("final." + k, v)
-    return g
-
-
-def mf(name, dim, batch, steps):
-    """One example at a time: w -= lr (dloss/dw + reg w) on the two rows, their biases and the bias."""
-    rs, lr, reg = np.random.RandomState(20240 + len(name)), .05, .02
-    g = Frg(**meta(what=name, atol=2e-5, rtol=1e-4, dim=dim, lr=lr, reg=reg, steps=steps, batch=batch))
-    m = pair_module(rs, g, lambda u, i, rows: reference.Mf(u, i, rows, dim))
-    user, item = rs.randint(0, N_USERS, (steps, batch)), rs.randint(0, N_ITEMS, (steps, batch))
-    label, curve = rs.randint(0, 2, (steps, batch)), []
-    for n, v in (("user", user), ("item", item)):
-        g.add(n, v, "I32")
-    g.add("label", label)
-    for s in range(steps):
-        total = 0
-        for u, i, y in zip(user[s] + 1, item[s] + 1, label[s]):
-            m.zero_grad()
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(
-                pair_logits(m, np.array([u]), np.array([i])), torch.tensor([y], dtype=f64))
-            loss.backward()
-            total += loss.item()
-            with torch.no_grad():
-                for k, w in m.named_parameters():
-                    rows = {"user": u, "item": i}.get(k.split(".")[1], 0) if "." in k else slice(None)
-                    w[rows] -= lr * (w.grad[rows] + reg * w[rows])
-        curve.append(total / batch)
-    g.add("curve", curve)
-    for k, v in m.named_parameters():
-        g.add("final." + k, v)
-    return g
-
-
-# ---------------------------------------------------------------- batch norm and dropout
-
-def mix64(x):
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9 & MASK
-    x = (x ^ x >> 27) * 0x94d049bb133111eb & MASK
-    return x ^ x >> 31
-
-
-def dropout_mask(seed, worker, layer, n, p):
-    """Kept elements of a hidden layer, by models/train/norm_mlp.c's counter: 16 bits of chance each."""
-    at, limit, out = mix64(seed ^ mix64((worker << 8) + layer + 1)), round(p * 65536), []
-    while len(out) < n:
-        bits = mix64(at)
-        at = at + 1 & MASK
-        out += [(bits >> 16 * k & 0xffff) >= limit for k in range(4)]
-    return torch.tensor(out[:n])
-
-
-def norm_mlp(name, rows, widths, norm, p, seed):
-    """Linear -> BatchNorm1d -> ReLU -> dropout, one step in training mode, then evaluation."""
-    rs = np.random.RandomState(20240 + len(name))
-    g = Frg(**meta(what=name, atol=1e-5, rtol=1e-4, rows=rows, widths=widths, norm=norm, dropout=p,
-                   dropout_seed=seed))
-    n, param = len(widths) - 1, {}
-    f32 = lambda *shape: torch.tensor(rs.randn(*shape)).to(torch.float32).to(f64)
-    bn = [torch.nn.BatchNorm1d(w).double() for w in widths[1:-1]] if norm else []
-    with torch.no_grad():
-        for b in bn:
-            b.weight.copy_(f32(len(b.weight)) * .5 + 1)
-            b.bias.copy_(f32(len(b.bias)) * .3)
-            b.running_mean.copy_(f32(len(b.bias)))
-            b.running_var.copy_(f32(len(b.bias)).abs() + .1)
-            for k in ("weight", "bias", "running_mean", "running_var"):
-                getattr(b, k).copy_(getattr(b, k).to(torch.float32))
-    for l in range(n):
-        param[f"mlp.{l}.weight"] = f32(widths[l + 1], widths[l]).requires_grad_()
-        param[f"mlp.{l}.bias"] = (f32(widths[l + 1]) * .2).to(torch.float32).to(f64).requires_grad_()
-    for l, b in enumerate(bn):
-        param.update({f"mlp_norm.{l}.weight": b.weight, f"mlp_norm.{l}.bias": b.bias,
-                      f"mlp_norm.{l}.running_mean": b.running_mean, f"mlp_norm.{l}.running_var": b.running_var})
-    for k, v in param.items():
-        g.add("param." + k, v)
-    x, dout = f32(rows, widths[0]), f32(rows, 1)
-    g.add("x", x)
-    g.add("dout", dout)
-
-    def run(training):
-        h, first = x, None
-        for l in range(n):
-            h = torch.nn.functional.linear(h, param[f"mlp.{l}.weight"], param[f"mlp.{l}.bias"])
-            if l == 0:
-                first = h
-                first.retain_grad()
-            if l + 1 == n:
-                return h, first
-            if norm:
-                h = bn[l].train(training)(h)
-            h = torch.relu(h)
-            if training and p > 0:
-                h = h * dropout_mask(seed, 0, l, h.numel(), p).reshape(h.shape) / (1 - p)
-
-    y, z = run(True)
-    y.backward(dout)
-    g.add("z", z)
-    g.add("y", y)
-    g.add("dz", z.grad)
-    for k, v in param.items():
-        if v.requires_grad and k not in ("mlp.0.weight", "mlp.0.bias"):  # those are the caller's
-            g.add("grad." + k, v.grad)
-    for l, b in enumerate(bn):
-        g.add(f"after.mlp_norm.{l}.running_mean", b.running_mean)
-        g.add(f"after.mlp_norm.{l}.running_var", b.running_var)
-    g.add("eval", run(False)[0])
     return g
 
 

@@ -101,8 +101,9 @@ def round_trip(freshet, name, data, benchmark, model, settings):
     grown = Bundle(name + ".grown")
     after = train_on.measured(convert.model_of(grown), loss)
     need(after < before - 0.01, f"{name}: trained on here, the loss went from {before} to {after}")
-    m = grown.manifest
-    need((m["version"], m["parent"]) == (2, f"{b.manifest['name']}@1"), f"{name}: {m['version']}, {m['parent']}")
+    for path, version in ((".on", 2), (".born", 2), (".grown", 3)):
+        m = Bundle(name + path).manifest
+        need((m["version"], m["parent"]) == (version, f"{m['name']}@{version - 1}"), f"{name}{path}: version, parent")
     print(f"{name}: in PyTorch {start:.4f} -> {there:.4f}; born there, trained on here {before:.4f} -> {after:.4f}", flush=True)
     return b.manifest["kind"]
 

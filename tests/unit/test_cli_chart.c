@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/base/alloc.h"
 #include "daemon/base/rng.h"
 #include "tests/support/xml_check.h"
 
@@ -100,6 +101,8 @@ START_TEST(whole__epochs__no_halves_and_no_epoch_0)
             ck_assert_double_eq(a.tick[i], floor(a.tick[i]));
             ck_assert(a.tick[i] >= 1 && a.tick[i] <= n);
         }
+        if (n <= 12) /* there is room for every one */
+            ck_assert_int_eq(a.n_ticks, n);
         ck_assert(fr_chart_at(&a, 1) >= 64 && fr_chart_at(&a, n) <= 620);
     }
 }
@@ -304,6 +307,31 @@ START_TEST(points__any_number__a_row_each)
 }
 END_TEST
 
+/* Any allocation may fail: the buffer says so, and nothing else happens. */
+START_TEST(points__out_of_memory__told)
+{
+    const struct fr_chart_point p[] = {{FR_STR_LIT("a"), 10, .5, .4, .6}, {FR_STR_LIT("b"), 20, .6, .5, .7}};
+    struct fr_chart_points c = points(p, 2);
+    uint64_t nth = 1;
+
+    for (;; nth++) {
+        struct fr_buf b = {NULL, 0, 0, FR_OK};
+        enum fr_err e;
+
+        fr_alloc_fail_at(nth);
+        fr_chart_points(&c, &b);
+        fr_alloc_fail_at(0);
+        e = fr_buf_err(&b);
+        fr_buf_done(&b);
+        if (e == FR_OK)
+            break;
+        ck_assert_int_eq(e, FR_ENOMEM);
+        ck_assert_uint_lt(nth, 100);
+    }
+    ck_assert_uint_gt(nth, 3);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("cli/chart");
@@ -322,6 +350,7 @@ int main(void)
     tcase_add_test(tc, curve__awkward_values__a_picture);
     tcase_add_test(tc, points__front_and_best__marked);
     tcase_add_test(tc, points__any_number__a_row_each);
+    tcase_add_test(tc, points__out_of_memory__told);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);

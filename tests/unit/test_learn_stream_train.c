@@ -152,6 +152,23 @@ static double popular_hr(int events)
     return (double)hits / total;
 }
 
+/* An entry an epoch; they end with the losses that are reported, and the best one is the one kept. */
+static void check_curves(const struct fr_stream_train_config *c, const struct fr_stream_train_result *r)
+{
+    const struct fr_stream_curve *t = &r->tower_curve, *k = &r->ranker_curve;
+
+    ck_assert_int_eq(t->n, c->epochs); /* of the last tower alone */
+    ck_assert_double_eq(t->loss[t->n - 1], r->tower_loss);
+    ck_assert_double_lt(t->loss[t->n - 1], t->loss[0]);
+    ck_assert(k->n >= 1 && k->n <= c->ranker_epochs);
+    ck_assert_double_eq(k->loss[k->n - 1], r->ranker_loss);
+    ck_assert_int_eq(k->best, r->ranker_epochs);
+    for (int i = 1; i < k->n; i++)
+        ck_assert_double_lt(k->lr[i], k->lr[i - 1]);
+    for (int i = 0; k->best > 0 && i < k->n; i++)
+        ck_assert_double_le(k->valid[i], k->valid[k->best - 1]);
+}
+
 /* By each of the tower's losses. */
 START_TEST(a_planted_structure_is_found)
 {
@@ -186,6 +203,7 @@ START_TEST(a_planted_structure_is_found)
     ck_assert_double_gt(r.hr20_tower, popular + 0.1);
     ck_assert_double_ge(r.hr20_ranker, r.hr20_tower - 0.02);
     ck_assert_double_gt(r.auc, 0.6);
+    check_curves(&c, &r);
     load("two_tower");
     load("deepfm");
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/model_parts.h"
 #include "models/train/train_ncf_priv.h"
 #include "tests/support/model_fixture.h"
 #include "tests/support/tmpdir.h"
@@ -343,8 +344,8 @@ START_TEST(average__taken_twice__model_of_the_mean_and_training_goes_on_from_the
     ck_assert_int_eq(fr_train_ncf_average(a, 0.5f), FR_OK);
     ck_assert_int_eq(fr_train_ncf_model(a, &m, NULL), FR_OK);
     ck_assert_int_ne(memcmp(first, t->w, n * sizeof(*first)), 0);
-    const struct fr_tensor *served;
-    int left = fr_model_tensors(m, &served);
+    int left = 0;
+    const struct fr_tensor *served = fr_model_tensors(m, &left);
     for (; left > 0 && strcmp(served->name, t->name) != 0; left--)
         served++;
     ck_assert_int_gt(left, 0);

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "daemon/base/alloc.h"
 #include "models/train/train_mf.h"
 #include "models/train/train_ncf.h"
 #include "tests/support/model_fixture.h"
@@ -289,6 +290,85 @@ START_TEST(mf__rows_by_key__same_scores_and_other_dim_refused)
 }
 END_TEST
 
+/* ---- memory ---- */
+
+static enum fr_err from(int kind, void *tr, const struct fr_model *m)
+{
+    return kind == 0   ? fr_train_ctr_from(tr, m, NULL)
+           : kind == 1 ? fr_train_two_tower_from(tr, m, NULL)
+           : kind == 2 ? fr_train_ncf_from(tr, m, NULL)
+                       : fr_train_mf_from(tr, m, NULL);
+}
+
+static void *fresh(int kind, struct fr_train_two_tower *like)
+{
+    static const char *const names[] = {"u_id", "hist", "u_num", "hour", "i_id", "cats"};
+    struct fr_two_tower_train_config c = like->cfg;
+    struct fr_train_two_tower *tower = NULL;
+    struct fr_mf_train_config mc;
+    struct fr_train_mf *mf = NULL;
+
+    if (kind == 0)
+        return ctr_trainer(4, 2, 1000, 0);
+    if (kind == 2)
+        return ncf(FR_MODEL_NEUMF, 2, 0, IDS);
+    c.fields = names;
+    fr_mf_train_config_default(&mc);
+    if (kind == 1)
+        ck_assert_int_eq(fr_train_two_tower_new(&c, &fs, &tower, NULL), FR_OK);
+    else
+        ck_assert_int_eq(fr_train_mf_new(&mc, &pair_fs, user, IDS, item, IDS, &mf, NULL), FR_OK);
+    return kind == 1 ? (void *)tower : (void *)mf;
+}
+
+static void drop(int kind, void *tr)
+{
+    if (kind == 0)
+        fr_train_ctr_free(tr);
+    else if (kind == 1)
+        fr_train_two_tower_free(tr);
+    else if (kind == 2)
+        fr_train_ncf_free(tr);
+    else
+        fr_train_mf_free(tr);
+}
+
+START_TEST(from__every_nth_allocation_fails__out_of_memory_and_no_leak)
+{
+    struct fr_train_two_tower *tower = mf_two_tower(5, &fs);
+    void *tr = fresh(_i, tower);
+    struct fr_model *m = NULL;
+    bool passed = false;
+    int failed = 0;
+
+    if (_i == 0) {
+        ctr_steps(tr, 2);
+        ck_assert_int_eq(fr_train_ctr_model(tr, &m, NULL), FR_OK);
+    } else if (_i == 1) {
+        ck_assert_int_eq(fr_train_two_tower_model(tower, &m, NULL), FR_OK);
+    } else if (_i == 2) {
+        ck_assert_int_eq(fr_train_ncf_model(tr, &m, NULL), FR_OK);
+    } else {
+        ck_assert_int_eq(fr_train_mf_model(tr, &m, NULL), FR_OK);
+    }
+    drop(_i, tr);
+    for (uint64_t nth = 1; nth < 1000 && !passed; nth++) {
+        tr = fresh(_i, tower);
+        fr_alloc_fail_at(nth);
+        enum fr_err e = from(_i, tr, m);
+        fr_alloc_fail_at(0);
+        passed = e == FR_OK;
+        failed += !passed;
+        ck_assert_msg(passed || e == FR_ENOMEM, "allocation %llu: %s", (unsigned long long)nth, fr_err_name(e));
+        drop(_i, tr);
+    }
+    ck_assert(passed);
+    ck_assert_int_gt(failed, 5);
+    fr_model_free(m);
+    fr_train_two_tower_free(tower);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("models/train_from");
@@ -300,6 +380,7 @@ int main(void)
     tcase_add_test(tc, two_tower__from_a_model__same_scores_and_other_tau_refused);
     tcase_add_loop_test(tc, ncf__rows_by_key__same_scores_and_missing_ids_refused, 0, 3);
     tcase_add_test(tc, mf__rows_by_key__same_scores_and_other_dim_refused);
+    tcase_add_loop_test(tc, from__every_nth_allocation_fails__out_of_memory_and_no_leak, 0, 4);
     suite_add_tcase(s, tc);
     return mf_run(s);
 }

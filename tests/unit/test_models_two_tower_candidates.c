@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "daemon/base/alloc.h"
 #include "models/train/loss.h"
 #include "tests/support/model_fixture.h"
 
@@ -195,6 +196,28 @@ START_TEST(ccl__at_the_margin_masked_and_nan__as_defined)
 }
 END_TEST
 
+START_TEST(step__every_nth_allocation_fails__refused_and_no_leak)
+{
+    bool passed = false;
+    int failed = 0;
+
+    for (uint64_t nth = 1; nth < 1000 && !passed; nth++) {
+        struct fr_train_two_tower *tr = trainer(FR_TOWER_SOFTMAX, false, true, 5);
+        struct fr_two_tower_batch b = batch(4, ITEMS);
+
+        fr_alloc_fail_at(nth);
+        enum fr_err e = fr_train_two_tower_step(tr, &b, NULL);
+        fr_alloc_fail_at(0);
+        passed = e == FR_OK;
+        failed += !passed;
+        ck_assert(passed || e == FR_ENOMEM);
+        fr_train_two_tower_free(tr);
+    }
+    ck_assert(passed);
+    ck_assert_int_gt(failed, 10);
+}
+END_TEST
+
 START_TEST(new__settings_that_make_no_loss__refused)
 {
     struct fr_two_tower_train_config c;
@@ -226,6 +249,7 @@ int main(void)
     tcase_add_test(tc, step__only_accidental_hits_or_one_positive__no_negative_counts);
     tcase_add_test(tc, ccl__at_the_margin_masked_and_nan__as_defined);
     tcase_add_loop_test(tc, new__settings_that_make_no_loss__refused, 0, 6);
+    tcase_add_test(tc, step__every_nth_allocation_fails__refused_and_no_leak);
     suite_add_tcase(s, tc);
     return mf_run(s);
 }
