@@ -20,10 +20,7 @@
 #include "tests/support/model_fixture.h"
 #include "tests/support/tmpdir.h"
 
-#define LISTS 12
-#define STEPS 6
-#define USERS 7
-#define ITEMS 13
+enum { LISTS = 12, STEPS = 6, USERS = 7, ITEMS = 13 };
 
 enum family { CTR, TOWER, NCF, MF };
 
