@@ -8,6 +8,9 @@
 
 #include "daemon/base/alloc.h"
 
+#define LINE (64 / sizeof(float))
+#define NEAR (4 * LINE) /* of a row; the processor sees the rest coming */
+
 struct group {
     int table[FR_REST_TABLES], n;
     uint32_t rows;
@@ -126,6 +129,22 @@ void fr_rest_row(struct fr_rest *r, struct fr_params *p, int group, uint32_t row
         fr_adam_gap_update(&a, dim, t->w + at, t->m + at, t->v + at); /* no moments: w stays */
     }
     g->seen[row] = (uint16_t)r->counted;
+}
+
+void fr_rest_expect(const struct fr_rest *r, const struct fr_params *p, int group, uint32_t row)
+{
+    const struct group *g = &r->group[group];
+
+    for (int i = 0; i < g->n; i++) {
+        const struct fr_table *t = &p->table[g->table[i]];
+        size_t dim = (size_t)t->dim, at = (size_t)row * dim;
+
+        for (size_t d = 0; d < dim && d < NEAR; d += LINE) {
+            __builtin_prefetch(t->w + at + d, 1);
+            __builtin_prefetch(t->m + at + d, 1);
+            __builtin_prefetch(t->v + at + d, 1);
+        }
+    }
 }
 
 void fr_rest_count(struct fr_rest *r, const struct fr_adam_step *a)

@@ -9,6 +9,8 @@
 #include "daemon/base/alloc.h"
 #include "models/train/train_ncf_priv.h"
 
+#define AHEAD 8 /* rows asked of the memory before they are needed */
+
 void fr_ncf_train_config_default(struct fr_ncf_train_config *c)
 {
     *c = (struct fr_ncf_train_config){.user = "user", .item = "item"};
@@ -214,6 +216,10 @@ static void own_rows(struct fr_train_ncf *tr, int worker, bool moved)
         for (int i = 0; i < tr->rows->n; i++) {
             uint32_t row = position[e][i] + 1;
 
+            uint32_t later = i + AHEAD < tr->rows->n ? position[e][i + AHEAD] + 1 : 0;
+
+            if (!moved && later > 0 && later % parts == (uint32_t)worker)
+                fr_rest_expect(tr->rest, &tr->t.params, tr->rest_of[e], later);
             if (row % parts != (uint32_t)worker)
                 continue;
             if (moved)
