@@ -277,7 +277,7 @@ fr_encoder_observe(struct fr_encoder *enc, enum fr_entity e, const struct fr_cel
 
 void fr_encoder_fit(struct fr_encoder *enc)
 {
-    for (int i = 0; i < enc->n_fields; i++) {
+    for (int i = 0; i < enc->n_fields && !enc->fixed; i++) {
         struct fr_enc_field *ef = &enc->field[i];
         if (ef->f.kind != FR_FIELD_NUMERIC || ef->seen == 0)
             continue;
@@ -298,6 +298,23 @@ bool fr_encoder_rows_valid(const struct fr_encoder *enc,
         for (int k = 0; k < ef->f.slots; k++)
             if ((uint32_t)slots[ef->slot0 + (uint32_t)k].row >= rows)
                 return false;
+    }
+    return true;
+}
+
+bool fr_encoder_same_ids(const struct fr_encoder *a, const struct fr_encoder *b)
+{
+    for (int i = 0; i < a->n_tables; i++) {
+        const struct fr_enc_table *t = &a->table[i], *o = b->table;
+        int left = b->n_tables;
+
+        for (; left > 0 && strcmp(o->name, t->name) != 0; left--)
+            o++;
+        if (left == 0 || o->kind != t->kind || o->rows != t->rows)
+            return false;
+        if (t->kind == FR_FIELD_ID &&
+            memcmp(o->vocab.keys, t->vocab.keys, t->rows * sizeof(*t->vocab.keys)) != 0)
+            return false;
     }
     return true;
 }

@@ -55,6 +55,7 @@ struct fr_encoder {
     struct fr_enc_table table[FR_MAX_FIELDS];
     int n_tables;
     uint64_t schema_hash;
+    bool fixed; /* the normalisers are another model's: fr_encoder_fit() leaves them */
 };
 
 /**
@@ -112,6 +113,9 @@ static inline int fr_encoder_n_fields(const struct fr_encoder *enc, enum fr_enti
 {
     return enc->first_field[e + 1] - enc->first_field[e];
 }
+
+/** True if `b` has every table of `a`, with the same ids in the same rows. */
+bool fr_encoder_same_ids(const struct fr_encoder *a, const struct fr_encoder *b);
 
 /** Index of the field named `name` among the model's fields, or -1. */
 int fr_encoder_find(const struct fr_encoder *enc, const char *name);

@@ -244,6 +244,16 @@ const struct fr_model_info *fr_model_info(const struct fr_model *m)
     return &m->info;
 }
 
+uint64_t fr_model_parameters(const struct fr_model *m)
+{
+    uint64_t n = 0;
+
+    for (int i = 0; i < m->n_tensors; i++)
+        if (strstr(m->tensor[i].name, ".running_") == NULL)
+            n += fr_tensor_count(&m->tensor[i]);
+    return n;
+}
+
 float fr_model_inv_tau(const struct fr_model *m)
 {
     return m->inv_tau;

@@ -83,6 +83,8 @@ FR_MUST_CHECK enum fr_err fr_model_load(const char *dir,
 void fr_model_free(struct fr_model *m);
 
 const struct fr_model_info *fr_model_info(const struct fr_model *m);
+/** Number of trained parameters: all tensors of weights; neither vocabularies nor the running moments of batch norm. */
+uint64_t fr_model_parameters(const struct fr_model *m);
 
 /**
  * Encode `n` rows of one entity group.

@@ -207,11 +207,13 @@ static enum fr_err parse_header(struct fr_str file,
     return FR_OK;
 }
 
-enum fr_err fr_safetensors_parse(struct fr_str file,
-                                 struct fr_arena *ar,
-                                 struct fr_tensor **out_t,
-                                 int *out_n,
-                                 struct fr_fault *fault)
+/* Header and tensors. @param out_root the header */
+static enum fr_err parse(struct fr_str file,
+                         struct fr_arena *ar,
+                         const struct fr_json **out_root,
+                         struct fr_tensor **out_t,
+                         int *out_n,
+                         struct fr_fault *fault)
 {
     const struct fr_json *root = NULL;
     const char *data = NULL;
@@ -221,6 +223,7 @@ enum fr_err fr_safetensors_parse(struct fr_str file,
 
     if (e != FR_OK)
         return e;
+    *out_root = root;
     if (root->n > FR_ST_MAX_TENSORS)
         return fr_fault(fault, FR_ETOOLARGE, "%zu tensors, at most %d", root->n, FR_ST_MAX_TENSORS);
     struct placed *p = fr_arena_array(ar, root->n + 1, sizeof(*p));
@@ -248,15 +251,62 @@ enum fr_err fr_safetensors_parse(struct fr_str file,
     return FR_OK;
 }
 
+enum fr_err fr_safetensors_parse(struct fr_str file,
+                                 struct fr_arena *ar,
+                                 struct fr_tensor **out_t,
+                                 int *out_n,
+                                 struct fr_fault *fault)
+{
+    const struct fr_json *root = NULL;
+
+    return parse(file, ar, &root, out_t, out_n, fault);
+}
+
+enum fr_err fr_safetensors_parse_meta(struct fr_str file,
+                                      struct fr_arena *ar,
+                                      struct fr_tensor **out_t,
+                                      int *out_n,
+                                      const struct fr_json **out_meta,
+                                      struct fr_fault *fault)
+{
+    const struct fr_json *root = NULL, *meta;
+    struct fr_tensor *t = NULL;
+    int n = 0;
+    enum fr_err e = parse(file, ar, &root, &t, &n, fault);
+
+    if (e != FR_OK)
+        return e;
+    meta = fr_json_get(root, "__metadata__");
+    if (meta != NULL && meta->type != FR_JSON_OBJECT)
+        return fr_fault(fault, FR_ESCHEMA, "__metadata__ is not an object");
+    for (const struct fr_json *v = meta == NULL ? NULL : meta->child; v != NULL; v = v->next)
+        if (v->type != FR_JSON_STRING)
+            return fr_fault(fault, FR_ESCHEMA, "__metadata__: header byte %zu is no string", v->offset);
+    *out_t = t;
+    *out_n = n;
+    *out_meta = meta;
+    return FR_OK;
+}
+
 /* ---- writer ---- */
 
-static void write_header(const struct fr_tensor *t, int n, struct fr_buf *out)
+static void write_header(
+    const struct fr_tensor *t, int n, const struct fr_st_note *notes, int n_notes, struct fr_buf *out)
 {
     struct fr_jsonw w;
     size_t at = 0;
 
     fr_jsonw_init(&w, out);
     fr_jsonw_object(&w);
+    if (n_notes > 0) {
+        fr_jsonw_key(&w, "__metadata__");
+        fr_jsonw_object(&w);
+        for (int i = 0; i < n_notes; i++) {
+            fr_jsonw_key(&w, notes[i].key);
+            fr_jsonw_str(&w, notes[i].text);
+        }
+        fr_jsonw_end(&w, '}');
+    }
     for (int i = 0; i < n; i++) {
         size_t bytes = fr_tensor_count(&t[i]) * fr_dtype_size(t[i].dtype);
         fr_jsonw_key(&w, t[i].name);
@@ -297,7 +347,11 @@ static enum fr_err check_writable(const struct fr_tensor *t, int n)
     return FR_OK;
 }
 
-enum fr_err fr_safetensors_write(const struct fr_tensor *t, int n, struct fr_buf *out)
+enum fr_err fr_safetensors_head(const struct fr_tensor *t,
+                                int n,
+                                const struct fr_st_note *notes,
+                                int n_notes,
+                                struct fr_buf *out)
 {
     struct fr_buf header;
     enum fr_err e = check_writable(t, n);
@@ -305,18 +359,31 @@ enum fr_err fr_safetensors_write(const struct fr_tensor *t, int n, struct fr_buf
     if (e != FR_OK)
         return e;
     fr_buf_init(&header);
-    write_header(t, n, &header);
+    write_header(t, n, notes, n_notes, &header);
     while (fr_buf_err(&header) == FR_OK && header.n % 8 != 0)
         fr_buf_putc(&header, ' ');
     if ((e = fr_buf_err(&header)) != FR_OK)
         goto out;
+    if (header.n > FR_ST_MAX_HEADER) {
+        e = FR_ETOOLARGE;
+        goto out;
+    }
     for (int i = 0; i < 8; i++)
         fr_buf_putc(out, (char)((uint64_t)header.n >> (8 * i) & 0xff));
     fr_buf_put(out, header.p, header.n);
-    for (int i = 0; i < n; i++)
-        fr_buf_put(out, t[i].data, fr_tensor_count(&t[i]) * fr_dtype_size(t[i].dtype));
     e = fr_buf_err(out);
 out:
     fr_buf_done(&header);
     return e;
+}
+
+enum fr_err fr_safetensors_write(const struct fr_tensor *t, int n, struct fr_buf *out)
+{
+    enum fr_err e = fr_safetensors_head(t, n, NULL, 0, out);
+
+    if (e != FR_OK)
+        return e;
+    for (int i = 0; i < n; i++)
+        fr_buf_put(out, t[i].data, fr_tensor_count(&t[i]) * fr_dtype_size(t[i].dtype));
+    return fr_buf_err(out);
 }

@@ -17,6 +17,7 @@
 #include "daemon/base/arena.h"
 #include "daemon/base/buf.h"
 #include "daemon/base/err.h"
+#include "daemon/base/json.h"
 #include "daemon/base/str.h"
 #include "models/tensor.h"
 
@@ -38,6 +39,35 @@ FR_MUST_CHECK enum fr_err fr_safetensors_parse(struct fr_str file,
                                                struct fr_tensor **out_t,
                                                int *out_n,
                                                struct fr_fault *fault);
+
+/**
+ * As fr_safetensors_parse(), with "__metadata__", which the format wants to be an object of strings.
+ * @param out_meta  NULL: the file has none. In `ar` and `file`.
+ * @errors also FR_ESCHEMA it is something else
+ */
+FR_MUST_CHECK enum fr_err fr_safetensors_parse_meta(struct fr_str file,
+                                                    struct fr_arena *ar,
+                                                    struct fr_tensor **out_t,
+                                                    int *out_n,
+                                                    const struct fr_json **out_meta,
+                                                    struct fr_fault *fault);
+
+/** A member of "__metadata__". Borrowed. */
+struct fr_st_note {
+    const char *key;
+    struct fr_str text;
+};
+
+/**
+ * Append what stands before the data: length and header, padded with spaces so that data is 8-aligned. The tensors'
+ * bytes follow it in their order.
+ * @errors as fr_safetensors_write(); FR_ETOOLARGE a header that could not be read again
+ */
+FR_MUST_CHECK enum fr_err fr_safetensors_head(const struct fr_tensor *t,
+                                              int n,
+                                              const struct fr_st_note *notes,
+                                              int n_notes,
+                                              struct fr_buf *out);
 
 /** Append header (padded with spaces so that data is 8-aligned) and data to `out`.
  *  @errors FR_EINVAL (names, dims) FR_ENONFINITE FR_ENOMEM */

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *const level_names[] = {"baseline", "avx2", "avx512"};
 static enum fr_cpu_level detected;
@@ -90,6 +91,13 @@ enum fr_err fr_cpu_check(struct fr_fault *fault)
         return fr_fault(fault, FR_EINVAL, "FRESHET_CPU=%s: this processor offers only %s",
                         level_names[want], level_names[fr_cpu_detected()]);
     return FR_OK;
+}
+
+int fr_cpu_count(int most)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    return n < 1 ? 1 : n > most ? most : (int)n;
 }
 
 const char *fr_cpu_level_name(enum fr_cpu_level l)

@@ -25,6 +25,9 @@ enum fr_cpu_level fr_cpu_level(void);
 /** Check FRESHET_CPU at start. @errors FR_EINVAL with the reason in `fault`. */
 FR_MUST_CHECK enum fr_err fr_cpu_check(struct fr_fault *fault);
 
+/** Processors that are online, at least 1 and at most `most`. @thread any */
+int fr_cpu_count(int most);
+
 const char *fr_cpu_level_name(enum fr_cpu_level l);
 
 /** OPENBLAS_CORETYPE that fits the detected processor ("SkylakeX", "Haswell", ...), NULL = leave it. */

@@ -100,7 +100,7 @@ static enum fr_err write_all(int fd, struct fr_str data)
             return FR_EIO;
         at += (size_t)put;
     }
-    return fsync(fd) == 0 ? FR_OK : FR_EIO;
+    return FR_OK;
 }
 
 static enum fr_err sync_parent(const char *path)
@@ -155,13 +155,22 @@ static int open_beside(const char *path, char *tmp, size_t cap)
 
 enum fr_err fr_file_replace(const char *path, struct fr_str data, struct fr_fault *fault)
 {
+    return fr_file_replace_parts(path, &data, 1, fault);
+}
+
+enum fr_err
+fr_file_replace_parts(const char *path, const struct fr_str *parts, size_t n, struct fr_fault *fault)
+{
     char tmp[PATH_MAX];
-    enum fr_err e;
+    enum fr_err e = FR_OK;
     int fd = open_beside(path, tmp, sizeof(tmp));
 
     if (fd < 0)
         return io_fault(fault, "cannot create a file beside", path);
-    e = write_all(fd, data);
+    for (size_t i = 0; i < n && e == FR_OK; i++)
+        e = write_all(fd, parts[i]);
+    if (e == FR_OK && fsync(fd) != 0)
+        e = FR_EIO;
     if (e != FR_OK)
         (void)io_fault(fault, "cannot write", tmp);
     if (close(fd) != 0 && e == FR_OK)

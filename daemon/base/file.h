@@ -25,6 +25,9 @@ fr_file_read(const char *path, size_t max_bytes, char **out_data, size_t *out_n,
  *  at the end the new one is there already). Several threads or processes may replace the same file:
  *  it is always one whole version. @errors FR_ENOTFOUND (no such folder) FR_EIO */
 FR_MUST_CHECK enum fr_err fr_file_replace(const char *path, struct fr_str data, struct fr_fault *fault);
+/** As fr_file_replace(), of n parts one after the other: what is large need not be copied together. */
+FR_MUST_CHECK enum fr_err
+fr_file_replace_parts(const char *path, const struct fr_str *parts, size_t n, struct fr_fault *fault);
 
 /** Do both paths name the same regular file, or, where neither exists, are they the same text? */
 bool fr_file_same(const char *a, const char *b);

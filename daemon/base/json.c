@@ -71,6 +71,11 @@ static size_t utf8_len(const unsigned char *p, size_t n)
     return 0;
 }
 
+size_t fr_utf8_len(struct fr_str s)
+{
+    return s.n == 0 ? 0 : utf8_len((const unsigned char *)s.p, s.n);
+}
+
 bool fr_utf8_valid(struct fr_str s)
 {
     size_t i = 0;

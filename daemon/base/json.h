@@ -96,5 +96,7 @@ void fr_jsonw_null(struct fr_jsonw *w);
 
 /** True if the n bytes are valid UTF-8 (no overlong forms, no surrogates, <= U+10FFFF). */
 bool fr_utf8_valid(struct fr_str s);
+/** Bytes of the character that s begins with. @return 0: none, or not valid */
+size_t fr_utf8_len(struct fr_str s);
 
 #endif

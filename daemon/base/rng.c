@@ -68,6 +68,18 @@ double fr_rng_normal(struct fr_rng *r)
     return u * sqrt(-2 * log(s) / s);
 }
 
+int fr_rng_poisson1(struct fr_rng *r)
+{
+    double u = fr_rng_f64(r), p = exp(-1.0), sum = p;
+    int k = 0;
+
+    while (u >= sum && k < 12) {
+        p /= ++k;
+        sum += p;
+    }
+    return k;
+}
+
 uint64_t fr_rng_os_seed(void)
 {
     uint64_t v = 0;

@@ -20,6 +20,8 @@ uint64_t fr_rng_below(struct fr_rng *r, uint64_t n);
 double fr_rng_f64(struct fr_rng *r);
 /** Standard normal (Marsaglia's polar method). */
 double fr_rng_normal(struct fr_rng *r);
+/** Poisson with mean 1, cut at 12 (beyond: 1e-10): a unit's weight in a bootstrap resample. */
+int fr_rng_poisson1(struct fr_rng *r);
 /** Random seed from the operating system; falls back to time and pid. */
 uint64_t fr_rng_os_seed(void);
 

@@ -6,29 +6,33 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/base/alloc.h"
 #include "daemon/base/buf.h"
 #include "daemon/base/clock.h"
-#include "daemon/base/file.h"
+#include "daemon/base/cpu.h"
 #include "daemon/base/json.h"
 #include "daemon/cli/args.h"
+#include "daemon/cli/curve.h"
 #include "daemon/cli/progress.h"
 #include "daemon/learn/benchmark.h"
 
 struct flags {
-    const char *benchmark, *data, *model, *preset, *out, *bundle;
+    const char *benchmark, *data, *model, *preset, *out, *bundle, *from, *checkpoint;
     struct fr_arg_list set;
-    int64_t epochs, seed, threads;
+    int64_t epochs, seed, threads, checkpoint_s;
     bool json, quiet;
 };
 
 /* One bar an epoch. */
 struct bar {
     struct fr_progress p;
-    char what[96];
+    char what[48];
     const char *valid; /* the measure of validation */
-    int epoch;
+    double last;       /* its last value; NaN: none yet */
+    int epoch, epochs; /* 0: none is begun; at most so many */
+    uint64_t rows, first_of; /* rows of this epoch so far; of the first one in all */
     bool quiet;
 };
 
@@ -60,60 +64,91 @@ static const struct fr_benchmark *find(const char *command, const char *name)
     for (int i = 0; (one = fr_benchmark_at(i)) != NULL && n < sizeof(names); i++)
         n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n == 0 ? "" : ", ", one->name);
     if (b == NULL)
-        (void)fr_args_usage(command, "--benchmark: no such benchmark; there are: %s", names);
+        (void)fr_args_usage(command, "--benchmark%s; there are: %s", name == NULL ? " is needed" : ": no such benchmark", names);
     return b;
+}
+
+/* `--name` or `--name=...` */
+static bool is_flag(const char *text, const char *name)
+{
+    size_t n = strlen(name);
+
+    return strncmp(text, "--", 2) == 0 && strncmp(text + 2, name, n) == 0 && (text[2 + n] == '\0' || text[2 + n] == '=');
 }
 
 bool fr_cmd_benchmark_asked(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--benchmark") == 0 || strncmp(argv[i], "--benchmark=", 12) == 0)
+        if (is_flag(argv[i], "benchmark") || is_flag(argv[i], "compare"))
             return true;
     return false;
 }
 
+/* The last line of an epoch, if one is begun. */
+static void bar_end(struct bar *b)
+{
+    if (b->epoch > 0)
+        fr_progress_finish(&b->p, b->rows);
+    b->epoch = 0;
+}
+
+static void bar_begin(struct bar *b, int epoch, uint64_t of)
+{
+    bar_end(b);
+    b->epoch = epoch;
+    b->rows = 0;
+    b->first_of = b->first_of == 0 ? of : b->first_of;
+    if (of > b->first_of) /* once more, the held-out rows among them */
+        snprintf(b->what, sizeof(b->what), "epoch %d, all data", epoch);
+    else
+        snprintf(b->what, sizeof(b->what), "epoch %d/%d", epoch, b->epochs);
+    fr_progress_start(&b->p, b->what, "rows", of, b->quiet);
+}
+
+/* fr_benchmark_tell_fn */
 static void tell(void *ctx, int epoch, uint64_t rows, uint64_t of, double loss, double valid)
 {
     struct bar *b = ctx;
+    char text[2][48] = {"", ""};
 
-    if (b->epoch != epoch) {
-        b->epoch = epoch;
-        fr_progress_start(&b->p, b->what, "rows", of, b->quiet);
-    }
-    snprintf(b->what, sizeof(b->what), "epoch %d loss %.4f", epoch, loss);
-    if (isnan(valid)) {
+    if (b->epoch != epoch)
+        bar_begin(b, epoch, of);
+    b->rows = rows > b->rows ? rows : b->rows;
+    b->last = isnan(valid) ? b->last : valid;
+    if (!isnan(loss))
+        (void)snprintf(text[0], sizeof(text[0]), "loss %.4f", loss);
+    if (!isnan(b->last))
+        (void)snprintf(text[1], sizeof(text[1]), "%s%s %.5f", isnan(loss) ? "" : " ", b->valid, b->last);
+    fr_progress_note(&b->p, "%s%s", text[0], text[1]);
+    if (isnan(valid))
         fr_progress_update(&b->p, rows);
-        return;
-    }
-    snprintf(b->what, sizeof(b->what), "epoch %d loss %.4f, validation %s %.5f", epoch, loss, b->valid,
-             valid);
-    fr_progress_finish(&b->p, rows);
+    else
+        bar_end(b);
 }
 
-/* OUT.curve.csv */
-static enum fr_err write_curve(const char *out, const struct fr_benchmark_result *r, struct fr_fault *fault)
+static void note(void *ctx, const char *text)
 {
-    struct fr_buf path, b;
-    enum fr_err e;
+    const struct bar *b = ctx;
 
-    fr_buf_init(&path);
-    fr_buf_init(&b);
-    fr_buf_puts(&path, out);
-    fr_buf_puts(&path, ".curve.csv");
-    fr_buf_putc(&path, '\0');
-    fr_buf_printf(&b, "epoch,lr,train_loss%s%s\n", r->valid_name == NULL ? "" : ",valid_",
-                  r->valid_name == NULL ? "" : r->valid_name);
-    for (int i = 0; i < r->epochs && i < FR_BENCHMARK_EPOCHS_KEPT; i++) {
-        fr_buf_printf(&b, "%d,%g,%.7f", i + 1, r->lr[i], r->loss[i]);
-        if (r->valid_name != NULL)
-            fr_buf_printf(&b, ",%.7f", r->valid[i]);
-        fr_buf_putc(&b, '\n');
-    }
-    e = fr_buf_err(&path) != FR_OK ? FR_ENOMEM : fr_buf_err(&b);
-    e = e == FR_OK ? fr_file_replace(path.p, fr_buf_str(&b), fault) : fr_fault(fault, e, "out of memory");
-    fr_buf_done(&path);
-    fr_buf_done(&b);
-    return e;
+    if (!b->quiet)
+        fprintf(stderr, "checkpoint: %s\n", text);
+}
+
+/* OUT.curve.csv and OUT.curve.svg */
+static enum fr_err write_curve(const struct flags *f, const struct fr_benchmark_result *r, struct fr_fault *fault)
+{
+    char title[160];
+    struct fr_chart_curve c = {.valid_name = r->valid_name,
+                               .loss = r->loss,
+                               .valid = r->valid,
+                               .lr = r->lr,
+                               .n = r->epochs < FR_BENCHMARK_EPOCHS_KEPT ? r->epochs : FR_BENCHMARK_EPOCHS_KEPT,
+                               .best = r->best_epoch};
+
+    (void)snprintf(title, sizeof(title), "%s on %s, seed %lld", fr_model_kind_name(r->kind), f->benchmark,
+                   (long long)f->seed);
+    c.title = fr_str_z(title);
+    return fr_curve_write(f->out, &c, r->lr, fault);
 }
 
 static void put_measures(struct fr_jsonw *w, const struct fr_benchmark_result *r)
@@ -202,14 +237,18 @@ settings(const struct flags *f, struct fr_benchmark_run *run, const char **prese
 static int train(const struct flags *f)
 {
     const struct fr_benchmark *b = find("train", f->benchmark);
-    struct bar bar = {.quiet = f->quiet};
+    struct bar bar = {.quiet = f->quiet, .last = (double)NAN};
     struct fr_benchmark_run run = {.dir = f->data,
                                    .out = f->out,
+                                   .from = f->from,
                                    .kind = fr_model_kind_find(fr_str_z(f->model == NULL ? "" : f->model)),
                                    .seed = (uint64_t)f->seed,
                                    .threads = (int)f->threads,
                                    .tell = tell,
-                                   .tell_ctx = &bar};
+                                   .tell_ctx = &bar,
+                                   .checkpoint = f->checkpoint,
+                                   .checkpoint_s = (double)f->checkpoint_s,
+                                   .note = note};
     char models[MODELS_BYTES];
     struct fr_benchmark_result *r;
     struct fr_fault fault = {.err = FR_OK};
@@ -232,9 +271,13 @@ static int train(const struct flags *f)
     fr_clock_init_real(&clock);
     run.created_ms = fr_clock_wall_ms(&clock);
     bar.valid = b->valid;
+    bar.epochs = (int)run.set.epochs;
     e = b->train(&run, r, &fault);
+    bar_end(&bar);
     if (e == FR_OK)
-        e = write_curve(f->out, r, &fault);
+        e = write_curve(f, r, &fault);
+    if (e == FR_OK && f->checkpoint != NULL)
+        (void)unlink(f->checkpoint); /* all is written; the same command would begin anew */
     rc = e == FR_OK ? print(f, preset, r) : failed("train", &fault, e);
     fr_free(r);
     return rc;
@@ -242,7 +285,7 @@ static int train(const struct flags *f)
 
 int fr_cmd_benchmark_train(int argc, char **argv)
 {
-    struct flags f = {.seed = 1, .threads = 2};
+    struct flags f = {.seed = 1, .threads = fr_cpu_count(64), .checkpoint_s = 600};
     char models[MODELS_BYTES];
     const struct fr_arg flags[] = {
         {"benchmark", FR_ARG_STR, &f.benchmark, 0, 0, "NAME", "whose layout and protocol"},
@@ -252,8 +295,13 @@ int fr_cmd_benchmark_train(int argc, char **argv)
         {"set", FR_ARG_LIST, &f.set, 0, 0, "KEY=VALUE", "one setting; may be repeated"},
         {"epochs", FR_ARG_INT, &f.epochs, 1, 10000, "N", "at most"},
         {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle (1)"},
-        {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (2)"},
-        {"out", FR_ARG_STR, &f.out, 0, 0, "BUNDLE", "the bundle; the curve goes to BUNDLE.curve.csv"},
+        {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (one a processor)"},
+        {"from", FR_ARG_STR, &f.from, 0, 0, "BUNDLE", "go on from its weights: same model, fields and shapes"},
+        {"out", FR_ARG_STR, &f.out, 0, 0, "BUNDLE", "the bundle; the learning curve goes to BUNDLE.curve.csv and BUNDLE.curve.svg"},
+        {"checkpoint", FR_ARG_STR, &f.checkpoint, 0, 0, "FILE",
+         "go on from FILE if it is there (same settings and data, or refused); kept while training"},
+        {"checkpoint-every", FR_ARG_INT, &f.checkpoint_s, 0, 1e6, "SECONDS",
+         "write it within an epoch too (600; 0: after each step); after each epoch in any case"},
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
         {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object as the last line"}};
     struct fr_args a = {"train --benchmark NAME --data DIR --model NAME --out BUNDLE [flags]",
@@ -266,17 +314,52 @@ int fr_cmd_benchmark_train(int argc, char **argv)
     return train(&f);
 }
 
+/* Bundles may follow --compare without the flag. @return FR_ARGS_GO_ON or a refusal */
+static int more_bundles(struct fr_cmd_compare *c, const struct fr_args *a)
+{
+    if (a->n_positional > 0 && c->bundles.n == 0)
+        return fr_args_usage("evaluate", "unexpected argument \"%.60s\"", a->positional[0]);
+    for (int i = 0; i < a->n_positional; i++) {
+        if (c->bundles.n == FR_ARG_LIST_MAX)
+            return fr_args_usage("evaluate", "--compare: more than %d bundles", FR_ARG_LIST_MAX);
+        c->bundles.v[c->bundles.n++] = a->positional[i];
+    }
+    for (int i = 0; i < c->out.n; i++) {
+        size_t n = strlen(c->out.v[i]);
+
+        if (n < 5 || (strcmp(c->out.v[i] + n - 4, ".svg") != 0 && strcmp(c->out.v[i] + n - 4, ".csv") != 0))
+            return fr_args_usage("evaluate", "--out: \"%.60s\" ends in neither .svg nor .csv", c->out.v[i]);
+    }
+    return FR_ARGS_GO_ON;
+}
+
 int fr_cmd_benchmark_evaluate(int argc, char **argv)
 {
     struct flags f = {.threads = 1};
+    struct fr_cmd_compare c = {.resamples = 1000, .seed = 1};
+    const char *more[FR_ARG_LIST_MAX];
     const struct fr_arg flags[] = {
         {"benchmark", FR_ARG_STR, &f.benchmark, 0, 0, "NAME", "whose layout and protocol"},
         {"data", FR_ARG_STR, &f.data, 0, 0, "DIR", "the benchmark's files; of them the test file is read"},
         {"bundle", FR_ARG_STR, &f.bundle, 0, 0, "BUNDLE", "what is measured"},
-        {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object as the last line"}};
-    struct fr_args a = {"evaluate --benchmark NAME --data DIR --bundle BUNDLE [flags]",
-                        "Measure a bundle on a benchmark's test file.",
-                        flags, (int)(sizeof(flags) / sizeof(flags[0])), NULL, 0, 0};
+        {"compare", FR_ARG_LIST, &c.bundles, 0, 0, "BUNDLE", "measure several and set them beside one another; more may follow without the flag"},
+        {"sort", FR_ARG_CHOICE, &c.sort, 0, 0, "given|quality|speed", "the order they are shown in"},
+        {"resamples", FR_ARG_INT, &c.resamples, 0, 100000, "N", "of the users, for 95 % intervals (1000; 0 = none)"},
+        {"seed", FR_ARG_INT, &c.seed, 0, 9007199254740991.0, "N", "of the resamples (1)"},
+        {"out", FR_ARG_LIST, &c.out, 0, 0, "FILE", "of a comparison: FILE.svg quality against time, FILE.csv all numbers"},
+        {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
+        {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object as the last line; the table goes to standard error"}};
+    struct fr_args a = {"evaluate --benchmark NAME --data DIR --bundle BUNDLE | --compare BUNDLE... [flags]",
+                        "Measure bundles on a benchmark's test file.\n\n"
+                        "--compare adds, for each bundle: the number of trained parameters, the bytes of its files,\n"
+                        "and the median CPU time of a list of 500 candidates on one thread, as a lane of freshetd\n"
+                        "does it. Of a ranker: ids to rows, then scores with a warm rank cache (frappe: every candidate\n"
+                        "brings all its columns, so nothing is shared). Of a retrieval model: the user's vector, then\n"
+                        "the best 20 of 500 items by exact search. Intervals and differences to the first bundle are\n"
+                        "over resamples of the test's users (paired): what other users would change, not what another\n"
+                        "training would. A bundle that cannot be measured is named with the reason and makes the exit\n"
+                        "status 1; the others are shown.",
+                        flags, (int)(sizeof(flags) / sizeof(flags[0])), more, FR_ARG_LIST_MAX, 0};
     const struct fr_benchmark *b;
     struct fr_benchmark_result *r;
     struct fr_fault fault = {.err = FR_OK};
@@ -287,11 +370,22 @@ int fr_cmd_benchmark_evaluate(int argc, char **argv)
         return rc;
     if ((b = find("evaluate", f.benchmark)) == NULL)
         return FR_EXIT_USAGE;
-    if (f.data == NULL || f.bundle == NULL)
-        return fr_args_usage("evaluate", "--data (of %s) and --bundle are needed", b->files);
+    if ((rc = more_bundles(&c, &a)) != FR_ARGS_GO_ON)
+        return rc;
+    if (f.data == NULL || (f.bundle == NULL) == (c.bundles.n == 0))
+        return fr_args_usage("evaluate", "--data (of %s), and either --bundle or --compare, are needed", b->files);
+    if (c.bundles.n == 0 && c.out.n > 0)
+        return fr_args_usage("evaluate", "--out goes with --compare");
+    if (c.bundles.n > 0) {
+        c.b = b;
+        c.data = f.data;
+        c.json = f.json;
+        c.quiet = f.quiet;
+        return fr_cmd_benchmark_compare(&c);
+    }
     if ((r = fr_calloc(1, sizeof(*r))) == NULL)
         return failed("evaluate", &fault, FR_ENOMEM);
-    e = b->evaluate(f.data, f.bundle, r, &fault);
+    e = b->evaluate(f.data, f.bundle, NULL, r, &fault);
     rc = e == FR_OK ? print(&f, NULL, r) : failed("evaluate", &fault, e);
     fr_free(r);
     return rc;

@@ -3,13 +3,16 @@
  */
 #include "daemon/cli/cmd_train.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "daemon/base/cpu.h"
 #include "daemon/base/file.h"
 #include "daemon/base/json.h"
 #include "daemon/cli/cmd_benchmark.h"
+#include "daemon/cli/curve.h"
 #include "daemon/cli/progress.h"
 #include "daemon/cli/settings.h"
 #include "daemon/cli/topic_read.h"
@@ -17,14 +20,19 @@
 #include "daemon/pipeline/spec_config.h"
 
 #define MAX_FILE ((size_t)1 << 34)
+#define PATH_BYTES 4096
 
 #define MODELS "all|two_tower|lr|fm|wide_deep|deepfm|autoint|autoint+"
+#define LOSSES "softmax|sampled_softmax|ccl"
 static const char *const model[] = {"all", "two_tower", "lr", "fm", "wide_deep", "deepfm", "autoint", "autoint+"};
 
 struct flags {
     struct fr_settings s;
     const char *events, *items, *out;
     int model; /* an index of `model` below */
+    int loss;  /* of LOSSES */
+    double margin, negative_weight;
+    int64_t negatives;
     int64_t seed, threads, epochs, until, version;
     bool json, quiet, topics;
 };
@@ -44,17 +52,21 @@ static void bar_end(struct bar *b)
     b->what = NULL;
 }
 
-static void bar_tell(void *ctx, const char *what, uint64_t done, uint64_t total)
+static void bar_tell(void *ctx, const char *what, uint64_t done, uint64_t total, double loss, double auc)
 {
     struct bar *b = ctx;
 
     if (b->what == NULL || strcmp(b->what, what) != 0) {
         bar_end(b);
         b->what = what;
-        fr_progress_start(&b->p, what, "examples", total, b->quiet);
+        fr_progress_start(&b->p, what, strcmp(what, "ranker") == 0 ? "lists" : "examples", total, b->quiet);
     }
     b->p.total = total;
     b->done = done;
+    if (!isnan(loss) && !isnan(auc))
+        fr_progress_note(&b->p, "loss %.4f auc %.5f", loss, auc);
+    else if (!isnan(loss))
+        fr_progress_note(&b->p, "loss %.4f", loss);
     fr_progress_update(&b->p, done);
 }
 
@@ -140,15 +152,54 @@ static void print_text(const struct fr_stream_train_result *r)
     printf("%.1f s\n", r->total_s);
 }
 
+/* DIR/<slug>.curve.csv and .svg beside the bundle. The rate falls all the time: no drops to mark. */
+static enum fr_err write_curve(const struct flags *f,
+                               enum fr_model_kind kind,
+                               const struct fr_stream_curve *k,
+                               const char *valid_name,
+                               struct fr_fault *fault)
+{
+    char title[96], path[PATH_BYTES];
+    struct fr_chart_curve c = {.valid_name = valid_name, .loss = k->loss, .valid = k->valid, .n = k->n, .best = k->best};
+
+    (void)snprintf(title, sizeof(title), "%s on a stream, seed %lld", fr_model_kind_name(kind), (long long)f->seed);
+    c.title = fr_str_z(title);
+    if (snprintf(path, sizeof(path), "%s/%s", f->out, fr_model_kind_slug(kind)) >= (int)sizeof(path))
+        return fr_fault(fault, FR_ETOOLARGE, "--out: the path is too long");
+    return fr_curve_write(path, &c, k->lr, fault);
+}
+
+static enum fr_err write_curves(const struct flags *f,
+                                const struct fr_stream_train_config *c,
+                                const struct fr_stream_train_result *r,
+                                struct fr_fault *fault)
+{
+    enum fr_err e = FR_OK;
+
+    if (c->two_tower)
+        e = write_curve(f, FR_MODEL_TWO_TOWER, &r->tower_curve, NULL, fault);
+    if (e == FR_OK && c->with_ranker)
+        e = write_curve(f, c->ranker_kind, &r->ranker_curve, "mrr+hr@20", fault);
+    return e;
+}
+
 static int train(const struct flags *f, const struct fr_stream_input *in)
 {
     struct fr_fault fault = {FR_OK, NULL, 0, ""};
     struct fr_stream_train_config c;
     struct fr_stream_train_result r;
     struct bar bar = {.quiet = f->quiet};
+    struct fr_two_tower_train_config tower;
     enum fr_err e;
 
     fr_stream_train_config_default(&c);
+    fr_two_tower_train_config_default(&tower);
+    tower.loss = f->loss == 2 ? FR_TOWER_CCL : FR_TOWER_SOFTMAX;
+    tower.in_batch = f->loss == 0;
+    tower.negatives = (int)f->negatives;
+    tower.margin = (float)f->margin;
+    tower.negative_weight = (float)f->negative_weight;
+    c.tower = &tower;
     c.in = *in;
     c.cfg = &f->s.cfg;
     c.dir = f->out;
@@ -164,6 +215,8 @@ static int train(const struct flags *f, const struct fr_stream_input *in)
     c.progress_ctx = &bar;
     e = fr_stream_train(&c, &r, &fault);
     bar_end(&bar);
+    if (e == FR_OK)
+        e = write_curves(f, &c, &r, &fault);
     if (e != FR_OK) {
         fprintf(stderr, "freshet train: %s\n", fault.msg[0] != '\0' ? fault.msg : fr_err_text(e));
         return FR_EXIT_FAILURE;
@@ -244,17 +297,28 @@ int fr_cmd_train_run(int argc, char **argv)
     if (fr_cmd_benchmark_asked(argc, argv))
         return fr_cmd_benchmark_train(argc, argv);
 
-    struct flags f = {.seed = 1, .threads = 2, .epochs = 4};
+    struct fr_two_tower_train_config tower;
+    fr_two_tower_train_config_default(&tower);
+    struct flags f = {.seed = 1,
+                      .threads = fr_cpu_count(64),
+                      .epochs = 4,
+                      .negatives = tower.negatives,
+                      .margin = (double)tower.margin,
+                      .negative_weight = (double)tower.negative_weight};
     const struct fr_arg flags[] = {
         FR_SETTINGS_ARGS(&f.s),
         {"events", FR_ARG_STR, &f.events, 0, 0, "FILE", "JSON Lines of `events` values, in order"},
         {"items", FR_ARG_STR, &f.items, 0, 0, "FILE", "JSON Lines of `items` values"},
         {"from-topics", FR_ARG_BOOL, &f.topics, 0, 0, NULL, "read the events and items topics to their present end instead"},
         {"model", FR_ARG_CHOICE, &f.model, 0, 0, MODELS, "what to train; all: two_tower and deepfm"},
-        {"out", FR_ARG_STR, &f.out, 0, 0, "DIR", "bundles go to DIR/two_tower, DIR/deepfm (autoint+: DIR/autoint_plus)"},
+        {"out", FR_ARG_STR, &f.out, 0, 0, "DIR", "bundles go to DIR/two_tower, DIR/deepfm (autoint+: DIR/autoint_plus), learning curves beside them (.curve.csv, .curve.svg)"},
         {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle"},
-        {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (2)"},
+        {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (one a processor)"},
         {"epochs", FR_ARG_INT, &f.epochs, 1, 100, "N", "passes of the tower over its examples (4)"},
+        {"loss", FR_ARG_CHOICE, &f.loss, 0, 0, LOSSES, "of the tower: in the batch and over drawn items; over drawn items alone; cosine contrastive over drawn items"},
+        {"negatives", FR_ARG_INT, &f.negatives, 0, 1000000, "N", "items drawn into each step of the tower (1000)"},
+        {"margin", FR_ARG_F64, &f.margin, -1, 1, "X", "ccl: cosine from which a negative counts (.8)"},
+        {"negative-weight", FR_ARG_F64, &f.negative_weight, 0, 1e6, "X", "ccl: of the negatives' mean (150)"},
         {"until-event", FR_ARG_INT, &f.until, 1, 4294967290.0, "N", "use the first N events only"},
         {"version", FR_ARG_INT, &f.version, 1, 9007199254740991.0, "N", "of the bundles (the time of the newest example in ms)"},
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},

@@ -12,7 +12,6 @@
 #include "daemon/cli/judge.h"
 
 #define MAX_RESAMPLES 10000
-#define MAX_WEIGHT 12 /* P(Poisson(1) > 12) < 1e-10 */
 
 enum fr_err fr_judge_bootstrap_init(struct fr_judge_bootstrap *b, uint32_t n_users, int n_systems)
 {
@@ -54,19 +53,6 @@ void fr_judge_bootstrap_add(struct fr_judge_bootstrap *b, uint32_t user, const i
     }
 }
 
-/* Poisson(1) by its cumulated probabilities. */
-static int poisson(struct fr_rng *rng)
-{
-    double u = fr_rng_f64(rng), p = exp(-1.0), sum = p;
-    int k = 0;
-
-    while (u >= sum && k < MAX_WEIGHT) {
-        p /= ++k;
-        sum += p;
-    }
-    return k;
-}
-
 static int by_value(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -97,7 +83,7 @@ static void resample(const struct fr_judge_bootstrap *b, struct fr_rng *rng, dou
 
         if (b->labels[u] == 0)
             continue;
-        w = poisson(rng);
+        w = fr_rng_poisson1(rng);
         if (w == 0)
             continue;
         labels += (double)w * b->labels[u];

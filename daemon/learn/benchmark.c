@@ -39,6 +39,15 @@ const struct fr_benchmark *fr_benchmark_find(struct fr_str name)
     return NULL;
 }
 
+struct fr_benchmark_average fr_benchmark_average(const struct fr_benchmark_settings *s, size_t rows)
+{
+    size_t batch = (size_t)s->batch, steps = (rows + batch - 1) / batch;
+    size_t every = steps < 100 ? 1 : steps / 50;
+    double back = s->average * (double)steps / (double)every; /* takes */
+
+    return (struct fr_benchmark_average){every, back <= 0 ? 0 : back < 1 ? 1 : (float)(1 / back)};
+}
+
 void fr_benchmark_add(struct fr_benchmark_result *r, const char *name, double value)
 {
     if (r->n_metrics < FR_BENCHMARK_METRICS)

@@ -10,6 +10,7 @@
 #ifndef FR_LEARN_BENCHMARK_H
 #define FR_LEARN_BENCHMARK_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "daemon/base/err.h"
@@ -33,6 +34,7 @@ typedef void (*fr_benchmark_tell_fn)(void *ctx, int epoch, uint64_t rows, uint64
 struct fr_benchmark_run {
     const char *dir; /* the data */
     const char *out; /* the bundle */
+    const char *from; /* nullable: a bundle of the same kind, fields and shapes to go on from */
     enum fr_model_kind kind;
     struct fr_benchmark_settings set;
     uint64_t seed;
@@ -40,6 +42,9 @@ struct fr_benchmark_run {
     int64_t created_ms;
     fr_benchmark_tell_fn tell; /* nullable */
     void *tell_ctx;
+    const char *checkpoint; /* nullable: go on from this file if it is there; kept up to date, never removed */
+    double checkpoint_s;    /* within an epoch, every so many seconds */
+    void (*note)(void *tell_ctx, const char *text); /* nullable: what a person should know, one line */
 };
 
 /** What came of it. An evaluation fills kind and metrics. */
@@ -54,6 +59,9 @@ struct fr_benchmark_result {
     double loss[FR_BENCHMARK_EPOCHS_KEPT], valid[FR_BENCHMARK_EPOCHS_KEPT], lr[FR_BENCHMARK_EPOCHS_KEPT];
 };
 
+/** benchmark_detail.h */
+struct fr_benchmark_detail;
+
 /** A benchmark. */
 struct fr_benchmark {
     const char *name;
@@ -62,15 +70,23 @@ struct fr_benchmark {
     unsigned kinds;      /* bit per fr_model_kind */
     /** Train, write the bundle, measure it. @errors as the readers, the trainer, the bundle */
     enum fr_err (*train)(const struct fr_benchmark_run *run, struct fr_benchmark_result *out, struct fr_fault *fault);
-    /** Measure a bundle on the test file. @errors FR_ESCHEMA made for other fields; as the readers */
-    enum fr_err (*evaluate)(const char *dir, const char *bundle, struct fr_benchmark_result *out,
-                            struct fr_fault *fault);
+    /** Measure a bundle on the test file. @param detail  nullable, zeroed: filled for a comparison, and the bundle is
+     *  timed. @errors FR_ESCHEMA made for other fields; as the readers */
+    enum fr_err (*evaluate)(const char *dir, const char *bundle, struct fr_benchmark_detail *detail,
+                            struct fr_benchmark_result *out, struct fr_fault *fault);
 };
 
 /** @return NULL: no such benchmark */
 const struct fr_benchmark *fr_benchmark_find(struct fr_str name);
 /** The i-th, from 0. @return NULL past the last */
 const struct fr_benchmark *fr_benchmark_at(int i);
+/** When the weights' mean takes, and how much of the newest. */
+struct fr_benchmark_average {
+    size_t every; /* steps */
+    float share;  /* (0, 1]; 0 = there is no mean */
+};
+/** `average` of the settings in steps: some 50 takes an epoch are smooth and cost next to nothing. */
+struct fr_benchmark_average fr_benchmark_average(const struct fr_benchmark_settings *s, size_t rows);
 /** Append a measure. More than FR_BENCHMARK_METRICS are dropped. */
 void fr_benchmark_add(struct fr_benchmark_result *r, const char *name, double value);
 

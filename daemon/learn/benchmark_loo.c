@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "daemon/learn/benchmark_detail.h"
 #include "daemon/learn/benchmark_mf.h"
 #include "daemon/learn/benchmark_ncf.h"
 #include "models/metrics.h"
@@ -18,13 +19,18 @@
 #define TEST "ml-1m.test.negative"
 #define AHEAD 32   /* places of a shuffle drawn ahead of their use */
 #define TRIES 1000 /* to draw an item that a user does not have */
+#define MEASURES 3
+
+static const char *const measures[MEASURES] = {"hr@10", "ndcg@10", "mrr@10"};
 
 static void loo_done(struct fr_benchmark_loo *l)
 {
+    fr_benchmark_saver_done(&l->sv);
     fr_benchmark_pairs_done(&l->fit);
     fr_benchmark_pairs_done(&l->held);
     fr_benchmark_lists_done(&l->valid);
     fr_benchmark_lists_done(&l->test);
+    fr_benchmark_from_done(&l->from);
     fr_free(l->fs);
     fr_free(l->user);
     fr_free(l->item);
@@ -148,9 +154,11 @@ void fr_benchmark_draw_done(struct fr_benchmark_draw *d)
 
 /* ---- measuring ---- */
 
+/* @param detail  nullable */
 static enum fr_err measure(const struct fr_benchmark_loo *l,
                            const struct fr_benchmark_lists *lists,
                            const struct fr_model *m,
+                           struct fr_benchmark_detail *detail,
                            struct fr_list_metrics *out)
 {
     struct fr_list_metrics sum = {0, 0, 0, 0};
@@ -167,6 +175,8 @@ static enum fr_err measure(const struct fr_benchmark_loo *l,
     score = fr_malloc_array(most + 1, sizeof(*score));
     if (e == FR_OK && (item == NULL || score == NULL))
         e = FR_ENOMEM;
+    if (e == FR_OK && detail != NULL)
+        e = fr_benchmark_detail_begin(detail, "users", lists->n, measures, MEASURES);
     for (size_t i = 0; i < lists->n && e == FR_OK; i++) {
         const uint32_t *ids = lists->item + lists->start[i];
         size_t n = lists->start[i + 1] - lists->start[i];
@@ -179,6 +189,11 @@ static enum fr_err measure(const struct fr_benchmark_loo *l,
             struct fr_list_metrics one =
                 fr_metric_list_of_rank(fr_metric_rank_ncf(ids, score, n), K);
             fr_metric_list_add(&sum, &one);
+            if (detail != NULL) {
+                fr_benchmark_detail_add(detail, 0, i, one.hr);
+                fr_benchmark_detail_add(detail, 1, i, one.ndcg);
+                fr_benchmark_detail_add(detail, 2, i, one.mrr);
+            }
         }
         fr_arena_reset(ar);
     }
@@ -190,35 +205,20 @@ static enum fr_err measure(const struct fr_benchmark_loo *l,
     return e;
 }
 
-void fr_benchmark_loo_begin(const struct fr_benchmark_loo *l, struct fr_benchmark_result *out)
-{
-    if (!l->refit)
-        out->epochs = out->best_epoch = 0;
-}
-
-enum fr_err fr_benchmark_loo_epoch(struct fr_benchmark_loo *l,
+enum fr_err fr_benchmark_loo_epoch(const struct fr_benchmark_loo *l,
                                    const struct fr_benchmark_run *run,
-                                   enum fr_model_kind kind,
-                                   int number,
                                    struct fr_benchmark_result *out,
                                    double loss,
-                                   double lr,
+                                   double *lr,
                                    struct fr_model *m,
                                    struct fr_model **best,
                                    bool *out_stop)
 {
     struct fr_list_metrics v = {0, 0, 0, 0};
-    int i = out->epochs;
-    enum fr_err e;
+    int i = out->epochs, bad;
+    enum fr_err e = measure(l, &l->valid, m, NULL, &v);
 
     *out_stop = false;
-    if (l->refit) {
-        fr_model_free(*best);
-        *best = m;
-        *out_stop = number >= l->chosen[kind];
-        return FR_OK;
-    }
-    e = measure(l, &l->valid, m, &v);
     if (e != FR_OK || i >= FR_BENCHMARK_EPOCHS_KEPT) {
         fr_model_free(m);
         *out_stop = true;
@@ -226,19 +226,30 @@ enum fr_err fr_benchmark_loo_epoch(struct fr_benchmark_loo *l,
     }
     out->epochs = i + 1;
     out->loss[i] = loss;
-    out->lr[i] = lr;
+    out->lr[i] = *lr;
     out->valid[i] = v.ndcg;
     if (run->tell != NULL)
         run->tell(run->tell_ctx, i + 1, l->fit.n, l->fit.n, loss, v.ndcg);
-    if (out->best_epoch == 0 || v.ndcg > out->valid[out->best_epoch - 1]) {
+    if (out->best_epoch == 0 || v.ndcg > out->valid[out->best_epoch - 1] + run->set.min_delta) {
         fr_model_free(*best);
         *best = m;
-        l->chosen[kind] = out->best_epoch = i + 1;
+        out->best_epoch = i + 1;
     } else {
         fr_model_free(m);
     }
-    *out_stop = out->epochs - out->best_epoch >= (int)run->set.patience;
+    bad = out->epochs - out->best_epoch;
+    if (bad > 0 && bad % (int)run->set.lr_patience == 0)
+        *lr *= run->set.lr_factor;
+    *out_stop = bad >= (int)run->set.patience;
     return FR_OK;
+}
+
+/* What is trained on; the held-out items and the drawn ones follow from it and the seed. */
+static uint64_t data_hash(const struct fr_benchmark_pairs *p)
+{
+    uint64_t h = fr_benchmark_hash(p->items, p->start, ((size_t)p->users + 1) * sizeof(*p->start));
+
+    return fr_benchmark_hash(h, p->item, p->n * sizeof(*p->item));
 }
 
 /* ---- files ---- */
@@ -304,8 +315,8 @@ static enum fr_err save(const struct fr_benchmark_loo *l,
     static const char *const names[] = {"hr@10", "ndcg@10"};
     const double values[] = {out->metric[0].value, out->metric[1].value};
     struct fr_model_meta meta = {.name = fr_model_kind_slug(run->kind),
-                                 .version = 1,
-                                 .parent = "",
+                                 .version = l->from.version,
+                                 .parent = l->from.parent,
                                  .created_ms = run->created_ms,
                                  .metric_names = names,
                                  .metric_values = values,
@@ -329,51 +340,21 @@ static enum fr_err fit(struct fr_benchmark_loo *l,
                                     : fr_benchmark_ncf_fit(l, run, rng, out, best, fault);
 }
 
-/* All pairs again, the held-out ones among them, until they are learnt as well as at the best
- * epoch. */
-static enum fr_err refit(struct fr_benchmark_loo *l,
-                         const struct fr_benchmark_run *run,
-                         struct fr_rng *rng,
-                         struct fr_benchmark_result *out,
-                         struct fr_model **best,
-                         struct fr_fault *fault)
-{
-    struct fr_list_metrics held = {0, 0, 0, 0};
-    struct fr_model *again = NULL;
-    enum fr_err e;
-
-    fr_benchmark_pairs_done(&l->fit);
-    e = fr_benchmark_pairs_read(
-        run->dir, TRAIN, FR_BENCHMARK_PAIRS, l->users, l->items, &l->fit, fault);
-    l->refit = true;
-    if (e == FR_OK)
-        e = fit(l, run, rng, out, &again, fault);
-    if (e == FR_OK)
-        e = again == NULL ? FR_EINTERNAL : measure(l, &l->valid, again, &held);
-    if (e == FR_OK && held.ndcg >= out->valid[out->best_epoch - 1]) {
-        struct fr_model *t = *best;
-
-        *best = again;
-        again = t;
-    }
-    fr_model_free(again);
-    return e;
-}
-
 static enum fr_err test(const struct fr_benchmark_loo *l,
                         const struct fr_model *m,
+                        struct fr_benchmark_detail *detail,
                         struct fr_benchmark_result *out,
                         struct fr_fault *fault)
 {
     struct fr_list_metrics t = {0, 0, 0, 0};
-    enum fr_err e = measure(l, &l->test, m, &t);
+    enum fr_err e = measure(l, &l->test, m, detail, &t);
 
     if (e != FR_OK)
         return fr_fault(fault, e, "test: %s", fr_err_text(e));
     out->n_metrics = 0;
-    fr_benchmark_add(out, "hr@10", t.hr);
-    fr_benchmark_add(out, "ndcg@10", t.ndcg);
-    fr_benchmark_add(out, "mrr@10", t.mrr);
+    fr_benchmark_add(out, measures[0], t.hr);
+    fr_benchmark_add(out, measures[1], t.ndcg);
+    fr_benchmark_add(out, measures[2], t.mrr);
     return FR_OK;
 }
 
@@ -396,6 +377,8 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
             run->dir, TRAIN, FR_BENCHMARK_PAIRS, l.users, l.items, &l.fit, fault);
     l.users = l.fit.users;
     l.items = l.fit.items;
+    if (e == FR_OK)
+        e = fr_benchmark_saver_begin(&l.sv, run, out, FR_LOO_PARTS, data_hash(&l.fit), fault);
     if (e == FR_OK && (e = fr_benchmark_pairs_hold_out(&l.fit, 0, 1, &rng, &l.held)) != FR_OK)
         e = fr_fault(fault, e, "validation items: %s", fr_err_text(e));
     if (e == FR_OK && (e = make_valid(&l, &rng)) != FR_OK)
@@ -403,16 +386,14 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
     if (e == FR_OK && (e = make_cells(&l)) != FR_OK)
         e = fr_fault(fault, e, "out of memory");
     if (e == FR_OK)
-        e = fit(&l, run, &rng, out, &best, fault);
-    if (e == FR_OK && best == NULL)
-        e = fr_fault(fault, FR_EINVAL, "no epoch was kept");
+        e = fr_benchmark_from_load(run, l.fs, &l.from, fault);
     if (e == FR_OK)
-        e = refit(&l, run, &rng, out, &best, fault);
+        e = fit(&l, run, &rng, out, &best, fault);
     out->rows_per_second = out->seconds > 0 ? out->rows_per_second / out->seconds : 0;
     if (e == FR_OK && best == NULL)
         e = fr_fault(fault, FR_EINVAL, "no epoch was kept");
     if (e == FR_OK)
-        e = test(&l, best, out, fault);
+        e = test(&l, best, NULL, out, fault);
     if (e == FR_OK)
         e = save(&l, run, out, best, fault);
     fr_model_free(best);
@@ -422,6 +403,7 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
 
 enum fr_err fr_benchmark_loo_evaluate(const char *dir,
                                       const char *bundle,
+                                      struct fr_benchmark_detail *detail,
                                       struct fr_benchmark_result *out,
                                       struct fr_fault *fault)
 {
@@ -436,7 +418,9 @@ enum fr_err fr_benchmark_loo_evaluate(const char *dir,
         e = fr_model_load(bundle, l.fs, &m, fault);
     if (e == FR_OK) {
         out->kind = fr_model_info(m)->kind;
-        e = test(&l, m, out, fault);
+        e = test(&l, m, detail, out, fault);
+        if (e == FR_OK && (e = fr_benchmark_pairs_time(m, l.fs, l.items, detail)) != FR_OK)
+            e = fr_fault(fault, e, "timing: %s", fr_err_text(e));
     }
     fr_model_free(m);
     loo_done(&l);

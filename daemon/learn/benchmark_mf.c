@@ -5,8 +5,43 @@
 
 #include <math.h>
 
-#include "daemon/base/clock.h"
 #include "models/train/train_mf.h"
+
+/* One training. */
+struct fit {
+    struct fr_benchmark_loo *l;
+    struct fr_train_mf *tr;
+    struct fr_model **best;
+};
+
+/* All state of the training beside place and result; see benchmark_saver.h. */
+static void walk(void *ctx, struct fr_checkpoint *ck)
+{
+    struct fit *f = ctx;
+
+    fr_checkpoint_section(ck, "trainer");
+    fr_train_mf_checkpoint(f->tr, ck);
+    fr_checkpoint_section(ck, "best");
+    fr_checkpoint_model(ck, f->best, fr_train_mf_build, f->tr);
+}
+
+/* An epoch is one pass that all threads share, so a checkpoint is of whole epochs. */
+static enum fr_err epoch(struct fit *f,
+                         const struct fr_benchmark_run *run,
+                         struct fr_rng *rng,
+                         struct fr_benchmark_draw *d,
+                         double *out_loss)
+{
+    enum fr_err e;
+
+    fr_benchmark_saver_lap(&f->l->sv);
+    e = fr_benchmark_loo_draw(&f->l->fit, (int)run->set.negatives, rng, d);
+    if (e == FR_OK)
+        e = fr_train_mf_pass(f->tr, d->user, d->item, d->label, d->n, out_loss);
+    fr_benchmark_saver_time(&f->l->sv);
+    f->l->sv.out->rows_per_second += (double)d->n; /* divided by the seconds at the end */
+    return e;
+}
 
 enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
                                 const struct fr_benchmark_run *run,
@@ -16,12 +51,10 @@ enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
                                 struct fr_fault *fault)
 {
     struct fr_benchmark_draw d = {.n = 0};
+    struct fit f = {.l = l, .best = best};
+    struct fr_benchmark_progress *at = &l->sv.at;
     struct fr_mf_train_config c;
-    struct fr_train_mf *tr = NULL;
-    struct fr_clock clock;
-    bool stop = false;
 
-    fr_benchmark_loo_begin(l, out);
     fr_mf_train_config_default(&c);
     c.dim = (int)run->set.dim;
     c.lr = (float)run->set.lr;
@@ -29,34 +62,37 @@ enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
     c.init_std = (float)run->set.init_std;
     c.seed = run->seed;
     c.threads = run->threads;
-    fr_clock_init_real(&clock);
-    enum fr_err e = fr_train_mf_new(&c, l->fs, l->user, l->users, l->item, l->items, &tr, fault);
-    for (int i = 0; e == FR_OK && !stop && i < (int)run->set.epochs; i++) {
+    enum fr_err e = fr_train_mf_new(&c, l->fs, l->user, l->users, l->item, l->items, &f.tr, fault);
+    if (e == FR_OK && l->from.m != NULL)
+        e = fr_train_mf_from(f.tr, l->from.m, fault);
+    if (e == FR_OK)
+        e = fr_benchmark_saver_enter(&l->sv, FR_LOO_WHOLE, run->set.lr, rng, walk, &f, fault);
+    *rng = at->rng;
+    for (int i = at->epoch; e == FR_OK && at->bad == 0 && i < (int)run->set.epochs; i++) {
         struct fr_model *m = NULL;
-        int64_t from = fr_clock_mono_us(&clock);
+        bool stop = false;
         double loss = 0;
 
         if (run->tell != NULL) /* the bar begins with the epoch */
             run->tell(run->tell_ctx,
-                      (l->refit ? out->epochs : 0) + i + 1,
+                      i + 1,
                       0,
                       l->fit.n,
                       (double)NAN,
                       (double)NAN);
-        e = fr_benchmark_loo_draw(&l->fit, (int)run->set.negatives, rng, &d);
-        if (e == FR_OK)
-            e = fr_train_mf_pass(tr, d.user, d.item, d.label, d.n, &loss);
-        if (e != FR_OK) {
+        fr_train_mf_set_lr(f.tr, (float)at->lr);
+        if ((e = epoch(&f, run, rng, &d, &loss)) != FR_OK) {
             e = fr_fault(fault, e, "epoch %d: %s", i + 1, fr_err_text(e));
             break;
         }
-        out->seconds += (double)(fr_clock_mono_us(&clock) - from) / 1e6;
-        out->rows_per_second += (double)d.n; /* divided by the seconds at the end */
-        if ((e = fr_train_mf_model(tr, &m, fault)) == FR_OK)
-            e = fr_benchmark_loo_epoch(
-                l, run, run->kind, i + 1, out, loss, run->set.lr, m, best, &stop);
+        if ((e = fr_train_mf_model(f.tr, &m, fault)) == FR_OK)
+            e = fr_benchmark_loo_epoch(l, run, out, loss, &at->lr, m, best, &stop);
+        at->bad = stop;
+        at->rng = *rng;
+        if (e == FR_OK)
+            e = fr_benchmark_saver_epoch(&l->sv, walk, &f, fault);
     }
     fr_benchmark_draw_done(&d);
-    fr_train_mf_free(tr);
+    fr_train_mf_free(f.tr);
     return e;
 }

@@ -168,3 +168,25 @@ enum fr_err fr_benchmark_pairs_fields(struct fr_field_set **out)
     *out = fs;
     return FR_OK;
 }
+
+enum fr_err fr_benchmark_pairs_time(const struct fr_model *m,
+                                    const struct fr_field_set *fs,
+                                    uint32_t items,
+                                    struct fr_benchmark_detail *detail)
+{
+    struct fr_cell user = fr_benchmark_cell(0), item[FR_BENCHMARK_CANDIDATES];
+    const struct fr_cell *ptr[FR_BENCHMARK_CANDIDATES];
+    struct fr_model_case c = {&user, NULL, ptr, NULL, FR_BENCHMARK_CANDIDATES};
+    uint32_t n = items == 0 ? 1 : items;
+
+    if (detail == NULL)
+        return FR_OK;
+    for (uint32_t i = 0; i < FR_BENCHMARK_CANDIDATES; i++) { /* all over the catalogue */
+        uint64_t spread = (uint64_t)i * n / FR_BENCHMARK_CANDIDATES;
+
+        item[i] = fr_benchmark_cell(n < FR_BENCHMARK_CANDIDATES ? i % n : (uint32_t)spread);
+        ptr[i] = &item[i];
+    }
+    detail->parameters = fr_model_parameters(m);
+    return fr_benchmark_time(m, fs, &c, &detail->speed);
+}

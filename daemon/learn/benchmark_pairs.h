@@ -2,7 +2,7 @@
  * daemon/learn/benchmark_pairs.h - users and their items, by user: what benchmarks of implicit
  * feedback share.
  *
- * Layer: daemon/base/, daemon/learn/. Thread: any; no shared state.
+ * Layer: daemon/base/, models/, daemon/learn/. Thread: any; no shared state.
  */
 #ifndef FR_LEARN_BENCHMARK_PAIRS_H
 #define FR_LEARN_BENCHMARK_PAIRS_H
@@ -11,6 +11,7 @@
 
 #include "daemon/base/rng.h"
 #include "daemon/learn/benchmark_data.h"
+#include "daemon/learn/benchmark_detail.h"
 #include "models/model.h"
 
 /** Items of user u, ascending, each once: item[start[u]] .. item[start[u + 1]]. Owner: the caller's
@@ -58,6 +59,12 @@ FR_MUST_CHECK enum fr_err fr_benchmark_read_file(const char *dir,
                                                  struct fr_fault *fault);
 /** Two ID fields, `user` and `item`. Owner: fr_free(). @errors FR_ENOMEM */
 FR_MUST_CHECK enum fr_err fr_benchmark_pairs_fields(struct fr_field_set **out);
+/** Count and time the model of a user and its items (ids below `items`, again and again if few). @param detail
+ * nullable: nothing to do. @errors as fr_benchmark_time() */
+FR_MUST_CHECK enum fr_err fr_benchmark_pairs_time(const struct fr_model *m,
+                                                  const struct fr_field_set *fs,
+                                                  uint32_t items,
+                                                  struct fr_benchmark_detail *detail);
 /** The cell of an id; 0 is an absent one. */
 static inline struct fr_cell fr_benchmark_cell(uint32_t id)
 {

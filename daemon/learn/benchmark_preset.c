@@ -30,7 +30,9 @@ static const struct {
     {"xavier", AT(xavier), 0, 1, 1, true},
     {"epochs", AT(epochs), 1, 10000, 100, true},
     {"lr_factor", AT(lr_factor), 1e-6, 1, 0.1, false},
+    {"lr_patience", AT(lr_patience), 1, 10000, 1, true},
     {"patience", AT(patience), 1, 10000, 2, true},
+    {"average", AT(average), 0, 100, 0, false},
     {"min_delta", AT(min_delta), 0, 1, 1e-6, false},
     {"valid_share", AT(valid_share), 0.001, 0.5, 0.1, false},
     {"negatives", AT(negatives), 0, 100000, 4, true},
@@ -45,8 +47,15 @@ static const struct {
     {"attention_norm", AT(attention_norm), 0, 1, 0, true},
     {"attention_residual", AT(attention_residual), 0, FR_RESIDUAL_COUNT - 1, FR_RESIDUAL_WIDTHS, true},
     {"linear", AT(linear), 0, 1, 0, true},
+    {"loss", AT(loss), 0, 2, 0, true},
+    {"log_uniform", AT(log_uniform), 0, 1, 0, true},
+    {"margin", AT(margin), -1, 1, 0.8, false},
+    {"negative_weight", AT(negative_weight), 0, 1e6, 150, false},
 };
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
+
+/* Names of a key's values, in order from 0. */
+static const char *const loss_names[] = {"softmax", "sampled_softmax", "ccl"};
 
 /* FuxiCTR's published frappe settings (BARS, Frappe_x1): embedding 10, batch 4096, Adam 1e-3, tables
  * N(0, 1e-4), global clip 10, learning rate x .1 when validation AUC does not rise by 1e-6, stop at the
@@ -67,14 +76,19 @@ static const struct {
      "attention_norm=1 hidden=400,400,400 batch_norm=1 dropout=0.2"},
     /* The first of a benchmark and kind is its default. hidden[0] is the width of [user, item]. */
     {"neumf8", "ncf", FR_MODEL_NEUMF,
-     "dim=8 hidden=64,32,16,8 negatives=4 batch=256 lr=0.001 epochs=20 patience=5 init_std=0.01 clip=0"},
+     "dim=8 hidden=64,32,16,8 negatives=4 batch=256 lr=0.001 epochs=30 average=1 lr_patience=1000 "
+     "patience=5 init_std=0.01 clip=0"},
     {"neumf64-pretrained", "ncf", FR_MODEL_NEUMF,
-     "dim=64 hidden=512,256,128,64 negatives=4 batch=256 lr=0.001 epochs=20 patience=5 init_std=0.01 clip=0 "
+     "dim=64 hidden=512,256,128,64 negatives=4 batch=256 lr=0.001 epochs=30 average=1 lr_patience=1000 "
+     "patience=5 init_std=0.01 clip=0 "
      "pretrain=1"},
-    {"gmf32", "ncf", FR_MODEL_GMF, "dim=32 negatives=4 batch=256 lr=0.001 epochs=30 patience=5 init_std=0.01 clip=0"},
+    {"gmf32", "ncf", FR_MODEL_GMF,
+     "dim=32 negatives=4 batch=256 lr=0.001 epochs=40 average=1 lr_patience=1000 "
+     "patience=5 init_std=0.01 clip=0"},
     {"mlp32", "ncf", FR_MODEL_MLP,
-     "hidden=256,128,64,32 negatives=4 batch=256 lr=0.001 epochs=20 patience=5 init_std=0.01 clip=0"},
-    {"mf192", "ncf", FR_MODEL_MF, "dim=192 negatives=8 lr=0.002 l2=0.005 epochs=256 patience=30 init_std=0.1"},
+     "hidden=256,128,64,32 negatives=4 batch=256 lr=0.001 epochs=30 average=1 lr_patience=1000 "
+     "patience=5 init_std=0.01 clip=0"},
+    {"mf192", "ncf", FR_MODEL_MF, "dim=192 negatives=8 lr=0.002 l2=0.005 epochs=256 lr_patience=1000 patience=30 init_std=0.1"},
     {"ml1m-retrieval-two_tower", "ml1m-retrieval", FR_MODEL_TWO_TOWER,
      "bare=1 dim=64 negatives=0 tau=0.2 lr=0.003 batch=1024 epochs=40 patience=3 init_std=0.1 clip=0"},
 };
@@ -98,6 +112,18 @@ static enum fr_err set_hidden(struct fr_benchmark_settings *s, struct fr_str v, 
     s->n_hidden = n;
     memcpy(s->hidden, hidden, sizeof(hidden[0]) * (size_t)n);
     return FR_OK;
+}
+
+static bool named(const char *key, struct fr_str value, double *out)
+{
+    if (strcmp(key, "loss") != 0)
+        return false;
+    for (size_t i = 0; i < sizeof(loss_names) / sizeof(loss_names[0]); i++)
+        if (fr_str_eqz(value, loss_names[i])) {
+            *out = (double)i;
+            return true;
+        }
+    return false;
 }
 
 static enum fr_err unknown_key(struct fr_str key, struct fr_fault *fault)
@@ -128,8 +154,9 @@ enum fr_err fr_benchmark_set(struct fr_benchmark_settings *s, struct fr_str a, s
     for (size_t i = 0; i < N_KEYS; i++) {
         if (!fr_str_eqz(key, keys[i].name))
             continue;
-        if (fr_str_to_f64(value, &v) != FR_OK)
-            return fr_fault(fault, FR_ESYNTAX, "--set %s: not a number", keys[i].name);
+        if (!named(keys[i].name, value, &v) && fr_str_to_f64(value, &v) != FR_OK)
+            return fr_fault(fault, FR_ESYNTAX, "--set %s: not a number%s", keys[i].name,
+                            keys[i].at == AT(loss) ? ", nor softmax, sampled_softmax or ccl" : "");
         if (v < keys[i].min || v > keys[i].max || (keys[i].whole && floor(v) != v))
             return fr_fault(fault, FR_ERANGE, "--set %s: must be %s%g..%g", keys[i].name,
                             keys[i].whole ? "whole, " : "", keys[i].min, keys[i].max);
@@ -137,6 +164,14 @@ enum fr_err fr_benchmark_set(struct fr_benchmark_settings *s, struct fr_str a, s
         return FR_OK;
     }
     return unknown_key(key, fault);
+}
+
+const char *fr_benchmark_setting_at(const struct fr_benchmark_settings *s, int i, double *out_value)
+{
+    if (i < 0 || (size_t)i >= N_KEYS)
+        return NULL;
+    memcpy(out_value, (const char *)s + keys[i].at, sizeof(*out_value));
+    return keys[i].name;
 }
 
 enum fr_err fr_benchmark_preset(const char *benchmark,

@@ -27,8 +27,10 @@ struct fr_benchmark_settings {
     double init_std;    /* of the tables */
     double xavier;      /* 1: linear layers Xavier-normal; 0: He */
     double epochs;      /* at most */
-    double lr_factor;   /* on an epoch that did not improve */
+    double lr_factor;   /* of the step size, when lr_patience is used up */
+    double lr_patience; /* epochs in a row that did not improve; counted on after that */
     double patience;    /* stop at that many such epochs in a row */
+    double average;     /* epochs that the served mean of the weights reaches back; 0 = the newest weights */
     double min_delta;   /* what counts as better in validation AUC */
     double valid_share; /* of train, where the benchmark has no validation file */
     double negatives;   /* sampled, a positive or a step; two_tower: 0 = full softmax */
@@ -40,6 +42,9 @@ struct fr_benchmark_settings {
     double attention_scale, attention_norm;                                  /* 0 or 1 */
     double attention_residual;                                               /* enum fr_attention_residual */
     double linear;                                                           /* the same: with a linear part */
+    double loss;            /* two_tower: 0 softmax, 1 sampled_softmax (over drawn items alone), 2 ccl (the same) */
+    double log_uniform;     /* 1: negatives drawn by rank of frequency; 0: uniformly */
+    double margin, negative_weight; /* of ccl */
     int n_hidden;
     int hidden[FR_BENCHMARK_HIDDEN_MAX];
 };
@@ -58,5 +63,7 @@ FR_MUST_CHECK enum fr_err fr_benchmark_preset(const char *benchmark,
  *  FR_ESYNTAX FR_ERANGE; nothing changed then */
 FR_MUST_CHECK enum fr_err
 fr_benchmark_set(struct fr_benchmark_settings *s, struct fr_str assignment, struct fr_fault *fault);
+/** The i-th setting that is a number, from 0. @return its name, static storage; NULL past the last */
+const char *fr_benchmark_setting_at(const struct fr_benchmark_settings *s, int i, double *out_value);
 
 #endif

@@ -9,10 +9,12 @@
 
 #include "ann/hnsw.h"
 #include "daemon/base/alloc.h"
-#include "daemon/base/clock.h"
+#include "daemon/learn/benchmark_from.h"
 #include "daemon/learn/benchmark_pairs.h"
+#include "daemon/learn/benchmark_saver.h"
 #include "models/gemm.h"
 #include "models/metrics.h"
+#include "models/train/checkpoint_trainers.h"
 #include "models/train/train_two_tower.h"
 
 #define K 20
@@ -20,6 +22,10 @@
 #define HNSW_M 32
 #define HNSW_BUILD 400
 #define HNSW_EXTRA 200 /* of the search's width, beyond k and the user's masked items */
+#define MEASURES 6
+
+static const char *const measures[MEASURES] = {
+    "recall@20", "ndcg@20", "hr@20", "mrr@20", "recall@20_hnsw", "ndcg@20_hnsw"};
 
 /* All vectors of a model, by id. */
 struct vectors {
@@ -30,6 +36,8 @@ struct vectors {
 
 struct means {
     struct fr_list_metrics m;
+    struct fr_benchmark_detail *detail; /* nullable */
+    bool hnsw;
 };
 
 /* Everything of one training run. */
@@ -37,11 +45,16 @@ struct work {
     const struct fr_benchmark_run *run;
     struct fr_benchmark_result *out;
     struct fr_field_set *fs;
+    struct fr_benchmark_from from;
     struct fr_cell *user_cell, *item_cell;
     uint32_t *user, *item; /* (n) pairs in the epoch's order */
     size_t n;
     const struct fr_cell **row; /* (batch) */
+    struct fr_train_two_tower *tr; /* of the part in progress */
+    struct fr_benchmark_saver sv;  /* at.rng is of the part's begin */
 };
+
+enum part { CHOOSE, FINAL, PARTS };
 
 static void vectors_done(struct vectors *v)
 {
@@ -115,6 +128,14 @@ static void add_list(const struct fr_benchmark_pairs *want,
         fr_metric_list(top, n, K, want->item + from, want->start[u + 1] - from);
 
     fr_metric_list_add(&m->m, &one);
+    if (m->detail == NULL)
+        return;
+    fr_benchmark_detail_add(m->detail, m->hnsw ? 4 : 0, u, one.recall);
+    fr_benchmark_detail_add(m->detail, m->hnsw ? 5 : 1, u, one.ndcg);
+    if (m->hnsw)
+        return;
+    fr_benchmark_detail_add(m->detail, 2, u, one.hr);
+    fr_benchmark_detail_add(m->detail, 3, u, one.mrr);
 }
 
 static struct fr_list_metrics mean(const struct means *m, size_t n)
@@ -129,11 +150,12 @@ static enum fr_err measure(const struct vectors *v,
                            const struct fr_benchmark_pairs *mask,
                            const struct fr_benchmark_pairs *want,
                            const uint8_t *known,
+                           struct fr_benchmark_detail *detail,
                            struct fr_list_metrics *out)
 {
     size_t items = want->items, dim = (size_t)v->dim, users = 0;
     float *score = fr_malloc_array(BLOCK * items + 1, sizeof(*score));
-    struct means m = {{0, 0, 0, 0}};
+    struct means m = {.detail = detail};
 
     if (score == NULL)
         return FR_ENOMEM;
@@ -208,11 +230,12 @@ static enum fr_err measure_hnsw(const struct vectors *v,
                                 const struct fr_benchmark_pairs *mask,
                                 const struct fr_benchmark_pairs *want,
                                 const uint8_t *known,
+                                struct fr_benchmark_detail *detail,
                                 struct fr_list_metrics *out)
 {
     struct fr_index *ix = NULL;
     struct fr_arena *ar = NULL;
-    struct means m = {{0, 0, 0, 0}};
+    struct means m = {.detail = detail, .hnsw = true};
     size_t users = 0;
     enum fr_err e = build(v, known, want->items, &ix);
 
@@ -244,6 +267,7 @@ static enum fr_err measure_hnsw(const struct vectors *v,
 static enum fr_err test(const struct fr_model *m,
                         const struct fr_benchmark_pairs *train,
                         const struct fr_benchmark_pairs *want,
+                        struct fr_benchmark_detail *detail,
                         struct fr_benchmark_result *out)
 {
     struct fr_list_metrics exact = {0, 0, 0, 0}, ann = {0, 0, 0, 0};
@@ -251,17 +275,19 @@ static enum fr_err test(const struct fr_model *m,
     uint8_t *known = known_items(train);
     enum fr_err e = known == NULL ? FR_ENOMEM : vectors_of(m, want->users, want->items, &v);
 
+    if (e == FR_OK && detail != NULL)
+        e = fr_benchmark_detail_begin(detail, "users", want->users, measures, MEASURES);
     if (e == FR_OK)
-        e = measure(&v, train, want, known, &exact);
+        e = measure(&v, train, want, known, detail, &exact);
     if (e == FR_OK)
-        e = measure_hnsw(&v, train, want, known, &ann);
+        e = measure_hnsw(&v, train, want, known, detail, &ann);
     out->n_metrics = 0;
-    fr_benchmark_add(out, "recall@20", exact.recall);
-    fr_benchmark_add(out, "ndcg@20", exact.ndcg);
-    fr_benchmark_add(out, "hr@20", exact.hr);
-    fr_benchmark_add(out, "mrr@20", exact.mrr);
-    fr_benchmark_add(out, "recall@20_hnsw", ann.recall);
-    fr_benchmark_add(out, "ndcg@20_hnsw", ann.ndcg);
+    fr_benchmark_add(out, measures[0], exact.recall);
+    fr_benchmark_add(out, measures[1], exact.ndcg);
+    fr_benchmark_add(out, measures[2], exact.hr);
+    fr_benchmark_add(out, measures[3], exact.mrr);
+    fr_benchmark_add(out, measures[4], ann.recall);
+    fr_benchmark_add(out, measures[5], ann.ndcg);
     vectors_done(&v);
     fr_free(known);
     return e;
@@ -278,6 +304,13 @@ new_trainer(const struct work *w, struct fr_train_two_tower **out, struct fr_fau
     fr_two_tower_train_config_default(&c);
     c.negatives = (int)s->negatives;
     c.full_softmax = s->negatives < 1;
+    c.loss = s->loss > 1 ? FR_TOWER_CCL : FR_TOWER_SOFTMAX;
+    c.in_batch = s->loss < 1;
+    c.log_uniform = s->log_uniform > 0;
+    c.margin = (float)s->margin;
+    c.negative_weight = (float)s->negative_weight;
+    if (s->loss > 0 && s->loss < 2 && s->negatives < 1)
+        return fr_fault(fault, FR_EINVAL, "loss=sampled_softmax needs negatives=N, at least 1");
     c.model.bare = s->bare > 0;
     c.model.skip = c.model.gates = false;
     c.model.emb_dim = c.model.dim = (int)s->dim;
@@ -297,7 +330,8 @@ new_trainer(const struct work *w, struct fr_train_two_tower **out, struct fr_fau
     c.opt.admit = 1;
     c.opt.max_rows = FR_BENCHMARK_MAX_ID;
     c.opt.frozen_vocab = true;
-    return fr_train_two_tower_new(&c, w->fs, out, fault);
+    enum fr_err e = fr_train_two_tower_new(&c, w->fs, out, fault);
+    return e == FR_OK && w->from.m != NULL ? fr_train_two_tower_from(*out, w->from.m, fault) : e;
 }
 
 static struct fr_two_tower_batch batch_of(const struct work *w, uint32_t items, size_t at, size_t n)
@@ -344,34 +378,60 @@ static enum fr_err observe(struct work *w, struct fr_train_two_tower *tr, uint32
     return e;
 }
 
-/* One epoch; the numbers go to entry `number - 1` of the result. */
+/* All state of the training beside place and result; see benchmark_saver.h. */
+static void walk(void *ctx, struct fr_checkpoint *ck)
+{
+    struct work *w = ctx;
+
+    fr_checkpoint_section(ck, "trainer");
+    fr_train_two_tower_checkpoint(w->tr, ck);
+}
+
+/* A new trainer for the pairs; or one as the checkpoint left it, the orders of the epochs before drawn again. */
+static enum fr_err
+enter(struct work *w, enum part part, uint32_t items, struct fr_rng *rng, struct fr_fault *fault)
+{
+    enum fr_err e = new_trainer(w, &w->tr, fault);
+
+    if (e == FR_OK)
+        e = observe(w, w->tr, items);
+    if (e == FR_OK)
+        e = fr_benchmark_saver_enter(&w->sv, (int)part, w->run->set.lr, rng, walk, w, fault);
+    if (e != FR_OK)
+        return e;
+    *rng = w->sv.at.rng;
+    for (int i = 0; i < w->sv.at.epoch; i++)
+        shuffle(w, rng);
+    return FR_OK;
+}
+
+/* One epoch, from where the place says. */
 static enum fr_err epoch(struct work *w,
-                         struct fr_train_two_tower *tr,
                          uint32_t items,
                          int number,
                          struct fr_rng *rng,
-                         double *out_loss)
+                         double *out_loss,
+                         struct fr_fault *fault)
 {
     const struct fr_benchmark_run *run = w->run;
     size_t batch = (size_t)run->set.batch;
-    struct fr_clock clock;
-    double sum = 0, loss = 0;
+    double sum = w->sv.at.sum, loss = 0;
     enum fr_err e = FR_OK;
 
-    fr_clock_init_real(&clock);
-    int64_t from = fr_clock_mono_us(&clock);
+    fr_benchmark_saver_lap(&w->sv);
     shuffle(w, rng);
-    for (size_t at = 0; e == FR_OK && at < w->n; at += batch) {
+    for (size_t at = w->sv.at.row; e == FR_OK && at < w->n; at += batch) {
         size_t n = w->n - at < batch ? w->n - at : batch;
         struct fr_two_tower_batch b = batch_of(w, items, at, n);
 
-        e = fr_train_two_tower_step(tr, &b, &loss);
+        if ((e = fr_train_two_tower_step(w->tr, &b, &loss)) != FR_OK)
+            break;
         sum += loss * (double)n;
+        e = fr_benchmark_saver_step(&w->sv, at + n, sum, walk, w, fault);
         if (run->tell != NULL)
             run->tell(run->tell_ctx, number, at + n, w->n, sum / (double)(at + n), (double)NAN);
     }
     *out_loss = sum / (double)(w->n > 0 ? w->n : 1);
-    w->out->seconds += (double)(fr_clock_mono_us(&clock) - from) / 1e6;
     w->out->rows_per_second += (double)w->n; /* divided by the seconds at the end */
     return e;
 }
@@ -385,10 +445,8 @@ static enum fr_err choose(struct work *w,
     const struct fr_benchmark_settings *s = &w->run->set;
     struct fr_benchmark_pairs fit = {.users = all->users, .items = all->items, .n = all->n},
                               held = {.n = 0};
-    struct fr_train_two_tower *tr = NULL;
+    struct fr_benchmark_progress *at = &w->sv.at;
     uint8_t *known = NULL;
-    double best = -1;
-    int bad = 0;
     enum fr_err e = FR_OK;
 
     fit.start = fr_malloc_array((size_t)all->users + 2, sizeof(*fit.start));
@@ -407,22 +465,22 @@ static enum fr_err choose(struct work *w,
         e = known == NULL ? FR_ENOMEM : FR_EINVAL;
         goto out;
     }
-    if ((e = new_trainer(w, &tr, fault)) != FR_OK || (e = observe(w, tr, all->items)) != FR_OK)
+    if ((e = enter(w, CHOOSE, all->items, rng, fault)) != FR_OK)
         goto out;
-    for (int i = 0;
-         i < (int)s->epochs && i < FR_BENCHMARK_EPOCHS_KEPT && bad < (int)s->patience && e == FR_OK;
+    for (int i = at->epoch; i < (int)s->epochs && i < FR_BENCHMARK_EPOCHS_KEPT &&
+                            at->bad < (int)s->patience && e == FR_OK;
          i++) {
         struct fr_list_metrics m = {0, 0, 0, 0};
         struct vectors v = {0};
         struct fr_model *model = NULL;
 
-        e = epoch(w, tr, all->items, i + 1, rng, &w->out->loss[i]);
+        e = epoch(w, all->items, i + 1, rng, &w->out->loss[i], fault);
         if (e == FR_OK)
-            e = fr_train_two_tower_model(tr, &model, fault);
+            e = fr_train_two_tower_model(w->tr, &model, fault);
         if (e == FR_OK)
             e = vectors_of(model, all->users, all->items, &v);
         if (e == FR_OK)
-            e = measure(&v, &fit, &held, known, &m);
+            e = measure(&v, &fit, &held, known, NULL, &m);
         vectors_done(&v);
         fr_model_free(model);
         w->out->epochs = i + 1;
@@ -430,14 +488,17 @@ static enum fr_err choose(struct work *w,
         w->out->lr[i] = s->lr;
         if (w->run->tell != NULL)
             w->run->tell(w->run->tell_ctx, i + 1, w->n, w->n, w->out->loss[i], m.recall);
-        bad = m.recall > best + s->min_delta ? 0 : bad + 1;
-        if (bad == 0) {
-            best = m.recall;
+        at->bad = m.recall > at->best + s->min_delta ? 0 : at->bad + 1;
+        if (at->bad == 0) {
+            at->best = m.recall;
             w->out->best_epoch = i + 1;
         }
+        if (e == FR_OK)
+            e = fr_benchmark_saver_epoch(&w->sv, walk, w, fault);
     }
 out:
-    fr_train_two_tower_free(tr);
+    fr_train_two_tower_free(w->tr);
+    w->tr = NULL;
     fr_free(known);
     fr_benchmark_pairs_done(&fit);
     fr_benchmark_pairs_done(&held);
@@ -453,21 +514,22 @@ static enum fr_err final(struct work *w,
                          struct fr_model **out_m,
                          struct fr_fault *fault)
 {
-    struct fr_train_two_tower *tr = NULL;
     double loss = 0;
     enum fr_err e;
 
     take_pairs(w, all);
-    e = new_trainer(w, &tr, fault);
+    e = enter(w, FINAL, all->items, rng, fault);
+    for (int i = w->sv.at.epoch; i < w->out->best_epoch && e == FR_OK; i++) {
+        e = epoch(w, all->items, w->out->epochs + i + 1, rng, &loss, fault);
+        if (e == FR_OK)
+            e = fr_benchmark_saver_epoch(&w->sv, walk, w, fault);
+    }
     if (e == FR_OK)
-        e = observe(w, tr, all->items);
-    for (int i = 0; i < w->out->best_epoch && e == FR_OK; i++)
-        e = epoch(w, tr, all->items, w->out->epochs + i + 1, rng, &loss);
-    if (e == FR_OK)
-        e = fr_train_two_tower_model(tr, out_m, fault);
+        e = fr_train_two_tower_model(w->tr, out_m, fault);
     else if (fault == NULL || fault->err == FR_OK)
         e = fr_fault(fault, e, "training: %s", fr_err_text(e));
-    fr_train_two_tower_free(tr);
+    fr_train_two_tower_free(w->tr);
+    w->tr = NULL;
     return e;
 }
 
@@ -476,8 +538,8 @@ static enum fr_err save(const struct work *w, const struct fr_model *m, struct f
     const char *names[FR_BENCHMARK_METRICS];
     double values[FR_BENCHMARK_METRICS];
     struct fr_model_meta meta = {.name = fr_model_kind_slug(w->run->kind),
-                                 .version = 1,
-                                 .parent = "",
+                                 .version = w->from.version,
+                                 .parent = w->from.parent,
                                  .created_ms = w->run->created_ms,
                                  .metric_names = names,
                                  .metric_values = values,
@@ -510,6 +572,13 @@ static enum fr_err prepare(struct work *w, const struct fr_benchmark_pairs *p)
     for (uint32_t i = 0; i < p->items; i++)
         w->item_cell[i] = fr_benchmark_cell(i);
     return fr_benchmark_pairs_fields(&w->fs);
+}
+
+static uint64_t data_hash(const struct fr_benchmark_pairs *p)
+{
+    uint64_t h = fr_benchmark_hash(p->items, p->start, ((size_t)p->users + 1) * sizeof(*p->start));
+
+    return fr_benchmark_hash(h, p->item, p->n * sizeof(*p->item));
 }
 
 /* Both files, over the same ids. */
@@ -552,15 +621,21 @@ enum fr_err fr_benchmark_retrieval_train(const struct fr_benchmark_run *run,
     if (e == FR_OK && (e = prepare(&w, &train)) != FR_OK)
         e = fr_fault(fault, e, "out of memory");
     if (e == FR_OK)
+        e = fr_benchmark_from_load(run, w.fs, &w.from, fault);
+    if (e == FR_OK)
+        e = fr_benchmark_saver_begin(&w.sv, run, out, PARTS, data_hash(&train), fault);
+    if (e == FR_OK && !fr_benchmark_saver_beyond(&w.sv, CHOOSE))
         e = choose(&w, &train, &rng, fault);
     if (e == FR_OK)
         e = final(&w, &train, &rng, &m, fault);
     out->rows_per_second = out->seconds > 0 ? out->rows_per_second / out->seconds : 0;
-    if (e == FR_OK && (e = test(m, &train, &want, out)) != FR_OK)
+    if (e == FR_OK && (e = test(m, &train, &want, NULL, out)) != FR_OK)
         e = fr_fault(fault, e, "test: %s", fr_err_text(e));
     if (e == FR_OK)
         e = save(&w, m, fault);
+    fr_benchmark_saver_done(&w.sv);
     fr_model_free(m);
+    fr_benchmark_from_done(&w.from);
     fr_free(w.user_cell);
     fr_free(w.item_cell);
     fr_free(w.user);
@@ -574,6 +649,7 @@ enum fr_err fr_benchmark_retrieval_train(const struct fr_benchmark_run *run,
 
 enum fr_err fr_benchmark_retrieval_evaluate(const char *dir,
                                             const char *bundle,
+                                            struct fr_benchmark_detail *detail,
                                             struct fr_benchmark_result *out,
                                             struct fr_fault *fault)
 {
@@ -591,8 +667,10 @@ enum fr_err fr_benchmark_retrieval_evaluate(const char *dir,
         e = fr_fault(fault, FR_EINVAL, "%s: not a retrieval model", bundle);
     if (e == FR_OK) {
         out->kind = fr_model_info(m)->kind;
-        if ((e = test(m, &train, &want, out)) != FR_OK)
+        if ((e = test(m, &train, &want, detail, out)) != FR_OK)
             e = fr_fault(fault, e, "test: %s", fr_err_text(e));
+        if (e == FR_OK && (e = fr_benchmark_pairs_time(m, fs, want.items, detail)) != FR_OK)
+            e = fr_fault(fault, e, "timing: %s", fr_err_text(e));
     }
     fr_model_free(m);
     fr_free(fs);

@@ -22,6 +22,7 @@ FR_MUST_CHECK enum fr_err fr_benchmark_retrieval_train(const struct fr_benchmark
                                                        struct fr_fault *fault);
 FR_MUST_CHECK enum fr_err fr_benchmark_retrieval_evaluate(const char *dir,
                                                           const char *bundle,
+                                                          struct fr_benchmark_detail *detail,
                                                           struct fr_benchmark_result *out,
                                                           struct fr_fault *fault);
 

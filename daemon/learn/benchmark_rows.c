@@ -9,12 +9,15 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
-#include "daemon/base/clock.h"
 #include "daemon/base/file.h"
 #include "daemon/base/hash.h"
 #include "daemon/base/rng.h"
 #include "daemon/learn/benchmark_data.h"
+#include "daemon/learn/benchmark_detail.h"
+#include "daemon/learn/benchmark_from.h"
+#include "daemon/learn/benchmark_saver.h"
 #include "models/metrics.h"
+#include "models/train/checkpoint_trainers.h"
 #include "models/train/train_ctr.h"
 
 #define MAX_FILE ((size_t)1 << 32)
@@ -33,6 +36,7 @@ struct work {
     const struct fr_benchmark_run *run;
     struct fr_benchmark_rows train, valid, test;
     struct fr_field_set *fs;
+    struct fr_benchmark_from from;
     struct fr_train_ctr *tr;
     struct fr_model *best;
     uint32_t *order;         /* (n_train) rows of train in the epoch's order */
@@ -40,6 +44,7 @@ struct work {
     struct fr_cell *cells;   /* (batch, columns) */
     float *labels;           /* (batch) */
     struct fr_rank_list *lists;
+    struct fr_benchmark_saver sv;
 };
 
 static enum fr_err
@@ -99,7 +104,11 @@ static void cells_of(const struct fr_benchmark_rows *r, size_t row, struct fr_ce
 
 /* ---- scores ---- */
 
-static enum fr_err measure(const struct fr_benchmark_rows *r, float *logit, struct scores *out)
+/* @param detail  nullable */
+static enum fr_err measure(const struct fr_benchmark_rows *r,
+                           float *logit,
+                           struct fr_benchmark_detail *detail,
+                           struct scores *out)
 {
     struct fr_calibration cal = {0, 0};
     uint32_t *user = fr_malloc_array(r->n, sizeof(*user));
@@ -117,6 +126,8 @@ static enum fr_err measure(const struct fr_benchmark_rows *r, float *logit, stru
         e = fr_metric_gauc(logit, r->label, user, r->n, &out->gauc);
         e = e == FR_EINVAL ? FR_OK : e; /* no user with both labels */
     }
+    if (e == FR_OK && detail != NULL)
+        e = fr_benchmark_detail_rows(detail, logit, r->label, column < r->columns ? user : NULL, r->n);
     for (size_t i = 0; e == FR_OK && i < r->n; i++)
         logit[i] = (float)(1 / (1 + exp(-(double)logit[i])));
     if (e == FR_OK)
@@ -149,15 +160,17 @@ static enum fr_err score(const struct fr_model *m, const struct fr_benchmark_row
     return e;
 }
 
-static enum fr_err
-test(const struct fr_model *m, const struct fr_benchmark_rows *r, struct scores *out)
+static enum fr_err test(const struct fr_model *m,
+                        const struct fr_benchmark_rows *r,
+                        struct fr_benchmark_detail *detail,
+                        struct scores *out)
 {
     float *logit = fr_malloc_array(r->n, sizeof(*logit));
     struct scores s = {0, 0, 0, 0, 0};
     enum fr_err e = logit == NULL ? FR_ENOMEM : score(m, r, logit);
 
     if (e == FR_OK)
-        e = measure(r, logit, &s);
+        e = measure(r, logit, detail, &s);
     fr_free(logit);
     if (e == FR_OK)
         *out = s;
@@ -208,17 +221,34 @@ static void shuffle(uint32_t *v, size_t n, struct fr_rng *rng)
     }
 }
 
-static enum fr_err epoch(struct work *w, int number, double *out_loss)
+/* All state of the training beside place and result; see benchmark_saver.h. */
+static void walk(void *ctx, struct fr_checkpoint *ck)
+{
+    struct work *w = ctx;
+
+    fr_checkpoint_section(ck, "trainer");
+    fr_train_ctr_checkpoint(w->tr, ck);
+    fr_checkpoint_section(ck, "best");
+    fr_checkpoint_model(ck, &w->best, fr_train_ctr_build, w->tr);
+}
+
+static enum fr_err epoch(struct work *w, int number, double *out_loss, struct fr_fault *fault)
 {
     size_t batch = (size_t)w->run->set.batch;
-    double sum = 0, loss = 0;
+    struct fr_benchmark_average mean = fr_benchmark_average(&w->run->set, w->n_train);
+    double sum = w->sv.at.sum, loss = 0;
     enum fr_err e = FR_OK;
 
-    for (size_t at = 0; e == FR_OK && at < w->n_train; at += batch) {
+    for (size_t at = w->sv.at.row; e == FR_OK && at < w->n_train; at += batch) {
         size_t n = w->n_train - at < batch ? w->n_train - at : batch;
 
         e = fr_train_ctr_step(w->tr, w->lists, fill(w, at, n), &loss);
+        if (e == FR_OK && mean.share > 0 && (at / batch + 1) % mean.every == 0)
+            e = fr_train_ctr_average(w->tr, mean.share);
+        if (e != FR_OK)
+            return fr_fault(fault, e, "epoch %d: %s", number, fr_err_text(e));
         sum += loss * (double)n;
+        e = fr_benchmark_saver_step(&w->sv, at + n, sum, walk, w, fault);
         if (w->run->tell != NULL)
             w->run->tell(w->run->tell_ctx, number, at + n, w->n_train, sum / (double)(at + n), (double)NAN);
     }
@@ -226,51 +256,84 @@ static enum fr_err epoch(struct work *w, int number, double *out_loss)
     return e;
 }
 
+/* A better one is kept; after lr_patience others the step size falls. Takes the model. */
+static void judge(struct work *w, int number, double auc, struct fr_model *m, struct fr_benchmark_result *out)
+{
+    const struct fr_benchmark_settings *s = &w->run->set;
+    struct fr_benchmark_progress *at = &w->sv.at;
+
+    if (auc > at->best + s->min_delta) {
+        fr_model_free(w->best);
+        w->best = m;
+        at->best = auc;
+        out->best_epoch = number;
+        at->bad = 0;
+        return;
+    }
+    fr_model_free(m);
+    if (++at->bad % (int)s->lr_patience == 0) {
+        at->lr *= s->lr_factor;
+        fr_train_ctr_set_lr(w->tr, (float)at->lr);
+    }
+}
+
+/* Begin, or come to where the checkpoint was: the orders of the epochs before are drawn again. */
+static enum fr_err start(struct work *w, struct fr_rng *rng, struct fr_fault *fault)
+{
+    enum fr_err e = fr_benchmark_saver_enter(&w->sv, 0, w->run->set.lr, rng, walk, w, fault);
+
+    if (e != FR_OK)
+        return e;
+    *rng = w->sv.at.rng;
+    for (int i = 0; i < w->sv.at.epoch; i++)
+        shuffle(w->order, w->n_train, rng);
+    return FR_OK;
+}
+
 static enum fr_err epochs(struct work *w, struct fr_rng *rng, struct fr_benchmark_result *out, struct fr_fault *fault)
 {
     const struct fr_benchmark_settings *s = &w->run->set;
-    struct fr_clock clock;
-    double lr = s->lr, best = -1;
-    int bad = 0;
-    enum fr_err e = FR_OK;
+    struct fr_benchmark_progress *at = &w->sv.at;
+    enum fr_err e = start(w, rng, fault);
 
-    fr_clock_init_real(&clock);
-    for (int i = 0; e == FR_OK && i < (int)s->epochs && i < FR_BENCHMARK_EPOCHS_KEPT && bad < (int)s->patience;
+    for (int i = at->epoch; e == FR_OK && i < (int)s->epochs && i < FR_BENCHMARK_EPOCHS_KEPT &&
+                            at->bad < (int)s->patience;
          i++) {
         struct scores v;
         struct fr_model *m = NULL;
-        int64_t from = fr_clock_mono_us(&clock);
 
+        fr_benchmark_saver_lap(&w->sv);
         shuffle(w->order, w->n_train, rng);
-        if ((e = epoch(w, i + 1, &out->loss[i])) != FR_OK)
-            return fr_fault(fault, e, "epoch %d: %s", i + 1, fr_err_text(e));
-        out->seconds += (double)(fr_clock_mono_us(&clock) - from) / 1e6;
-        if ((e = fr_train_ctr_model(w->tr, &m, fault)) != FR_OK)
+        if ((e = epoch(w, i + 1, &out->loss[i], fault)) != FR_OK ||
+            (e = fr_train_ctr_model(w->tr, &m, fault)) != FR_OK)
             return e;
-        if ((e = test(m, &w->valid, &v)) != FR_OK) {
+        if ((e = test(m, &w->valid, NULL, &v)) != FR_OK) {
             fr_model_free(m);
             return fr_fault(fault, e, "validation: %s", fr_err_text(e));
         }
         out->epochs = i + 1;
         out->valid[i] = v.auc;
-        out->lr[i] = lr;
+        out->lr[i] = at->lr;
         if (w->run->tell != NULL)
             w->run->tell(w->run->tell_ctx, i + 1, w->n_train, w->n_train, out->loss[i], v.auc);
-        if (v.auc > best + s->min_delta) {
-            fr_model_free(w->best);
-            w->best = m;
-            best = v.auc;
-            out->best_epoch = i + 1;
-            bad = 0;
-            continue;
-        }
-        fr_model_free(m);
-        bad++;
-        lr *= s->lr_factor;
-        fr_train_ctr_set_lr(w->tr, (float)lr);
+        judge(w, i + 1, v.auc, m, out);
+        e = fr_benchmark_saver_epoch(&w->sv, walk, w, fault);
     }
     out->rows_per_second = out->seconds > 0 ? (double)w->n_train * out->epochs / out->seconds : 0;
     return e;
+}
+
+/* What is trained on, and what chooses. */
+static uint64_t data_hash(const struct work *w)
+{
+    const struct fr_benchmark_rows *r[2] = {&w->train, &w->valid};
+    uint64_t h = fr_benchmark_hash(0, w->train.name, sizeof(w->train.name));
+
+    for (int i = 0; i < 2; i++) {
+        h = fr_benchmark_hash(h, r[i]->id, r[i]->n * r[i]->columns * sizeof(*r[i]->id));
+        h = fr_benchmark_hash(h, r[i]->label, r[i]->n * sizeof(*r[i]->label));
+    }
+    return h;
 }
 
 /* Without valid.csv: rows of a random share of train move to `valid`. */
@@ -367,7 +430,8 @@ static enum fr_err new_trainer(struct work *w, struct fr_fault *fault)
     c.opt.admit = 1;
     c.opt.max_rows = FR_BENCHMARK_MAX_ID;
     c.opt.frozen_vocab = true;
-    return fr_train_ctr_new(&c, w->fs, &w->tr, fault);
+    enum fr_err e = fr_train_ctr_new(&c, w->fs, &w->tr, fault);
+    return e == FR_OK && w->from.m != NULL ? fr_train_ctr_from(w->tr, w->from.m, fault) : e;
 }
 
 static void put(struct fr_benchmark_result *out, const struct scores *s)
@@ -385,8 +449,8 @@ static enum fr_err save(const struct work *w, const struct scores *s, struct fr_
     static const char *const names[] = {"auc", "logloss", "ece"};
     const double values[] = {s->auc, s->logloss, s->ece};
     struct fr_model_meta meta = {.name = fr_model_kind_slug(w->run->kind),
-                                 .version = 1,
-                                 .parent = "",
+                                 .version = w->from.version,
+                                 .parent = w->from.parent,
                                  .created_ms = w->run->created_ms,
                                  .metric_names = names,
                                  .metric_values = values,
@@ -422,6 +486,10 @@ enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run *run,
     if (e == FR_OK)
         e = fields_of(&w.train, &w.fs, fault);
     if (e == FR_OK)
+        e = fr_benchmark_from_load(run, w.fs, &w.from, fault);
+    if (e == FR_OK)
+        e = fr_benchmark_saver_begin(&w.sv, run, out, 1, data_hash(&w), fault);
+    if (e == FR_OK)
         e = new_trainer(&w, fault);
     if (e == FR_OK && (e = observe(&w)) != FR_OK)
         e = fr_fault(fault, e, "ids of train.csv: %s", fr_err_text(e));
@@ -429,12 +497,14 @@ enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run *run,
         e = epochs(&w, &rng, out, fault);
     if (e == FR_OK && w.best == NULL)
         e = fr_fault(fault, FR_EINVAL, "validation AUC is not a number: nothing to keep");
-    if (e == FR_OK && (e = test(w.best, &w.test, &s)) != FR_OK)
+    if (e == FR_OK && (e = test(w.best, &w.test, NULL, &s)) != FR_OK)
         e = fr_fault(fault, e, "test: %s", fr_err_text(e));
     put(out, &s);
     if (e == FR_OK)
         e = save(&w, &s, fault);
+    fr_benchmark_saver_done(&w.sv);
     fr_model_free(w.best);
+    fr_benchmark_from_done(&w.from);
     fr_train_ctr_free(w.tr);
     fr_free(w.fs);
     fr_free(w.order);
@@ -447,8 +517,30 @@ enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run *run,
     return e;
 }
 
+/* The first rows of the test as one user's candidates; every column is a cross, so each brings its own user too. */
+static enum fr_err time_rows(const struct fr_model *m,
+                             const struct fr_field_set *fs,
+                             const struct fr_benchmark_rows *r,
+                             struct fr_benchmark_detail *detail)
+{
+    const struct fr_cell *no_item[FR_BENCHMARK_CANDIDATES] = {NULL};
+    struct fr_cell *cells = fr_malloc_array(FR_BENCHMARK_CANDIDATES * (size_t)r->columns, sizeof(*cells));
+    struct fr_model_case c = {NULL, NULL, no_item, cells, FR_BENCHMARK_CANDIDATES};
+    enum fr_err e;
+
+    if (cells == NULL)
+        return FR_ENOMEM;
+    for (size_t i = 0; i < FR_BENCHMARK_CANDIDATES; i++)
+        cells_of(r, i % r->n, cells + i * r->columns);
+    detail->parameters = fr_model_parameters(m);
+    e = fr_benchmark_time(m, fs, &c, &detail->speed);
+    fr_free(cells);
+    return e;
+}
+
 enum fr_err fr_benchmark_rows_evaluate(const char *dir,
                                        const char *bundle,
+                                       struct fr_benchmark_detail *detail,
                                        struct fr_benchmark_result *out,
                                        struct fr_fault *fault)
 {
@@ -467,10 +559,12 @@ enum fr_err fr_benchmark_rows_evaluate(const char *dir,
         e = fr_fault(fault, FR_EINVAL, "%s: not a ranker", bundle);
     if (e == FR_OK) {
         out->kind = fr_model_info(m)->kind;
-        if ((e = test(m, &rows, &s)) != FR_OK)
+        if ((e = test(m, &rows, detail, &s)) != FR_OK)
             e = fr_fault(fault, e, "test: %s", fr_err_text(e));
     }
     put(out, &s);
+    if (e == FR_OK && detail != NULL && (e = time_rows(m, fs, &rows, detail)) != FR_OK)
+        e = fr_fault(fault, e, "timing: %s", fr_err_text(e));
     fr_model_free(m);
     fr_free(fs);
     fr_benchmark_rows_done(&rows);

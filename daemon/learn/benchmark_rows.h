@@ -19,6 +19,7 @@ FR_MUST_CHECK enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run 
                                                   struct fr_fault *fault);
 FR_MUST_CHECK enum fr_err fr_benchmark_rows_evaluate(const char *dir,
                                                      const char *bundle,
+                                                     struct fr_benchmark_detail *detail,
                                                      struct fr_benchmark_result *out,
                                                      struct fr_fault *fault);
 

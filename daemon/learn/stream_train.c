@@ -3,6 +3,7 @@
  */
 #include "daemon/learn/stream_train.h"
 
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,10 +26,25 @@ void fr_stream_train_config_default(struct fr_stream_train_config *c)
     c->max_lists = 80000;
 }
 
-void fr_learner_tell(const struct fr_learner *l, const char *what, uint64_t done, uint64_t total)
+void fr_learner_tell_loss(
+    const struct fr_learner *l, const char *what, uint64_t done, uint64_t total, double loss, double auc)
 {
     if (l->c->progress != NULL)
-        l->c->progress(l->c->progress_ctx, what, done, total);
+        l->c->progress(l->c->progress_ctx, what, done, total, loss, auc);
+}
+
+void fr_learner_tell(const struct fr_learner *l, const char *what, uint64_t done, uint64_t total)
+{
+    fr_learner_tell_loss(l, what, done, total, (double)NAN, (double)NAN);
+}
+
+void fr_learner_curve(struct fr_stream_curve *c, double loss, double valid, double lr)
+{
+    if (c->n >= FR_STREAM_TRAIN_EPOCHS)
+        return;
+    c->loss[c->n] = loss;
+    c->valid[c->n] = valid;
+    c->lr[c->n++] = lr;
 }
 
 uint64_t fr_learner_version(const struct fr_learner *l)

@@ -20,8 +20,10 @@
 #include "daemon/config.h"
 #include "daemon/learn/stream_examples.h"
 #include "models/train/train_ctr.h"
+#include "models/train/train_two_tower.h"
 
 #define FR_STREAM_TRAIN_MIN 20 /* examples */
+#define FR_STREAM_TRAIN_EPOCHS 128 /* that a curve holds */
 
 /** Start from fr_stream_train_config_default(). */
 struct fr_stream_train_config {
@@ -41,12 +43,22 @@ struct fr_stream_train_config {
     double held_out;   /* share of the rest, the newest, that the ranker is measured on */
     int negatives;     /* of a ranker list; with impressions: whatever was shown */
     uint32_t max_lists, max_held_out; /* spread evenly over their parts */
+    const struct fr_two_tower_train_config *tower; /* nullable: the default; seed, threads, fields are ours */
     const struct fr_ctr_train_config *ranker; /* nullable: what suits the kind; seed, threads, fields are ours */
     uint64_t version;    /* of the bundles; 0 = the time of the newest example, in ms */
     bool shuffle_labels; /* for tests: the ranker's positives are drawn at random */
-    /* nullable: what is being done and how far */
-    void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total);
+    /* nullable: what is being done and how far; loss so far and, of a ranker, the AUC on held-out lists
+     * after the last epoch: NaN where there is none */
+    void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total, double loss, double auc);
     void *progress_ctx;
+};
+
+/** Epoch by epoch, of a bundle that was written; later epochs than fit are not kept. */
+struct fr_stream_curve {
+    int n, best; /* epochs; the one kept, from 1, 0 = the start or the last */
+    double loss[FR_STREAM_TRAIN_EPOCHS];
+    double valid[FR_STREAM_TRAIN_EPOCHS]; /* of the ranker: MRR + HR@20 on the lists that choose */
+    double lr[FR_STREAM_TRAIN_EPOCHS];    /* at its begin */
 };
 
 /** What was measured. hr20_* are over held-out triggers: the newest tenth of the ranker's part. Half of
@@ -59,6 +71,7 @@ struct fr_stream_train_result {
     int ranker_epochs;           /* the one that was kept, from 1 */
     double examples_s, tower_a_s, lists_s, ranker_s, tower_s, total_s;
     double tower_loss, ranker_loss; /* of the last epoch */
+    struct fr_stream_curve tower_curve, ranker_curve;
     double auc, logloss, mrr_tower, mrr_ranker; /* over held-out lists, places beyond 20 count 0 */
     double candidates, hr20_tower, hr20_ranker; /* 0 with impressions: those lists are too short */
 };

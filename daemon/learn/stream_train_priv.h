@@ -60,6 +60,11 @@ struct fr_learner {
 
 /** Say what is being done and how far; nothing without a progress callback. */
 void fr_learner_tell(const struct fr_learner *l, const char *what, uint64_t done, uint64_t total);
+/** The same with the loss so far and the last AUC; NaN: none. */
+void fr_learner_tell_loss(
+    const struct fr_learner *l, const char *what, uint64_t done, uint64_t total, double loss, double auc);
+/** Append an epoch. */
+void fr_learner_curve(struct fr_stream_curve *c, double loss, double valid, double lr);
 
 /** An empty epoch with an exact index. */
 FR_MUST_CHECK enum fr_err fr_learner_epochs(const struct fr_learner *l, struct fr_epochs **out);

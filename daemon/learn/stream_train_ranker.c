@@ -33,6 +33,7 @@ struct ranker {
     uint32_t *order; /* (n_train) */
     struct fr_model *best;
     struct measure choose, report; /* of the best epoch */
+    struct measure last;           /* of the newest, on the lists that choose */
     float *logit;                  /* scratch of a measure */
     uint8_t *label;
 };
@@ -89,7 +90,7 @@ static enum fr_err pass(struct ranker *r, bool observe, int epoch)
         sum += loss;
         fr_arena_reset(r->ar);
         if (!observe)
-            fr_learner_tell(l, "ranker", before + i, all);
+            fr_learner_tell_loss(l, "ranker", before + i, all, sum / (double)(steps + 1), r->last.auc);
     }
     if (!observe)
         l->out->ranker_loss = steps == 0 ? 0 : sum / (double)steps;
@@ -143,6 +144,7 @@ static enum fr_err keep(struct ranker *r, bool *out_better)
         e = measure(r, r->l->n_lists - r->l->n_train > 1, &report);
     if (e != FR_OK)
         return e;
+    r->last = choose;
     *out_better = r->best == NULL || choose.mrr + choose.hr20 > r->choose.mrr + r->choose.hr20;
     if (!*out_better)
         return FR_OK;
@@ -197,8 +199,11 @@ static enum fr_err fit(struct ranker *r)
         e = pass(r, false, ep);
         if (e == FR_OK)
             e = keep(r, &better);
+        fr_learner_curve(&l->out->ranker_curve, l->out->ranker_loss, r->last.mrr + r->last.hr20,
+                         (double)r->lr * (1.0 - 0.95 * ep / r->epochs));
         worse = better ? 0 : worse + 1;
         l->out->ranker_epochs = better ? ep + 1 : l->out->ranker_epochs;
+        l->out->ranker_curve.best = l->out->ranker_epochs;
     }
     return e;
 }

@@ -6,6 +6,7 @@
  * examples ended: as negatives, later ones would be pushed away before anybody could click them, and
  * the ranker would learn from lists that no server could have made.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -115,8 +116,9 @@ static enum fr_err epochs(struct fr_learner *l,
 
     if (e != FR_OK)
         return e;
+    l->out->tower_curve.n = 0; /* the last tower's is kept, as its bundle is */
     for (int ep = 0; ep < l->c->epochs && e == FR_OK; ep++) {
-        double sum = 0, loss = 0;
+        double sum = 0, loss = 0, step = (double)lr * (1.0 - 0.9 * ep / l->c->epochs);
         size_t steps = 0, i = 0;
         fr_train_two_tower_set_lr(tr, lr * (float)(1.0 - 0.9 * ep / l->c->epochs));
         while (i < end && e == FR_OK) {
@@ -126,9 +128,11 @@ static enum fr_err epochs(struct fr_learner *l,
             e = fr_train_two_tower_step(tr, &b, &loss);
             sum += loss;
             if (steps++ % TELL_STEPS == 0)
-                fr_learner_tell(l, what, (uint64_t)ep * end + i, (uint64_t)l->c->epochs * end);
+                fr_learner_tell_loss(l, what, (uint64_t)ep * end + i, (uint64_t)l->c->epochs * end,
+                                     sum / (double)steps, (double)NAN);
         }
         l->out->tower_loss = steps == 0 ? 0 : sum / (double)steps;
+        fr_learner_curve(&l->out->tower_curve, l->out->tower_loss, (double)NAN, step);
     }
     window_done(&w);
     return e;
@@ -145,6 +149,8 @@ enum fr_err fr_learner_tower(struct fr_learner *l,
     enum fr_err e;
 
     fr_two_tower_train_config_default(&cfg);
+    if (l->c->tower != NULL)
+        cfg = *l->c->tower;
     cfg.opt.seed = l->c->seed;
     cfg.opt.threads = l->c->threads;
     cfg.fields = fields;

@@ -4,6 +4,7 @@
 #include "models/train/loss.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #include "models/nn.h"
 
@@ -33,4 +34,22 @@ double fr_loss_softmax(const float *z, size_t n, size_t label, float *dz)
         dz[i] *= inv;
     dz[label] -= 1.0f;
     return log(sum) + (double)max - zl;
+}
+
+double fr_loss_ccl(const float *cos, size_t n, size_t label, float margin, float weight, float *d)
+{
+    double pull = 1 - (double)cos[label], push = 0;
+    size_t others = 0;
+
+    for (size_t i = 0; i < n; i++)
+        others += i != label && cos[i] != -INFINITY;
+    float share = others > 0 ? weight / (float)others : 0;
+    for (size_t i = 0; i < n; i++) {
+        bool over = i != label && !(cos[i] <= margin); /* a NaN makes the loss NaN */
+
+        push += over ? (double)cos[i] - (double)margin : 0;
+        d[i] = over ? share : 0;
+    }
+    d[label] = -1;
+    return pull + (double)share * push;
 }

@@ -17,4 +17,13 @@ double fr_loss_bce(float z, float y, float *dz);
  */
 double fr_loss_softmax(const float *z, size_t n, size_t label, float *dz);
 
+/**
+ * Cosine contrastive loss of one list (Mao et al. 2021, SimpleX, eq. 1):
+ * (1 - cos[label]) + weight / |N| sum over the others of max(0, cos - margin); at the margin itself
+ * the gradient is 0. An entry of -INFINITY is masked: it counts in neither the sum nor |N|; with no
+ * other entry only the first term is left. The label's is finite.
+ * @param d (n) gradient by the cosines, may be cos itself.
+ */
+double fr_loss_ccl(const float *cos, size_t n, size_t label, float margin, float weight, float *d);
+
 #endif

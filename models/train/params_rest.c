@@ -14,7 +14,7 @@
 struct group {
     int table[FR_REST_TABLES], n;
     uint32_t rows;
-    uint16_t *seen; /* (rows) counted steps that the row has taken */
+    uint32_t *seen; /* (rows) counted steps that the row has taken */
 };
 
 /* The steps after counted step s, so far. */
@@ -33,8 +33,6 @@ struct fr_rest {
     double b1[FR_REST_STEPS + 1], b2[FR_REST_STEPS + 1]; /* powers */
     double root2[FR_REST_STEPS + 1];                     /* sqrt(b2)^j */
 };
-
-_Static_assert(FR_REST_STEPS <= UINT16_MAX, "seen counts steps in 16 bits");
 
 enum fr_err fr_rest_new(const struct fr_train_options *o, struct fr_rest **out)
 {
@@ -82,7 +80,7 @@ fr_rest_add(struct fr_rest *r, const struct fr_params *p, const int *table, int 
     if (g.seen == NULL)
         return FR_ENOMEM;
     for (uint32_t i = 0; i < g.rows; i++)
-        g.seen[i] = (uint16_t)r->counted;
+        g.seen[i] = (uint32_t)r->counted;
     *out_group = r->n_groups;
     r->group[r->n_groups++] = g;
     return FR_OK;
@@ -108,7 +106,7 @@ static void one_by_one(const struct fr_rest *r, int from, size_t n, float *w, co
 void fr_rest_row(struct fr_rest *r, struct fr_params *p, int group, uint32_t row)
 {
     struct group *g = &r->group[group];
-    int from = g->seen[row], k = r->counted - from;
+    int from = (int)g->seen[row], k = r->counted - from;
 
     if (k == 0)
         return;
@@ -128,7 +126,7 @@ void fr_rest_row(struct fr_rest *r, struct fr_params *p, int group, uint32_t row
             one_by_one(r, from, dim, t->w + at, t->m + at, t->v + at);
         fr_adam_gap_update(&a, dim, t->w + at, t->m + at, t->v + at); /* no moments: w stays */
     }
-    g->seen[row] = (uint16_t)r->counted;
+    g->seen[row] = (uint32_t)r->counted;
 }
 
 void fr_rest_expect(const struct fr_rest *r, const struct fr_params *p, int group, uint32_t row)
@@ -147,26 +145,64 @@ void fr_rest_expect(const struct fr_rest *r, const struct fr_params *p, int grou
     }
 }
 
-void fr_rest_count(struct fr_rest *r, const struct fr_adam_step *a)
+static void count(struct fr_rest *r, float step, float scale)
 {
     int now = r->counted++; /* rows that took `from` steps missed steps from + 1 .. now + 1 */
 
-    r->step[now] = a->step;
-    r->scale[now] = a->inv_sc2;
-    r->missed[now] = (struct missed){.scale = (double)a->inv_sc2 * r->root2[1]};
+    r->step[now] = step;
+    r->scale[now] = scale;
+    r->missed[now] = (struct missed){.scale = (double)scale * r->root2[1]};
     for (int from = now + 1 > r->reach ? now + 1 - r->reach : 0; from <= now; from++) {
         struct missed *s = &r->missed[from];
         int j = now + 1 - from;
-        double x = (double)a->inv_sc2 * r->root2[j] / s->scale - 1, term = (double)a->step * r->b1[j];
+        double x = (double)scale * r->root2[j] / s->scale - 1, term = (double)step * r->b1[j];
 
         for (int n = 0; n <= FR_ADAM_GAP_TERMS; n++, term *= x)
             s->moment[n] += term;
     }
 }
 
+void fr_rest_count(struct fr_rest *r, const struct fr_adam_step *a)
+{
+    count(r, a->step, a->inv_sc2);
+}
+
+/* What came in must be what count() could have left. */
+static bool sound(const struct fr_rest *r, int counted)
+{
+    for (int i = 0; i < counted; i++)
+        if (!fr_is_finite(r->step[i]) || !(r->scale[i] >= 1) || !fr_is_finite(r->scale[i]))
+            return false;
+    for (int i = 0; i < r->n_groups; i++)
+        for (uint32_t row = 0; row < r->group[i].rows; row++)
+            if (r->group[i].seen[row] > (uint32_t)counted)
+                return false;
+    return true;
+}
+
+void fr_rest_checkpoint(struct fr_rest *r, struct fr_checkpoint *ck)
+{
+    static const char *const key[FR_REST_GROUPS] = {"rest.seen.0", "rest.seen.1"};
+    int counted = r->counted;
+
+    fr_checkpoint_int(ck, "rest.counted", &counted, 0, FR_REST_STEPS);
+    fr_checkpoint_f32s(ck, "rest.step", r->step, FR_REST_STEPS, 1);
+    fr_checkpoint_f32s(ck, "rest.scale", r->scale, FR_REST_STEPS, 1);
+    for (int i = 0; i < r->n_groups; i++)
+        fr_checkpoint_u32s(ck, key[i], r->group[i].seen, r->group[i].rows);
+    if (!fr_checkpoint_loading(ck) || fr_checkpoint_err(ck) != FR_OK)
+        return;
+    if (!sound(r, counted)) {
+        fr_checkpoint_fail(ck, FR_ERANGE, "rest", "a step or a row's steps out of range");
+        return;
+    }
+    for (r->counted = 0; r->counted < counted;)
+        count(r, r->step[r->counted], r->scale[r->counted]);
+}
+
 void fr_rest_moved(struct fr_rest *r, int group, uint32_t row)
 {
-    r->group[group].seen[row] = (uint16_t)r->counted;
+    r->group[group].seen[row] = (uint32_t)r->counted;
 }
 
 int fr_rest_pending(const struct fr_rest *r)

@@ -29,6 +29,7 @@
 #ifndef FR_MODELS_TRAIN_PARAMS_REST_H
 #define FR_MODELS_TRAIN_PARAMS_REST_H
 
+#include "models/train/checkpoint.h"
 #include "models/train/params.h"
 
 #define FR_REST_STEPS 1024
@@ -59,5 +60,7 @@ int fr_rest_pending(const struct fr_rest *r);
 void fr_rest_settle_part(struct fr_rest *r, struct fr_params *p, int part, int parts);
 /** All parts were settled. */
 void fr_rest_settled(struct fr_rest *r);
+/** Which steps which rows have missed: settling before would round where an unbroken run does not. */
+void fr_rest_checkpoint(struct fr_rest *r, struct fr_checkpoint *ck);
 
 #endif

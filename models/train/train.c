@@ -91,6 +91,7 @@ void fr_trainer_done(struct fr_trainer *t)
     }
     fr_free(t->w);
     fr_arena_free(t->ar);
+    fr_params_mean_done(&t->mean);
     fr_params_done(&t->params);
     fr_encoder_free(t->enc);
     *t = (struct fr_trainer){0};

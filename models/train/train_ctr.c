@@ -10,6 +10,7 @@
 #include "daemon/base/hash.h"
 #include "models/train/ctr_attention.h"
 #include "models/train/ctr_pass.h"
+#include "models/train/train_from.h"
 #include "models/train/train_priv.h"
 
 void fr_ctr_train_config_default(struct fr_ctr_train_config *c)
@@ -366,7 +367,7 @@ fr_train_ctr_model(const struct fr_train_ctr *tr, struct fr_model **out_m, struc
         e = fr_fault(fault, e, "trainer: %s", fr_err_text(e));
         goto out;
     }
-    int n = fr_params_tensors(&tr->t.params, t);
+    int n = fr_params_mean_tensors(&tr->t.mean, &tr->t.params, t);
     e = fr_ctr_new(&enc, &tr->cfg.model, t, n, out_m, fault);
 out:
     fr_encoder_free(enc);
@@ -387,6 +388,35 @@ enum fr_err fr_train_ctr_finish(const struct fr_train_ctr *tr,
     if (e == FR_OK)
         e = fr_model_save(m, meta, cases, n_cases, dir, fault);
     fr_model_free(m);
+    return e;
+}
+
+enum fr_err fr_train_ctr_average(struct fr_train_ctr *tr, float share)
+{
+    return fr_params_mean_take(&tr->t.mean, &tr->t.params, share);
+}
+
+enum fr_err fr_train_ctr_from(struct fr_train_ctr *tr, const struct fr_model *m, struct fr_fault *fault)
+{
+    struct fr_model *own = NULL;
+    enum fr_err e;
+
+    if (tr->t.observed || tr->t.fitted)
+        return fr_fault(fault, FR_ESTATE, "a training goes on from a model before it sees rows");
+    e = fr_train_ctr_model(tr, &own, fault);
+    if (e == FR_OK)
+        e = fr_train_from_check(own, m, fault);
+    if (e == FR_OK)
+        e = fr_train_from_ids(&tr->t, m, fault);
+    if (e == FR_OK && (e = renew(tr)) != FR_OK)
+        e = fr_fault(fault, e, "trainer: %s", fr_err_text(e));
+    if (e == FR_OK)
+        e = fr_train_from_dense(&tr->t, m, fault);
+    if (e == FR_OK && tr->cfg.model.dim > 0)
+        e = fr_train_from_rows(&tr->t, m, tr->v_of, fault);
+    if (e == FR_OK && (tr->parts & FR_CTR_LINEAR) != 0)
+        e = fr_train_from_rows(&tr->t, m, tr->l_of, fault);
+    fr_model_free(own);
     return e;
 }
 

@@ -45,6 +45,16 @@ FR_MUST_CHECK enum fr_err fr_train_ctr_new(const struct fr_ctr_train_config *cfg
                                            struct fr_fault *fault);
 void fr_train_ctr_free(struct fr_train_ctr *tr);
 
+/**
+ * Go on from a model of the same kind, configuration and fields: its weights, ids and normalisers
+ * become the trainer's (the normalisers for good). Before observe() and the first step, which may
+ * add ids. Adam's moments begin at 0. On an error after FR_ESTATE and FR_EMISMATCH the trainer is of
+ * no use.
+ * @errors FR_ESTATE ids or steps are there; FR_EMISMATCH (names what differs); FR_ETOOLARGE more ids
+ *         than max_rows; FR_ENOMEM
+ */
+FR_MUST_CHECK enum fr_err
+fr_train_ctr_from(struct fr_train_ctr *tr, const struct fr_model *m, struct fr_fault *fault);
 /** Count ids and take numeric values, before the first step. @errors FR_ESTATE after it */
 FR_MUST_CHECK enum fr_err
 fr_train_ctr_observe(struct fr_train_ctr *tr, const struct fr_rank_list *lists, int n);
@@ -72,7 +82,10 @@ FR_MUST_CHECK enum fr_err fr_train_ctr_eval(struct fr_train_ctr *tr,
                                             int n,
                                             double *out_loss,
                                             float *out_logit);
-/** A model of the current weights (a copy); the caller owns it. */
+/** Take the weights into their moving mean (params_mean.h), which models are made of from then on; running moments of
+ * batch norm alike. fr_train_ctr_eval() keeps to the newest. @errors FR_EINVAL share not in (0, 1]; FR_ENOMEM */
+FR_MUST_CHECK enum fr_err fr_train_ctr_average(struct fr_train_ctr *tr, float share);
+/** A model of the current weights or of their mean (a copy); the caller owns it. */
 FR_MUST_CHECK enum fr_err
 fr_train_ctr_model(const struct fr_train_ctr *tr, struct fr_model **out_m, struct fr_fault *fault);
 /** Write a bundle; the self-test uses `cases` (1..4). The trainer can go on after that. */

@@ -9,9 +9,11 @@
 
 #include "daemon/base/alloc.h"
 #include "models/ncf.h"
+#include "models/model_parts.h"
 #include "models/nn.h"
 #include "models/train/loss.h"
 #include "models/train/pool.h"
+#include "models/train/train_from.h"
 
 #define MAX_THREADS 64
 #define AHEAD 3 /* examples asked of the memory before they are needed */
@@ -278,7 +280,72 @@ fr_train_mf_model(const struct fr_train_mf *tr, struct fr_model **out_m, struct 
     return e;
 }
 
+enum fr_err fr_train_mf_from(struct fr_train_mf *tr, const struct fr_model *m, struct fr_fault *fault)
+{
+    struct side *s[2] = {&tr->user, &tr->item};
+    const enum fr_entity entity[2] = {FR_ENTITY_USER, FR_ENTITY_ITEM};
+    struct fr_model *own = NULL;
+    const float *bias = NULL;
+    int n = 0;
+    const struct fr_tensor *t = fr_model_tensors(m, &n);
+    enum fr_err e = fr_train_mf_model(tr, &own, fault);
+
+    if (e == FR_OK)
+        e = fr_train_from_check(own, m, fault);
+    if (e == FR_OK)
+        e = fr_tensor_require(t, n, "bias", 1, 0, &bias, fault);
+    for (int i = 0; i < 2 && e == FR_OK; i++) {
+        int table = fr_ncf_table(tr->enc, entity[i]);
+
+        e = fr_train_from_table(m, tr->enc, table, s[i]->name, tr->cfg.dim, s[i]->v, fault);
+        if (e == FR_OK)
+            e = fr_train_from_table(m, tr->enc, table, s[i]->linear, 1, s[i]->b, fault);
+    }
+    if (e == FR_OK)
+        tr->bias = *bias;
+    fr_model_free(own);
+    return e;
+}
+
 void fr_train_mf_set_lr(struct fr_train_mf *tr, float lr)
 {
     tr->cfg.lr = lr;
+}
+
+/* ---- checkpoints ---- */
+
+void fr_train_mf_checkpoint(struct fr_train_mf *tr, struct fr_checkpoint *ck)
+{
+    struct side *s[2] = {&tr->user, &tr->item};
+
+    fr_checkpoint_same_str(ck, "kind", fr_model_kind_name(FR_MODEL_MF));
+    fr_checkpoint_same_u64(ck, "dim", (uint64_t)tr->cfg.dim);
+    fr_checkpoint_same_u64(ck, "seed", tr->cfg.seed);
+    fr_checkpoint_same_u64(ck, "threads", (uint64_t)tr->cfg.threads);
+    fr_checkpoint_same_f64(ck, "reg", (double)tr->cfg.reg);
+    fr_checkpoint_same_f64(ck, "init_std", (double)tr->cfg.init_std);
+    fr_checkpoint_f32(ck, "lr", &tr->cfg.lr);
+    fr_checkpoint_encoder(ck, tr->enc, true);
+    fr_checkpoint_f32s(ck, "w.bias", &tr->bias, 1, 0);
+    for (int i = 0; i < 2; i++) {
+        char key[FR_TENSOR_NAME + 2];
+
+        (void)snprintf(key, sizeof(key), "w.%s", s[i]->name);
+        fr_checkpoint_f32s(ck, key, s[i]->v, s[i]->rows, (uint64_t)tr->cfg.dim);
+        (void)snprintf(key, sizeof(key), "w.%s", s[i]->linear);
+        fr_checkpoint_f32s(ck, key, s[i]->b, s[i]->rows, 1);
+    }
+}
+
+enum fr_err fr_train_mf_build(
+    const void *ctx, const struct fr_tensor *t, int n, struct fr_model **out_m, struct fr_fault *fault)
+{
+    const struct fr_train_mf *tr = ctx;
+    struct fr_encoder *enc = NULL;
+    enum fr_err e = fr_encoder_clone(tr->enc, &enc);
+
+    if (e == FR_OK)
+        e = fr_mf_new(&enc, tr->cfg.dim, t, n, out_m, fault);
+    fr_encoder_free(enc);
+    return e;
 }

@@ -14,6 +14,7 @@
 #include "daemon/base/rng.h"
 #include "models/mf.h"
 #include "models/model.h"
+#include "models/train/checkpoint.h"
 
 struct fr_train_mf;
 
@@ -41,6 +42,14 @@ FR_MUST_CHECK enum fr_err fr_train_mf_new(const struct fr_mf_train_config *cfg,
                                           struct fr_fault *fault);
 void fr_train_mf_free(struct fr_train_mf *tr);
 /**
+ * Go on from a model of the same kind, configuration and fields: its rows become those of the same
+ * ids, before or between passes. Ids that are new to it keep their beginning.
+ * @errors FR_EMISMATCH (names what differs), also an id of the model that this
+ *         training does not have; FR_ENOMEM. After FR_EMISMATCH some weights may be the model's.
+ */
+FR_MUST_CHECK enum fr_err
+fr_train_mf_from(struct fr_train_mf *tr, const struct fr_model *m, struct fr_fault *fault);
+/**
  * Once through n examples, in their order within each block.
  * @param user, item  positions in the cells; @param label 0 or 1. @param out_loss  mean
  * cross-entropy, each example's before its own step.
@@ -56,5 +65,10 @@ FR_MUST_CHECK enum fr_err fr_train_mf_pass(struct fr_train_mf *tr,
 FR_MUST_CHECK enum fr_err
 fr_train_mf_model(const struct fr_train_mf *tr, struct fr_model **out_m, struct fr_fault *fault);
 void fr_train_mf_set_lr(struct fr_train_mf *tr, float lr);
+/** As the trainers of models/train/checkpoint_trainers.h. */
+void fr_train_mf_checkpoint(struct fr_train_mf *tr, struct fr_checkpoint *ck);
+/** fr_checkpoint_build_fn */
+enum fr_err fr_train_mf_build(
+    const void *ctx, const struct fr_tensor *t, int n, struct fr_model **out_m, struct fr_fault *fault);
 
 #endif

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "models/model_parts.h"
+#include "models/train/train_from.h"
 #include "models/train/train_ncf_priv.h"
 
 #define AHEAD 8 /* rows asked of the memory before they are needed */
@@ -298,54 +300,75 @@ fr_train_ncf_step(struct fr_train_ncf *tr, const struct fr_ncf_rows *rows, doubl
     return FR_OK;
 }
 
-static bool same_ids(const struct fr_train_ncf *a, const struct fr_train_ncf *b)
+/* A model's tensor of that name and of n floats, else NULL. */
+static const float *weights_of(const struct fr_model *m, const char *name, size_t n)
 {
-    return a->n_user == b->n_user && a->n_item == b->n_item && a->user == b->user &&
-           a->item == b->item;
+    int count = 0;
+    const struct fr_tensor *t = fr_model_tensors(m, &count);
+
+    for (; count > 0; count--, t++) {
+        size_t size = (size_t)t->dim[0] * (t->ndim == 2 ? (size_t)t->dim[1] : 1);
+
+        if (strcmp(t->name, name) == 0)
+            return size == n ? t->data : NULL;
+    }
+    return NULL;
 }
 
-static void copy_table(const struct fr_train_ncf *from, int a, struct fr_train_ncf *to, int b)
+/* All of neumf but its output, into `p`; with `dry` only looked up. */
+static bool take_parts(struct fr_params *p,
+                       int out,
+                       int bias,
+                       const struct fr_model *gmf,
+                       const struct fr_model *mlp,
+                       bool dry)
 {
-    const struct fr_table *t = &from->t.params.table[a];
+    for (int i = 0; i < p->n_tables; i++) {
+        struct fr_table *t = &p->table[i];
+        size_t n = (size_t)t->rows * (size_t)t->dim;
+        const float *w = weights_of(strncmp(t->name, "gmf_", 4) == 0 ? gmf : mlp, t->name, n);
 
-    memcpy(to->t.params.table[b].w, t->w, (size_t)t->rows * (size_t)t->dim * sizeof(*t->w));
+        if (w == NULL)
+            return false;
+        if (!dry)
+            memcpy(t->w, w, n * sizeof(*w));
+    }
+    for (int i = 0; i < p->n_dense; i++) {
+        struct fr_dense *d = &p->dense[i];
+        const float *w = i == out || i == bias ? d->w : weights_of(mlp, d->name, d->n);
+
+        if (w == NULL)
+            return false;
+        if (!dry && w != d->w)
+            memcpy(d->w, w, d->n * sizeof(*w));
+    }
+    return true;
 }
 
 enum fr_err fr_train_ncf_join(struct fr_train_ncf *tr,
-                              struct fr_train_ncf *gmf,
-                              struct fr_train_ncf *mlp,
+                              const struct fr_model *gmf,
+                              const struct fr_model *mlp,
                               float alpha)
 {
-    const struct fr_params *g = &gmf->t.params, *m = &mlp->t.params;
     struct fr_params *p = &tr->t.params;
-    size_t f = (size_t)tr->cfg.factors;
+    size_t f = (size_t)tr->cfg.factors, last = p->dense[tr->out].n - f;
 
-    if (tr->cfg.kind != FR_MODEL_NEUMF || gmf->cfg.kind != FR_MODEL_GMF ||
-        mlp->cfg.kind != FR_MODEL_MLP || gmf->cfg.factors != tr->cfg.factors ||
-        mlp->cfg.n_hidden != tr->cfg.n_hidden ||
-        memcmp(mlp->cfg.hidden, tr->cfg.hidden, (size_t)tr->cfg.n_hidden * sizeof(int)) != 0 ||
-        !same_ids(tr, gmf) || !same_ids(tr, mlp))
+    if (tr->cfg.kind != FR_MODEL_NEUMF || fr_model_info(gmf)->kind != FR_MODEL_GMF ||
+        fr_model_info(mlp)->kind != FR_MODEL_MLP ||
+        !fr_encoder_same_ids(tr->t.enc, fr_model_encoder(gmf)) ||
+        !fr_encoder_same_ids(tr->t.enc, fr_model_encoder(mlp)) || !take_parts(p, tr->out, tr->bias, gmf, mlp, true))
+        return FR_EINVAL;
+    const float *a = weights_of(gmf, "out.weight", f), *b = weights_of(mlp, "out.weight", last);
+    const float *ab = weights_of(gmf, "out.bias", 1), *bb = weights_of(mlp, "out.bias", 1);
+    if (a == NULL || b == NULL || ab == NULL || bb == NULL)
         return FR_EINVAL;
     fr_train_ncf_settle(tr);
-    fr_train_ncf_settle(gmf);
-    fr_train_ncf_settle(mlp);
-    for (int i = 0; i < tr->t.enc->n_tables; i++) {
-        copy_table(gmf, gmf->gmf_of[i], tr, tr->gmf_of[i]);
-        copy_table(mlp, mlp->mlp_of[i], tr, tr->mlp_of[i]);
-    }
-    for (int l = 0; l < tr->mlp.n_layers; l++) {
-        memcpy(p->dense[tr->mlp_w[l]].w,
-               m->dense[mlp->mlp_w[l]].w,
-               p->dense[tr->mlp_w[l]].n * sizeof(float));
-        memcpy(p->dense[tr->mlp_b[l]].w,
-               m->dense[mlp->mlp_b[l]].w,
-               p->dense[tr->mlp_b[l]].n * sizeof(float));
-    }
-    for (size_t k = 0; k < p->dense[tr->out].n; k++)
-        p->dense[tr->out].w[k] =
-            k < f ? alpha * g->dense[gmf->out].w[k] : (1 - alpha) * m->dense[mlp->out].w[k - f];
-    p->dense[tr->bias].w[0] =
-        alpha * g->dense[gmf->bias].w[0] + (1 - alpha) * m->dense[mlp->bias].w[0];
+    (void)take_parts(p, tr->out, tr->bias, gmf, mlp, false);
+    for (size_t k = 0; k < f; k++)
+        p->dense[tr->out].w[k] = alpha * a[k];
+    for (size_t k = 0; k < last; k++)
+        p->dense[tr->out].w[f + k] = (1 - alpha) * b[k];
+    p->dense[tr->bias].w[0] = alpha * ab[0] + (1 - alpha) * bb[0];
     return FR_OK;
 }
 
@@ -358,11 +381,39 @@ fr_train_ncf_model(struct fr_train_ncf *tr, struct fr_model **out_m, struct fr_f
 
     fr_train_ncf_settle(tr);
     if (e == FR_OK)
-        e = fr_ncf_new(&enc, &tr->cfg, t, fr_params_tensors(&tr->t.params, t), out_m, fault);
+        e = fr_ncf_new(
+            &enc, &tr->cfg, t, fr_params_mean_tensors(&tr->t.mean, &tr->t.params, t), out_m, fault);
     else
         e = fr_fault(fault, e, "trainer: %s", fr_err_text(e));
     fr_encoder_free(enc);
     fr_free(t);
+    return e;
+}
+
+enum fr_err fr_train_ncf_average(struct fr_train_ncf *tr, float share)
+{
+    fr_train_ncf_settle(tr);
+    return fr_params_mean_take(&tr->t.mean, &tr->t.params, share);
+}
+
+enum fr_err
+fr_train_ncf_from(struct fr_train_ncf *tr, const struct fr_model *m, struct fr_fault *fault)
+{
+    struct fr_model *own = NULL;
+    enum fr_err e;
+
+    if (!tr->t.observed || tr->t.params.t > 0)
+        return fr_fault(fault, FR_ESTATE, "a training goes on from a model between its ids and its first step");
+    e = fr_train_ncf_model(tr, &own, fault);
+    if (e == FR_OK)
+        e = fr_train_from_check(own, m, fault);
+    if (e == FR_OK)
+        e = fr_train_from_dense(&tr->t, m, fault);
+    if (e == FR_OK && tr->cfg.factors > 0)
+        e = fr_train_from_rows(&tr->t, m, tr->gmf_of, fault);
+    if (e == FR_OK && tr->mlp.n_layers > 0)
+        e = fr_train_from_rows(&tr->t, m, tr->mlp_of, fault);
+    fr_model_free(own);
     return e;
 }
 

@@ -7,8 +7,7 @@
  * Loss: mean over the rows of a step of binary cross-entropy with logits. Layers begin by Glorot,
  * as the paper's code, `out` N(0, 1 / inputs), embeddings N(0, init_std).
  *
- *   new -> ids -> step* -> model / finish;   neumf pre-trained: two trainers' weights -> join ->
- * step*
+ *   new -> ids -> step* -> model / finish;   neumf pre-trained: two models -> join -> step*
  *
  * Layer: daemon/base/ and models/. Source: He et al. 2017, section 3.4.1 (pre-training).
  */
@@ -53,19 +52,30 @@ FR_MUST_CHECK enum fr_err fr_train_ncf_ids(struct fr_train_ncf *tr,
                                            uint32_t n_user,
                                            const struct fr_cell *item,
                                            uint32_t n_item);
+/**
+ * Go on from a model of the same kind, configuration and fields: its rows become those of the same
+ * ids, after fr_train_ncf_ids() and before the first step. Ids that are new to it keep their beginning.
+ * @errors FR_ESTATE before the ids or after a step; FR_EMISMATCH (names what differs), also an id of the model that this
+ *         training does not have; FR_ENOMEM. After FR_EMISMATCH some weights may be the model's.
+ */
+FR_MUST_CHECK enum fr_err
+fr_train_ncf_from(struct fr_train_ncf *tr, const struct fr_model *m, struct fr_fault *fault);
 /** One gradient step. @param out_loss nullable; before the step.
  *  @errors FR_EINVAL no rows, or a position out of range; FR_ENONFINITE: not applied; FR_ENOMEM */
 FR_MUST_CHECK enum fr_err
 fr_train_ncf_step(struct fr_train_ncf *tr, const struct fr_ncf_rows *rows, double *out_loss);
 /**
  * neumf takes over the weights of a gmf and an mlp of the same ids: out = [alpha out_gmf, (1 -
- * alpha) out_mlp], bias alike. @errors FR_EINVAL other kinds or shapes
+ * alpha) out_mlp], bias alike. @errors FR_EINVAL other kinds, ids or shapes; nothing changed then
  */
 FR_MUST_CHECK enum fr_err fr_train_ncf_join(struct fr_train_ncf *tr,
-                                            struct fr_train_ncf *gmf,
-                                            struct fr_train_ncf *mlp,
+                                            const struct fr_model *gmf,
+                                            const struct fr_model *mlp,
                                             float alpha);
-/** A model of the current weights (a copy); the caller owns it. */
+/** Take the weights into their moving mean (params_mean.h), which models are made of from then on.
+ * @errors FR_EINVAL share not in (0, 1]; FR_ENOMEM */
+FR_MUST_CHECK enum fr_err fr_train_ncf_average(struct fr_train_ncf *tr, float share);
+/** A model of the current weights or of their mean (a copy); the caller owns it. */
 FR_MUST_CHECK enum fr_err
 fr_train_ncf_model(struct fr_train_ncf *tr, struct fr_model **out_m, struct fr_fault *fault);
 void fr_train_ncf_set_lr(struct fr_train_ncf *tr, float lr);

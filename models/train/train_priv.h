@@ -12,6 +12,7 @@
 #include "models/train/nn_back.h"
 #include "models/train/norm_mlp.h"
 #include "models/train/params.h"
+#include "models/train/params_mean.h"
 #include "models/train/pool.h"
 #include "models/train/train.h"
 #include "models/train/train_ctr.h"
@@ -32,6 +33,7 @@ struct fr_trainer {
     struct fr_train_options opt;
     struct fr_encoder *enc;
     struct fr_params params;
+    struct fr_params_mean mean; /* what models are made of once something was taken */
     struct fr_rng rng;
     struct fr_arena *ar; /* encoded batch; reset each step */
     struct fr_train_worker *w;
@@ -158,13 +160,17 @@ struct fr_train_two_tower {
     uint64_t *last;  /* A, 0 = never */
     uint32_t *times; /* appearances */
     uint32_t *mark;  /* 1 + candidate index in this step, 0 = none */
-    uint32_t cap_items;
+    uint32_t *count; /* positives that observe() saw */
+    uint32_t *order; /* (n_order) items by frequency, the most frequent first */
+    uint32_t *rank;  /* place in `order` */
+    uint32_t cap_items, n_order;
     uint64_t step;
     /* the step in flight */
     const struct fr_two_tower_batch *b;
     struct fr_slot *user_slots, *context_slots, *item_slots;
     uint32_t *cand; /* (n_cand) item indices */
     float *log_q;   /* (n_cand) */
+    bool *drawn;    /* (n_cand) not only the positive of an example */
     int n_cand;
     int *target;                                 /* (b->n) candidate index of each positive */
     float *u, *v;                                /* (n, D), (n_cand, D) */

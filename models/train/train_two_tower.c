@@ -4,17 +4,23 @@
  */
 #include "models/train/train_two_tower.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "models/train/train_from.h"
 #include "models/train/train_priv.h"
+#include "models/train/two_tower_candidates.h"
 #include "models/train/two_tower_pass.h"
 
 void fr_two_tower_train_config_default(struct fr_two_tower_train_config *c)
 {
-    *c = (struct fr_two_tower_train_config){.negatives = 1000, .logq = true, .logq_alpha = 0.01f};
+    *c = (struct fr_two_tower_train_config){.in_batch = true,
+                                            .negatives = 1000,
+                                            .logq = true,
+                                            .logq_alpha = 0.01f,
+                                            .margin = 0.8f,
+                                            .negative_weight = 150};
     fr_train_options_default(&c->opt);
     c->opt.lr = 3e-3f;
     c->opt.init_std = 0.1f;
@@ -101,6 +107,23 @@ static enum fr_err add_params(struct fr_train_two_tower *tr)
     return e == FR_OK ? renew(tr) : e;
 }
 
+static enum fr_err check_config(const struct fr_two_tower_train_config *cfg, struct fr_fault *fault)
+{
+    if (cfg->opt.max_rows < 1 || cfg->opt.admit < 1)
+        return fr_fault(fault, FR_EINVAL, "admit and max_rows must be at least 1");
+    if (cfg->negatives < 0 || !(cfg->logq_alpha > 0 && cfg->logq_alpha <= 1))
+        return fr_fault(fault, FR_EINVAL, "negatives below 0, or logq_alpha not in (0, 1]");
+    if (!cfg->in_batch && !cfg->full_softmax && cfg->negatives < 1)
+        return fr_fault(fault, FR_EINVAL, "no candidates: neither in the batch, nor drawn, nor all items");
+    if (cfg->loss != FR_TOWER_SOFTMAX && cfg->loss != FR_TOWER_CCL)
+        return fr_fault(fault, FR_EINVAL, "no such loss");
+    if (!(cfg->margin >= -1 && cfg->margin <= 1))
+        return fr_fault(fault, FR_EINVAL, "margin must be in [-1, 1]");
+    if (!(cfg->negative_weight >= 0 && cfg->negative_weight <= 1e6f))
+        return fr_fault(fault, FR_EINVAL, "negative_weight must be in 0..1e6");
+    return FR_OK;
+}
+
 enum fr_err fr_train_two_tower_new(const struct fr_two_tower_train_config *cfg,
                                    const struct fr_field_set *fs,
                                    struct fr_train_two_tower **out_tr,
@@ -111,10 +134,8 @@ enum fr_err fr_train_two_tower_new(const struct fr_two_tower_train_config *cfg,
     struct fr_encoder *enc = NULL;
     enum fr_err e;
 
-    if (cfg->opt.max_rows < 1 || cfg->opt.admit < 1)
-        return fr_fault(fault, FR_EINVAL, "admit and max_rows must be at least 1");
-    if (cfg->negatives < 0 || !(cfg->logq_alpha > 0 && cfg->logq_alpha <= 1))
-        return fr_fault(fault, FR_EINVAL, "negatives below 0, or logq_alpha not in (0, 1]");
+    if ((e = check_config(cfg, fault)) != FR_OK)
+        return e;
     e = fr_encoder_new(
         fs, cfg->fields, cfg->n_fields, entities, cfg->opt.max_rows, cfg->opt.admit, &enc, fault);
     if (e != FR_OK || (e = fr_two_tower_config_check(enc, &cfg->model, fault)) != FR_OK)
@@ -149,6 +170,9 @@ void fr_train_two_tower_free(struct fr_train_two_tower *tr)
     fr_free(tr->last);
     fr_free(tr->times);
     fr_free(tr->mark);
+    fr_free(tr->count);
+    fr_free(tr->order);
+    fr_free(tr->rank);
     fr_free(tr);
 }
 
@@ -178,7 +202,10 @@ static enum fr_err observe(struct fr_train_two_tower *tr, const struct fr_two_to
     struct fr_encoder *enc = tr->t.enc;
     enum fr_err e = check_batch(b);
 
+    if (e == FR_OK)
+        e = fr_two_tower_grow_items(tr, b->items.n);
     for (int i = 0; i < b->n && e == FR_OK; i++) {
+        tr->count[b->item[i]]++;
         if (fr_encoder_n_fields(enc, FR_ENTITY_USER) > 0)
             e = fr_encoder_observe(enc, FR_ENTITY_USER, b->user[i]);
         if (e == FR_OK && fr_encoder_n_fields(enc, FR_ENTITY_CONTEXT) > 0)
@@ -198,102 +225,6 @@ enum fr_err fr_train_two_tower_observe(struct fr_train_two_tower *tr,
     enum fr_err e = observe(tr, b);
     fr_encoder_fit(tr->t.enc);
     return e == FR_OK ? renew(tr) : e;
-}
-
-/* Estimator and marks for every item of the caller's table. */
-static enum fr_err grow_items(struct fr_train_two_tower *tr, uint32_t n)
-{
-    size_t cap = tr->cap_items;
-
-    if (n <= cap)
-        return FR_OK;
-    cap = n > 2 * cap ? n : 2 * cap;
-    float *gap = fr_realloc_array(tr->gap, cap, sizeof(*gap));
-    if (gap != NULL)
-        tr->gap = gap;
-    uint64_t *last = fr_realloc_array(tr->last, cap, sizeof(*last));
-    if (last != NULL)
-        tr->last = last;
-    uint32_t *times = fr_realloc_array(tr->times, cap, sizeof(*times));
-    if (times != NULL)
-        tr->times = times;
-    uint32_t *mark = fr_realloc_array(tr->mark, cap, sizeof(*mark));
-    if (mark != NULL)
-        tr->mark = mark;
-    if (gap == NULL || last == NULL || times == NULL || mark == NULL)
-        return FR_ENOMEM;
-    for (size_t i = tr->cap_items; i < cap; i++) {
-        gap[i] = (float)n; /* a new item: as rare as if all were equally likely */
-        last[i] = 0;
-        times[i] = mark[i] = 0;
-    }
-    tr->cap_items = (uint32_t)cap;
-    return FR_OK;
-}
-
-/*
- * Item j appeared in this step. B <- (1 - a) B + a (t - A), where a starts at 1, 1/2, 1/3 ... and
- * falls to logq_alpha: the plain mean of the first gaps instead of a slow way down from the initial
- * value.
- */
-static void estimate(struct fr_train_two_tower *tr, uint32_t j)
-{
-    if (tr->last[j] != 0) {
-        float a = 1.0f / (float)++tr->times[j];
-        a = a > tr->cfg.logq_alpha ? a : tr->cfg.logq_alpha;
-        float gap = (float)(tr->step - tr->last[j]);
-        tr->gap[j] = (1.0f - a) * tr->gap[j] + a * gap;
-    }
-    tr->last[j] = tr->step;
-}
-
-static void add_candidate(struct fr_train_two_tower *tr, uint32_t j)
-{
-    tr->cand[tr->n_cand++] = j;
-    tr->mark[j] = (uint32_t)tr->n_cand;
-}
-
-/* Distinct items of the batch, then uniform negatives (or all items). */
-static enum fr_err choose_candidates(struct fr_train_two_tower *tr,
-                                     const struct fr_two_tower_batch *b)
-{
-    bool full = tr->cfg.full_softmax;
-    size_t extra = full ? 0 : (size_t)tr->cfg.negatives;
-    size_t cap = full ? b->items.n : (size_t)b->n + extra;
-
-    if (cap > INT32_MAX)
-        return FR_ETOOLARGE;
-    tr->n_cand = 0;
-    tr->cand = fr_arena_array(tr->t.ar, cap, sizeof(*tr->cand));
-    tr->log_q = fr_arena_zarray(tr->t.ar, cap, sizeof(*tr->log_q));
-    tr->target = fr_arena_array(tr->t.ar, (size_t)b->n, sizeof(*tr->target));
-    if (tr->cand == NULL || tr->log_q == NULL || tr->target == NULL)
-        return FR_ENOMEM;
-    tr->step++;
-    for (uint32_t j = 0; full && j < b->items.n; j++)
-        add_candidate(tr, j);
-    for (int i = 0; i < b->n; i++) {
-        uint32_t j = b->item[i];
-        if (tr->mark[j] == 0)
-            add_candidate(tr, j);
-        if (tr->last[j] != tr->step)
-            estimate(tr, j);
-        tr->target[i] = (int)tr->mark[j] - 1;
-    }
-    for (size_t k = 0; k < extra; k++) {
-        uint32_t j = (uint32_t)fr_rng_below(&tr->t.rng, b->items.n);
-        if (tr->mark[j] == 0)
-            add_candidate(tr, j);
-    }
-    for (int c = 0; c < tr->n_cand; c++) {
-        uint32_t j = tr->cand[c];
-        double gap = tr->gap[j] > 1.0f ? (double)tr->gap[j] : 1.0;
-        double q = 1.0 / gap + (double)extra / (double)b->items.n;
-        if (tr->cfg.logq && !full)
-            tr->log_q[c] = (float)log(q < 1.0 ? q : 1.0);
-        tr->mark[j] = 0;
-    }
-    return FR_OK;
 }
 
 static enum fr_err encode_users(struct fr_train_two_tower *tr, const struct fr_two_tower_batch *b)
@@ -332,7 +263,8 @@ static enum fr_err prepare(struct fr_train_two_tower *tr, const struct fr_two_to
     }
     fr_arena_reset(ar);
     tr->b = b;
-    if ((e = grow_items(tr, b->items.n)) != FR_OK || (e = choose_candidates(tr, b)) != FR_OK ||
+    if ((e = fr_two_tower_grow_items(tr, b->items.n)) != FR_OK ||
+        (e = fr_two_tower_candidates(tr, b)) != FR_OK ||
         (e = encode_users(tr, b)) != FR_OK)
         return e;
     size_t n = (size_t)b->n, nc = (size_t)tr->n_cand;
@@ -361,7 +293,7 @@ static enum fr_err passes(struct fr_train_two_tower *tr, const struct fr_two_tow
 
     if (e != FR_OK || (e = fr_trainer_begin(&tr->t)) != FR_OK ||
         (e = fr_trainer_run(&tr->t, fr_two_tower_pass_forward, tr)) != FR_OK ||
-        (e = fr_trainer_run(&tr->t, fr_two_tower_pass_softmax, tr)) != FR_OK)
+        (e = fr_trainer_run(&tr->t, fr_two_tower_pass_loss, tr)) != FR_OK)
         return e;
     return fr_trainer_run(&tr->t, fr_two_tower_pass_backward, tr);
 }
@@ -424,6 +356,28 @@ enum fr_err fr_train_two_tower_finish(const struct fr_train_two_tower *tr,
     if (e == FR_OK)
         e = fr_model_save(m, meta, cases, n_cases, dir, fault);
     fr_model_free(m);
+    return e;
+}
+
+enum fr_err fr_train_two_tower_from(struct fr_train_two_tower *tr, const struct fr_model *m, struct fr_fault *fault)
+{
+    struct fr_model *own = NULL;
+    enum fr_err e;
+
+    if (tr->t.observed || tr->t.fitted)
+        return fr_fault(fault, FR_ESTATE, "a training goes on from a model before it sees rows");
+    e = fr_train_two_tower_model(tr, &own, fault);
+    if (e == FR_OK)
+        e = fr_train_from_check(own, m, fault);
+    if (e == FR_OK)
+        e = fr_train_from_ids(&tr->t, m, fault);
+    if (e == FR_OK && (e = renew(tr)) != FR_OK)
+        e = fr_fault(fault, e, "trainer: %s", fr_err_text(e));
+    if (e == FR_OK)
+        e = fr_train_from_dense(&tr->t, m, fault);
+    if (e == FR_OK)
+        e = fr_train_from_rows(&tr->t, m, tr->v_of, fault);
+    fr_model_free(own);
     return e;
 }
 

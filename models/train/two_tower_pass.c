@@ -2,11 +2,13 @@
  * models/train/two_tower_pass.c - one step in three rounds of the worker threads:
  *
  *   1 forward    users' shares and candidates' shares through their towers -> u (n, D), v (C, D)
- *   2 softmax    each worker its users: logits u v^T / tau - log q, loss, du, and its part of dv
+ *   2 loss       each worker its users: logits u v^T / tau - log q (ccl: cosines), loss, du, and its
+ *                part of dv
  *   3 backward   du and dv back through the towers into the worker's gradients
  */
 #include "models/train/two_tower_pass.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "models/gemm.h"
@@ -152,14 +154,30 @@ void fr_two_tower_pass_forward(void *arg, int i)
         w->err = tower_forward(tr, false, c, d, w->ar, &tr->item_pass[i], tr->v + (size_t)c * dim);
 }
 
-#define SOFTMAX_ROWS 128
+#define LOSS_ROWS 128
 
-/* Users [from, to), at most SOFTMAX_ROWS: loss, du, and their part of dv. */
-static void softmax_block(struct fr_train_two_tower *tr, int worker, int from, int to, float *s)
+/* Loss of user i and its gradient by the row's logits or cosines, in place. */
+static double row_loss(const struct fr_train_two_tower *tr, int i, float *row)
+{
+    const struct fr_two_tower_train_config *cfg = &tr->cfg;
+    size_t nc = (size_t)tr->n_cand, target = (size_t)tr->target[i];
+
+    for (size_t c = 0; c < nc && !cfg->in_batch && !cfg->full_softmax; c++)
+        if (!tr->drawn[c] && c != target)
+            row[c] = -INFINITY; /* only other examples' positive */
+    if (cfg->loss == FR_TOWER_CCL)
+        return fr_loss_ccl(row, nc, target, cfg->margin, cfg->negative_weight, row);
+    for (size_t c = 0; c < nc; c++)
+        row[c] -= tr->log_q[c];
+    return fr_loss_softmax(row, nc, target, row);
+}
+
+/* Users [from, to), at most LOSS_ROWS: loss, du, and their part of dv. */
+static void loss_block(struct fr_train_two_tower *tr, int worker, int from, int to, float *s)
 {
     struct fr_train_worker *w = &tr->t.w[worker];
     int dim = tr->cfg.model.dim, nc = tr->n_cand, n = to - from;
-    float inv_tau = 1.0f / tr->cfg.model.tau;
+    float inv_tau = tr->cfg.loss == FR_TOWER_CCL ? 1.0f : 1.0f / tr->cfg.model.tau;
     float *dv = tr->dv_part + (size_t)worker * (size_t)nc * (size_t)dim;
     const float *u = tr->u + (size_t)from * (size_t)dim;
     float *du = tr->du + (size_t)from * (size_t)dim;
@@ -169,10 +187,7 @@ static void softmax_block(struct fr_train_two_tower *tr, int worker, int from, i
         float *row = s + (size_t)i * (size_t)nc;
         float weight = tr->b->weight == NULL ? 1.0f : tr->b->weight[from + i];
         float scale = weight / (float)tr->b->n;
-        for (int c = 0; c < nc; c++)
-            row[c] -= tr->log_q[c];
-        w->loss +=
-            (double)scale * fr_loss_softmax(row, (size_t)nc, (size_t)tr->target[from + i], row);
+        w->loss += (double)scale * row_loss(tr, from + i, row);
         for (int c = 0; c < nc; c++)
             row[c] *= scale;
     }
@@ -180,21 +195,21 @@ static void softmax_block(struct fr_train_two_tower *tr, int worker, int from, i
     fr_gemm(true, false, nc, dim, n, inv_tau, s, nc, u, dim, 1, dv, dim);
 }
 
-void fr_two_tower_pass_softmax(void *arg, int i)
+void fr_two_tower_pass_loss(void *arg, int i)
 {
     struct fr_train_two_tower *tr = arg;
     struct fr_train_worker *w = &tr->t.w[i];
     int from = 0, to = 0;
     struct fr_arena_mark mark = fr_arena_mark(w->ar);
-    float *s = fr_arena_array(w->ar, (size_t)SOFTMAX_ROWS * (size_t)tr->n_cand, sizeof(*s));
+    float *s = fr_arena_array(w->ar, (size_t)LOSS_ROWS * (size_t)tr->n_cand, sizeof(*s));
 
     if (s == NULL) {
         w->err = FR_ENOMEM;
         return;
     }
     fr_trainer_share(&tr->t, tr->b->n, i, &from, &to);
-    for (int at = from; at < to; at += SOFTMAX_ROWS)
-        softmax_block(tr, i, at, at + SOFTMAX_ROWS < to ? at + SOFTMAX_ROWS : to, s);
+    for (int at = from; at < to; at += LOSS_ROWS)
+        loss_block(tr, i, at, at + LOSS_ROWS < to ? at + LOSS_ROWS : to, s);
     fr_arena_release(w->ar, mark);
 }
 

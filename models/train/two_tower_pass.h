@@ -7,7 +7,7 @@
 
 /** @param arg struct fr_train_two_tower *; all workers finish a round before the next begins. */
 void fr_two_tower_pass_forward(void *arg, int worker);
-void fr_two_tower_pass_softmax(void *arg, int worker);
+void fr_two_tower_pass_loss(void *arg, int worker);
 void fr_two_tower_pass_backward(void *arg, int worker);
 
 #endif

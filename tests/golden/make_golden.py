@@ -1,60 +1,20 @@
 #!/usr/bin/env python3
 """Golden files of the models: straightforward PyTorch in float64, results stored as float32.
 
-    make_golden.py            write tests/golden/*.frg and MANIFEST
-    make_golden.py --check    make them again in memory and compare with the files (exit 1 on a difference)
+    make_golden.py [NAME.frg ...]    write tests/golden/*.frg (all, or those named) and MANIFEST
+    make_golden.py --check           make them again in memory and compare with the files (exit 1 on a difference)
 
-File (.frg): 8 bytes "FRGOLD1\\n", u32 length of the JSON, u32 CRC-32 of all after these 16 bytes, JSON
-{"meta": {...}, "tensors": [{"name", "dtype", "dims", "offset"}]}, data (little-endian, 8-aligned).
-It shares no code with models/: encoding, gradients (autograd) and Adam are written out here again.
+The format is frg.py's; golden_ncf.py and golden_norm.py make some of the files. None of it shares code with
+models/: encoding, gradients (autograd) and Adam are written out here again.
 """
-import hashlib, json, os, struct, sys, zlib
+import hashlib, os, sys
 import numpy as np
 import torch
+from frg import Frg, Rng, f64, meta, parse
+from golden_ncf import mf, ncf
+from golden_norm import norm_mlp
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-DT = {"F32": np.float32, "I32": np.int32, "U64": np.uint64}
-f64 = torch.float64
-
-
-class Frg:
-    def __init__(self, **meta):
-        self.meta, self.tensors = meta, []
-
-    def add(self, name, value, dtype="F32"):
-        if isinstance(value, torch.Tensor):
-            value = value.detach().numpy()
-        a = np.ascontiguousarray(np.atleast_1d(np.asarray(value)).astype(DT[dtype]))
-        assert a.size > 0, name
-        self.tensors.append((name, dtype, a))
-
-    def bytes(self):
-        directory, data = [], b""
-        for name, dtype, a in self.tensors:
-            directory.append({"name": name, "dtype": dtype, "dims": list(a.shape), "offset": len(data)})
-            raw = a.tobytes()
-            data += raw + b"\0" * (-len(raw) % 8)
-        text = json.dumps({"meta": self.meta, "tensors": directory}, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        body = text + data
-        return b"FRGOLD1\n" + struct.pack("<II", len(text), zlib.crc32(body)) + body
-
-
-def parse(raw):
-    n, crc = struct.unpack("<II", raw[8:16])
-    assert raw[:8] == b"FRGOLD1\n" and zlib.crc32(raw[16:]) == crc
-    head = json.loads(raw[16:16 + n])
-    out = {}
-    for t in head["tensors"]:
-        dt = np.dtype(DT[t["dtype"]])
-        count = int(np.prod(t["dims"]))
-        at = 16 + n + t["offset"]
-        out[t["name"]] = np.frombuffer(raw, dt, count, at).reshape(t["dims"])
-    return head["meta"], out
-
-
-def meta(**kw):
-    return dict(torch=torch.__version__, numpy=np.__version__, seed=20240, **kw)
 
 
 # ---------------------------------------------------------------- layers
@@ -97,6 +57,20 @@ def layers():
         for n, v in (("z", z), ("loss", loss), ("dz", z.grad)):
             g.add(f"softmax{i}.{n}", v)
         g.add(f"softmax{i}.label", [label], "I32")
+    # one positive; two at the margin itself; -inf is masked; random
+    for i, (row, label, margin, weight) in enumerate((([.3], 0, .5, 2.0), ([.5, .25, .5, .75], 1, .5, 3.0),
+                                                      ([-np.inf, .9, -np.inf], 1, -1.0, 5.0),
+                                                      (list(np.tanh(rs.randn(13))), 4, .125, 150.0))):
+        z = torch.tensor(row, dtype=torch.float32).to(f64).requires_grad_()
+        others = torch.tensor([k != label and bool(np.isfinite(row[k])) for k in range(len(row))])
+        loss = 1 - z[label]
+        if others.any():
+            loss = loss + weight * torch.relu(z[others] - margin).mean()
+        loss.backward()
+        g.add(f"ccl{i}.cos", torch.where(torch.isfinite(z), z, torch.tensor(-3.0, dtype=f64)))  # -3 stands for -inf
+        for n, v in (("loss", loss), ("d", z.grad), ("margin", [margin]), ("weight", [weight])):
+            g.add(f"ccl{i}.{n}", v)
+        g.add(f"ccl{i}.label", [label], "I32")
     return g
 
 
@@ -400,7 +374,26 @@ def tower(p, enc, encoded, prefix, edim, layers, skip, gates):
     return torch.nn.functional.normalize(h + extra, dim=0, eps=1e-12)
 
 
-def two_tower(name, names, edim, dim, hidden, tau, skip, gates, batch, steps):
+SOFTMAX = dict(loss="softmax", in_batch=True, full=False, negatives=0, log_uniform=False, margin=0.0, weight=0.0)
+
+
+def tower_loss(how, scores, pos, tau, logq, allowed):
+    """scores (B, C) cosines; pos (B) columns of the positives; allowed (B, C)."""
+    if how["loss"] == "softmax":
+        z = (scores / tau - logq).masked_fill(~allowed, -torch.inf)
+        return torch.nn.functional.cross_entropy(z, pos)
+    total = 0
+    for row, p, ok in zip(scores, pos, allowed):
+        others = ok.clone()
+        others[p] = False
+        total = total + 1 - row[p]
+        if others.any():
+            total = total + how["weight"] * torch.relu(row[others] - how["margin"]).mean()
+    return total / len(pos)
+
+
+def two_tower(name, names, edim, dim, hidden, tau, skip, gates, batch, steps, **other):
+    how = dict(SOFTMAX, **other)
     rs = np.random.RandomState(20240 + len(name))
     enc, n_items, alpha = Encoder(2), 11, .3
     users = [make_cells(rs, "user") for _ in range(batch)]
@@ -434,7 +427,8 @@ def two_tower(name, names, edim, dim, hidden, tau, skip, gates, batch, steps):
             p[f"gate.{f[0]}.weight"] = torch.tensor(rs.rand(f[5], edim) + .5)
     p = {k: v.to(torch.float32).to(f64).requires_grad_() for k, v in p.items()}
     g = Frg(**meta(what=name, atol=2e-5, rtol=1e-4, fields=names, emb_dim=edim, dim=dim, hidden=hidden, tau=tau, skip=skip,
-                   gates=gates, steps=steps, alpha=alpha))
+                   gates=gates, steps=steps, alpha=alpha, rng=20240, ccl=how["loss"] == "ccl",
+                   **{k: v for k, v in how.items() if k != "loss"}))
     for k, v in p.items():
         g.add("param." + k, v)
     add_cells(g, "users", users)
@@ -449,19 +443,33 @@ def two_tower(name, names, edim, dim, hidden, tau, skip, gates, batch, steps):
     g.add("item_vectors", V)
     gap, last, times = [float(n_items)] * n_items, [0] * n_items, [0] * n_items
     curve, adam = [], Adam(p, .01, 1e-4, 1e-3, 1e-3)
+    rng, n = Rng(20240), n_items
+    by_count = sorted(range(n), key=lambda j: (-list(pos[0]).count(j), j))
     for s in range(steps):
-        cand = list(dict.fromkeys(pos[s].tolist()))
-        for j in cand:
+        cand = list(range(n)) if how["full"] else list(dict.fromkeys(pos[s].tolist()))
+        for j in dict.fromkeys(pos[s].tolist()):
             if last[j]:
                 times[j] += 1
                 a = max(alpha, 1 / times[j])
                 gap[j] = (1 - a) * gap[j] + a * (s + 1 - last[j])
             last[j] = s + 1
-        logq = torch.tensor([np.log(min(1.0, 1 / max(1.0, gap[j]))) for j in cand], dtype=f64)
+        drawn = [by_count[min(n - 1, int((n + 1) ** rng.f64() - 1))] if how["log_uniform"] else rng.below(n)
+                 for _ in range(how["negatives"])]
+        cand += [j for j in dict.fromkeys(drawn) if j not in cand]
+        chance = [np.log((k + 2) / (k + 1)) / np.log(n + 1) if how["log_uniform"] else 1 / n
+                  for k in (by_count.index(j) for j in cand)]
+        if how["full"]:
+            q = [1.0] * n
+        elif how["in_batch"]:
+            q = [min(1.0, 1 / max(1.0, gap[j]) + how["negatives"] * x) for j, x in zip(cand, chance)]
+        else:
+            q = [1 - (1 - x) ** how["negatives"] for x in chance]
         U = torch.stack([tower(p, enc, x, "user_mlp", edim, layers, skip, gates) for x in eu])
         V = torch.stack([tower(p, enc, ei[j], "item_mlp", edim, layers, skip, gates) for j in cand])
-        z = U @ V.T / tau - logq
-        value = torch.nn.functional.cross_entropy(z, torch.tensor([cand.index(j) for j in pos[s]]))
+        every = how["in_batch"] or how["full"]
+        allowed = torch.tensor([[bool(every or j in drawn or j == mine) for j in cand] for mine in pos[s]])
+        value = tower_loss(how, U @ V.T, torch.tensor([cand.index(j) for j in pos[s]]), tau,
+                           torch.tensor(np.log(q), dtype=f64), allowed)
         value.backward()
         if s == 0:
             for k, v in p.items():
@@ -499,6 +507,25 @@ def files():
     yield "autoint_paper.frg", deepfm("autoint_paper", ["u_id", "cats"], 4, [], [7, 3], "bce", 10, dict(
         layers=2, heads=1, width=4, scale=False, layer_norm=False, residual="projected", linear=False))
     yield "train_two_tower.frg", two_tower("train_two_tower", TOWER, 5, 5, [7], .2, True, True, 7, 10)
+    yield "train_two_tower_full.frg", two_tower("train_two_tower_full", TOWER, 5, 5, [], .2, True, True, 7, 10, full=True)
+    yield "train_two_tower_mixed.frg", two_tower("train_two_tower_mixed", ["hist", "i_id"], 5, 3, [7], .3, False, False,
+                                                 7, 10, negatives=4, log_uniform=True)
+    yield "train_two_tower_sampled.frg", two_tower("train_two_tower_sampled", ["u_id", "hour", "i_id", "cats"], 3, 3, [], .3,
+                                                   True, False, 5, 10, negatives=6, log_uniform=True, in_batch=False)
+    yield "train_two_tower_ccl.frg", two_tower("train_two_tower_ccl", TOWER, 5, 5, [7], .2, True, True, 7, 10, loss="ccl",
+                                               margin=.1, weight=3.0)
+    yield "train_two_tower_ccl_drawn.frg", two_tower("train_two_tower_ccl_drawn", ["hist", "i_id", "cats"], 5, 5, [], .2,
+                                                     True, True, 3, 10, loss="ccl", margin=-.2, weight=7.0, negatives=5,
+                                                     in_batch=False)
+    yield "ncf_gmf.frg", ncf("ncf_gmf", "gmf", 5, [], 7, 10)
+    yield "ncf_mlp.frg", ncf("ncf_mlp", "mlp", 0, [10, 7, 5, 1], 3, 10)
+    yield "ncf_neumf.frg", ncf("ncf_neumf", "neumf", 3, [8, 4, 2], 7, 10)
+    yield "ncf_neumf_one.frg", ncf("ncf_neumf_one", "neumf", 17, [2, 9], 1, 10)
+    yield "mf.frg", mf("mf", 5, 6, 10)
+    yield "mf_one.frg", mf("mf_one", 1, 1, 10)
+    yield "norm_mlp.frg", norm_mlp("norm_mlp", 7, [5, 13, 6, 1], True, 0, 1)
+    yield "norm_mlp_dropout.frg", norm_mlp("norm_mlp_dropout", 13, [3, 5, 1], True, .3, 77)
+    yield "dropout_mlp.frg", norm_mlp("dropout_mlp", 3, [7, 5, 9, 1], False, .5, 1 << 60)
 
 
 def same(a, b):
@@ -517,23 +544,27 @@ def same(a, b):
 
 def main():
     torch.manual_seed(0)
-    manifest, bad = [], 0
+    bad, check, only = 0, "--check" in sys.argv[1:], [a for a in sys.argv[1:] if a.endswith(".frg")]
+    manifest = []
     for name, g in files():
         raw, path = g.bytes(), os.path.join(HERE, name)
-        if "--check" in sys.argv[1:]:
+        if check:
             with open(path, "rb") as f:
                 why = same(f.read(), raw)
             bad += why is not None
             print(f"{name}: {'same' if why is None else why}")
             continue
-        with open(path, "wb") as f:
-            f.write(raw)
+        if not only or name in only:
+            with open(path, "wb") as f:
+                f.write(raw)
+        with open(path, "rb") as f:
+            raw = f.read()
         manifest.append(f"{hashlib.sha256(raw).hexdigest()}  {name}  {len(raw)} bytes")
         print(manifest[-1])
     if manifest:
         with open(os.path.join(HERE, "MANIFEST"), "w") as f:
-            f.write("# sha256, file, size; made by: python3 tests/golden/make_golden.py\n")
-            f.write(f"# torch {torch.__version__}, numpy {np.__version__}\n" + "\n".join(manifest) + "\n")
+            f.write("# sha256, file, size; made by: python3 tests/golden/make_golden.py; each file says by which torch\n")
+            f.write("\n".join(manifest) + "\n")
     sys.exit(1 if bad else 0)
 
 

@@ -118,6 +118,23 @@ START_TEST(softmax__one_entry_large_equal_and_random__as_pytorch)
 }
 END_TEST
 
+START_TEST(ccl__one_entry_at_the_margin_masked_and_random__as_pytorch)
+{
+    float cos[OUT], d[OUT], loss;
+    const float *margin = in("ccl", _i, "margin", 1), *weight = in("ccl", _i, "weight", 1);
+    int label = *(const int32_t *)golden_get(&g, name("ccl", _i, "label"))->data;
+    const struct golden_tensor *t = golden_get(&g, name("ccl", _i, "cos"));
+
+    for (size_t k = 0; k < t->n; k++) {
+        float x = ((const float *)t->data)[k];
+        cos[k] = x < -2 ? -INFINITY : x;
+    }
+    loss = (float)fr_loss_ccl(cos, t->n, (size_t)label, *margin, *weight, d);
+    golden_check(&g, name("ccl", _i, "d"), d, t->n, 1e-6, 1e-5);
+    golden_check(&g, name("ccl", _i, "loss"), &loss, 1, 1e-6, 1e-5);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("golden/layers");
@@ -128,6 +145,7 @@ int main(void)
     tcase_add_loop_test(tc, l2norm__forward_and_backward__as_pytorch, 0, 3);
     tcase_add_test(tc, bce__logits_up_to_90__as_pytorch);
     tcase_add_loop_test(tc, softmax__one_entry_large_equal_and_random__as_pytorch, 0, 4);
+    tcase_add_loop_test(tc, ccl__one_entry_at_the_margin_masked_and_random__as_pytorch, 0, 4);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);
     srunner_run_all(sr, CK_NORMAL);

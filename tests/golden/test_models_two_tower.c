@@ -9,7 +9,10 @@
 #include "tests/support/model_fixture.h"
 
 static const char *const files[] = {
-    "two_tower_tiny.frg", "two_tower_plain.frg", "train_two_tower.frg"};
+    "two_tower_tiny.frg",          "two_tower_plain.frg",
+    "train_two_tower.frg",         "train_two_tower_full.frg",
+    "train_two_tower_mixed.frg",   "train_two_tower_sampled.frg",
+    "train_two_tower_ccl.frg",     "train_two_tower_ccl_drawn.frg"};
 
 #define MAX_BATCH 7
 
@@ -68,7 +71,13 @@ static void open_state(struct state *s, const char *file, int threads)
     cfg.opt.admit = 2;
     cfg.opt.frozen_vocab = true;
     cfg.opt.id_dropout = 0;
-    cfg.negatives = 0;
+    cfg.loss = golden_meta_int(&s->g, "ccl") != 0 ? FR_TOWER_CCL : FR_TOWER_SOFTMAX;
+    cfg.in_batch = golden_meta_int(&s->g, "in_batch") != 0;
+    cfg.full_softmax = golden_meta_int(&s->g, "full") != 0;
+    cfg.negatives = (int)golden_meta_int(&s->g, "negatives");
+    cfg.log_uniform = golden_meta_int(&s->g, "log_uniform") != 0;
+    cfg.margin = (float)golden_meta_num(&s->g, "margin");
+    cfg.negative_weight = (float)golden_meta_num(&s->g, "weight");
     cfg.opt.lr = 0.01f;
     cfg.opt.eps = 1e-4f;
     cfg.opt.l2_embedding = cfg.opt.l2_dense = 1e-3f;
@@ -77,6 +86,7 @@ static void open_state(struct state *s, const char *file, int threads)
     struct fr_two_tower_batch b = batch(s, 0);
     ck_assert_int_eq(fr_train_two_tower_observe(s->tr, &b), FR_OK);
     mf_set_params(&s->tr->t.params, &s->g);
+    fr_rng_seed(&s->tr->t.rng, (uint64_t)golden_meta_int(&s->g, "rng")); /* what is drawn from now on */
 }
 
 static void close_state(struct state *s)

@@ -99,7 +99,7 @@ class Bundle:
         return out
 
     def write(self, path, weights, expected=None, name=None, parent=None):
-        """A new bundle with other weights; expected: logits of cases(), in order."""
+        """A new bundle with other weights, one version on, this one its parent; expected: logits of cases(), in order."""
         m = json.loads(json.dumps(self.manifest))
         shapes = {k: v.shape for k, v in self.weights.items()}
         if {k: v.shape for k, v in weights.items()} != shapes:
@@ -114,6 +114,7 @@ class Bundle:
                 at += n
         if name is not None:
             m["name"] = name
+        m["version"] = self.manifest["version"] + 1
         m["parent"] = parent if parent is not None else f"{self.manifest['name']}@{self.manifest['version']}"
         os.mkdir(path)
         try:

@@ -69,7 +69,7 @@ def make_two_tower(b):
     of_item = [f for f in b.fields if f.kind == "id" and f.table == c["skip_table"]]
     gates = [f for f in of_item if f"gate.{f.name}.weight" in b.weights]
     return models.TwoTower(user, item, b.rows, c["emb_dim"], c["dim"], c["hidden"], c["tau"],
-                           [f.name for f in of_item] if c["skip"] else [], gates)
+                           [f.name for f in of_item] if c["skip"] else [], gates, c.get("bare", False))
 
 
 MAKE = {**dict.fromkeys(PARTS, make_ctr), **dict.fromkeys(("neumf", "gmf", "mlp"), make_ncf),

@@ -177,19 +177,22 @@ class Mf(nn.Module):
 
 
 class TwoTower(nn.Module):
-    """Two-Tower: cosine of a user and an item vector over tau. fields: of user and context, of item."""
+    """Two-Tower: cosine of a user and an item vector over tau. fields: of user and context, of item.
 
-    def __init__(self, user, item, rows, emb_dim, dim, hidden, tau, skip=(), gates=()):
+    bare: no layers, the vector is the one field's embedding.
+    """
+
+    def __init__(self, user, item, rows, emb_dim, dim, hidden, tau, skip=(), gates=(), bare=False):
         super().__init__()
         self.user, self.item, self.tau, self.skip = user, item, tau, set(skip)
         self.embedding = embeddings([*user, *item], rows, emb_dim)
-        self.user_mlp = Mlp([len(user) * emb_dim, *hidden, dim])
-        self.item_mlp = Mlp([len(item) * emb_dim, *hidden, dim])
+        self.user_mlp = None if bare else Mlp([len(user) * emb_dim, *hidden, dim])
+        self.item_mlp = None if bare else Mlp([len(item) * emb_dim, *hidden, dim])
         self.gate = nn.ModuleDict({f.name: Gate(f.slots, emb_dim) for f in gates})
 
     def tower(self, fields, mlp, slots):
         e = embed(fields, self.embedding, slots, self.gate)
-        y = mlp.run(e.flatten(1))
+        y = e.flatten(1) if mlp is None else mlp.run(e.flatten(1))
         for i, f in enumerate(fields):
             if f.name in self.skip:
                 y = y + e[:, i]

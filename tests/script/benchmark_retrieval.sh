@@ -29,6 +29,11 @@ train a --epochs 15
 train b --epochs 15
 cmp "$work/a/weights.safetensors" "$work/b/weights.safetensors" || fail "same seed, other weights"
 train c --epochs 4 --set negatives=50 --set bare=0 --set hidden=12
+train s --epochs 15 --set loss=sampled_softmax --set negatives=60 --set log_uniform=1
+train l --epochs 15 --set loss=ccl --set negatives=60 --set margin=0.3 --set negative_weight=20
+train f --epochs 15 --set loss=ccl --set negatives=0 --set margin=0.3 --set negative_weight=20
+out=$("$freshet" train --benchmark ml1m-retrieval --data "$work" --model two_tower --out "$work/no" --set loss=sampled_softmax 2>&1)
+[ $? = 1 ] && grep -q "needs negatives" <<<"$out" || fail "sampled softmax over nothing was not refused: $out"
 "$freshet" evaluate --benchmark ml1m-retrieval --data "$work" --bundle "$work/a" --json >"$work/e.json" 2>/dev/null || fail evaluate
 [ "$(head -1 "$work/a.curve.csv")" = "epoch,lr,train_loss,valid_recall@20" ] || fail "curve: $(head -1 "$work/a.curve.csv")"
 "$py" - "$work" <<'PY' || exit 1
@@ -69,6 +74,9 @@ recall, ndcg = recall / len(test), ndcg / len(test)
 assert abs(recall - t["recall@20"]) < .004 and abs(ndcg - t["ndcg@20"]) < .004, (recall, ndcg, t)
 # of 38 unseen items of a taste 8 are wanted: chance within the taste is .53, over all items .09
 assert t["recall@20"] > .4, t
+for other in "slf":
+    x = last(f"{w}/{other}.json")["metrics"]
+    assert x["recall@20"] > .4 and x != t, (other, x)
 PY
 out=$("$freshet" train --benchmark ml1m-retrieval --data "$work" --model deepfm --out "$work/no" 2>&1)
 [ $? = 2 ] && grep -q "takes two_tower" <<<"$out" || fail "deepfm was not refused: $out"

@@ -103,6 +103,9 @@ static float *weights(struct fr_params *p, const char *name)
     for (int i = 0; i < p->n_tables; i++)
         if (strcmp(p->table[i].name, name) == 0)
             return p->table[i].w;
+    for (int i = 0; i < p->n_buffers; i++)
+        if (strcmp(p->buffer[i].name, name) == 0)
+            return p->buffer[i].w;
     return NULL;
 }
 

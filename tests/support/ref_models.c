@@ -334,12 +334,21 @@ static void tower(const struct ref_params *r,
         y[d] /= sqrt(norm);
 }
 
+static double ccl(const double *cos, int n, int label, double margin, double weight)
+{
+    double push = 0;
+    for (int i = 0; i < n; i++)
+        push += i == label ? 0 : fmax(0, cos[i] - margin);
+    return 1 - cos[label] + (n > 1 ? weight / (n - 1) * push : 0);
+}
+
 double ref_two_tower_loss(const struct ref_params *r,
                           const struct fr_encoder *enc,
                           const struct fr_two_tower_train_config *cfg,
                           const struct fr_two_tower_batch *b,
                           const uint32_t *cand,
                           const float *log_q,
+                          const bool *drawn,
                           int n_cand)
 {
     double v[MAX_ROWS][MAX_DIM], sum = 0;
@@ -349,17 +358,23 @@ double ref_two_tower_loss(const struct ref_params *r,
         tower(r, enc, &cfg->model, false, b->items.cells + cand[c] * ni, NULL, v[c]);
     for (int i = 0; i < b->n; i++) {
         double u[MAX_DIM], z[MAX_ROWS];
-        int label = -1;
+        int label = -1, n = 0;
         tower(r, enc, &cfg->model, true, b->user[i], b->context[i], u);
-        for (int c = 0; c < n_cand; c++) {
-            z[c] = -(double)log_q[c];
-            for (int d = 0; d < cfg->model.dim; d++)
-                z[c] += u[d] * v[c][d] / (double)cfg->model.tau;
+        for (int c = 0; c < n_cand; c++) { /* those that are this example's */
+            double cos = 0;
+            if (!cfg->in_batch && !cfg->full_softmax && !drawn[c] && cand[c] != b->item[i])
+                continue;
             if (cand[c] == b->item[i])
-                label = c;
+                label = n;
+            for (int d = 0; d < cfg->model.dim; d++)
+                cos += u[d] * v[c][d];
+            z[n++] = cfg->loss == FR_TOWER_CCL ? cos : cos / (double)cfg->model.tau - (double)log_q[c];
         }
         ck_assert_int_ge(label, 0);
-        sum += (b->weight == NULL ? 1.0 : (double)b->weight[i]) * softmax_loss(z, n_cand, label);
+        sum += (b->weight == NULL ? 1.0 : (double)b->weight[i]) *
+               (cfg->loss == FR_TOWER_CCL
+                    ? ccl(z, n, label, (double)cfg->margin, (double)cfg->negative_weight)
+                    : softmax_loss(z, n, label));
     }
     return sum / b->n;
 }

@@ -29,13 +29,14 @@ double ref_ctr_loss(const struct ref_params *r,
                     const struct fr_rank_list *lists,
                     int n);
 
-/** Mean loss of a batch over `cand` with log q given by candidate. */
+/** Mean loss of a batch over `cand`, with log q and (unless in_batch or full) `drawn` by candidate. */
 double ref_two_tower_loss(const struct ref_params *r,
                           const struct fr_encoder *enc,
                           const struct fr_two_tower_train_config *cfg,
                           const struct fr_two_tower_batch *b,
                           const uint32_t *cand,
                           const float *log_q,
+                          const bool *drawn,
                           int n_cand);
 
 #endif

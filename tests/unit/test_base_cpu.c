@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *const names[] = {"baseline", "avx2", "avx512"};
 
@@ -103,6 +104,13 @@ START_TEST(detected__many_threads_first__all_the_same)
 }
 END_TEST
 
+START_TEST(count__capped__between_one_and_what_is_online)
+{
+    ck_assert_int_eq(fr_cpu_count(1), 1);
+    ck_assert_int_eq(fr_cpu_count(1 << 20), (int)sysconf(_SC_NPROCESSORS_ONLN));
+}
+END_TEST
+
 START_TEST(openblas_core__detected_level__names_a_kernel_that_runs)
 {
     const char *core = fr_cpu_openblas_core();
@@ -124,6 +132,7 @@ int main(void)
     tcase_add_test(tc, check__nonsense__refused_with_the_choices);
     tcase_add_test(tc, detected__gcc_builtin__agrees);
     tcase_add_test(tc, detected__many_threads_first__all_the_same);
+    tcase_add_test(tc, count__capped__between_one_and_what_is_online);
     tcase_add_test(tc, openblas_core__detected_level__names_a_kernel_that_runs);
     suite_add_tcase(s, tc);
     SRunner *sr = srunner_create(s);

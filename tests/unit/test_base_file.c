@@ -151,6 +151,12 @@ START_TEST(replace__again_and_again__whole_new_content_and_no_rest)
     check_content(in_dir("f"), FR_STR_LIT("small"));
     ck_assert_int_eq(fr_file_replace(in_dir("f"), (struct fr_str){NULL, 0}, NULL), FR_OK);
     check_content(in_dir("f"), FR_STR_LIT(""));
+    ck_assert_int_eq(
+        fr_file_replace_parts(in_dir("f"), (struct fr_str[]){FR_STR_LIT("in "), {NULL, 0}, FR_STR_LIT("parts")}, 3, NULL),
+        FR_OK);
+    check_content(in_dir("f"), FR_STR_LIT("in parts"));
+    ck_assert_int_eq(fr_file_replace_parts(in_dir("f"), NULL, 0, NULL), FR_OK);
+    check_content(in_dir("f"), FR_STR_LIT(""));
     ck_assert_int_eq(entries(dir), 1);
     ck_assert_int_eq(stat(in_dir("f"), &st), 0);
     ck_assert_uint_eq(st.st_mode & 0133, 0); /* a plain file: not executable, others do not write */

@@ -118,6 +118,28 @@ START_TEST(f64__uniform_in_0_1_with_53_bits)
 }
 END_TEST
 
+/* Against the probabilities themselves; the mean and the variance of a Poisson(1) are 1. */
+START_TEST(poisson1__frequencies)
+{
+    enum { N = 200000 };
+    uint64_t count[13] = {0};
+    double p = exp(-1), m = 0, v = 0;
+    struct fr_rng r;
+    fr_rng_seed(&r, 65);
+    for (int i = 0; i < N; i++) {
+        int k = fr_rng_poisson1(&r);
+        ck_assert(k >= 0 && k <= 12);
+        count[k]++;
+        m += (double)k / N;
+        v += (double)(k - 1) * (k - 1) / N;
+    }
+    for (int k = 0; k < 7; p /= ++k)
+        ck_assert_double_eq_tol((double)count[k] / N, p, 5 * sqrt(p / N));
+    ck_assert_double_eq_tol(m, 1, 0.012);
+    ck_assert_double_eq_tol(v, 1, 0.025);
+}
+END_TEST
+
 START_TEST(normal__moments_and_tails)
 {
     enum { N = 200000 };
@@ -160,6 +182,7 @@ int main(void)
     tcase_add_test(tc, below__small_n__uniform);
     tcase_add_test(tc, below__three_quarters_of_the_range__no_modulo_bias);
     tcase_add_test(tc, f64__uniform_in_0_1_with_53_bits);
+    tcase_add_test(tc, poisson1__frequencies);
     tcase_add_test(tc, normal__moments_and_tails);
     tcase_add_test(tc, os_seed__twice__differs);
     suite_add_tcase(s, tc);

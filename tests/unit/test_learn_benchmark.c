@@ -49,6 +49,26 @@ START_TEST(add__more_than_fit__dropped)
 }
 END_TEST
 
+/* A mean over `average` epochs: about 50 takes in each, whatever the number of steps. */
+START_TEST(average__epochs_to_takes__share_and_distance)
+{
+    struct fr_benchmark_settings s = {.batch = 10, .average = 0};
+    struct fr_benchmark_average a = fr_benchmark_average(&s, 5000);
+
+    ck_assert_double_eq((double)a.share, 0);
+    s.average = 2;
+    a = fr_benchmark_average(&s, 100000); /* 10,000 steps */
+    ck_assert_uint_eq(a.every, 200);
+    ck_assert_double_eq_tol((double)a.share, 0.01, 1e-9);
+    a = fr_benchmark_average(&s, 25); /* 3 steps, each taken */
+    ck_assert_uint_eq(a.every, 1);
+    ck_assert_double_eq_tol((double)a.share, 1.0 / 6, 1e-7);
+    s.average = 0.01;
+    a = fr_benchmark_average(&s, 25);
+    ck_assert_double_eq((double)a.share, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("learn/benchmark");
@@ -56,6 +76,7 @@ int main(void)
     tcase_add_test(tc, table__names__found_and_only_those);
     tcase_add_test(tc, table__every_row__kinds_with_presets);
     tcase_add_test(tc, add__more_than_fit__dropped);
+    tcase_add_test(tc, average__epochs_to_takes__share_and_distance);
     suite_add_tcase(s, tc);
     return mf_run(s);
 }

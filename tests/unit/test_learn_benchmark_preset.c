@@ -51,6 +51,12 @@ START_TEST(set__numbers_and_widths__change_their_member)
     ck_assert_int_eq(s.hidden[1], 8);
     ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("hidden="), NULL), FR_OK);
     ck_assert_int_eq(s.n_hidden, 0);
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("loss=ccl"), NULL), FR_OK);
+    ck_assert_double_eq(s.loss, 2);
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("loss=sampled_softmax"), NULL), FR_OK);
+    ck_assert_double_eq(s.loss, 1);
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("loss=0"), NULL), FR_OK);
+    ck_assert_double_eq(s.loss, 0);
 }
 END_TEST
 
@@ -61,7 +67,8 @@ static const struct {
     {"", FR_ESYNTAX},           {"lr", FR_ESYNTAX},          {"=1", FR_ENOTFOUND},     {"lrr=1", FR_ENOTFOUND},
     {"lr=x", FR_ESYNTAX},       {"lr=nan", FR_ESYNTAX},      {"lr=0", FR_ERANGE},      {"dim=1.5", FR_ERANGE},
     {"dropout=1", FR_ERANGE},   {"hidden=0", FR_ERANGE},     {"hidden=4097", FR_ERANGE}, {"hidden=1,,2", FR_ERANGE},
-    {"hidden=1,2,3,4,5,6,7,8", FR_ERANGE},
+    {"hidden=1,2,3,4,5,6,7,8", FR_ERANGE}, {"loss=hinge", FR_ESYNTAX}, {"loss=3", FR_ERANGE}, {"lr=ccl", FR_ESYNTAX},
+    {"margin=1.1", FR_ERANGE},
 };
 
 START_TEST(set__bad__refused_and_unchanged)
@@ -74,6 +81,25 @@ START_TEST(set__bad__refused_and_unchanged)
 }
 END_TEST
 
+START_TEST(setting_at__all__each_by_its_name)
+{
+    struct fr_benchmark_settings s = deepfm();
+    const char *name;
+    double v = 0;
+    int seen = 0;
+
+    s.clip = 12.5;
+    s.linear = 1;
+    for (int i = 0; (name = fr_benchmark_setting_at(&s, i, &v)) != NULL; i++) {
+        ck_assert(strcmp(name, "clip") != 0 || v == 12.5);
+        ck_assert(strcmp(name, "linear") != 0 || v == 1);
+        seen += strcmp(name, "clip") == 0 || strcmp(name, "linear") == 0;
+    }
+    ck_assert_int_eq(seen, 2);
+    ck_assert_ptr_null(fr_benchmark_setting_at(&s, -1, &v));
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("learn/benchmark_preset");
@@ -81,6 +107,7 @@ int main(void)
     tcase_add_test(tc, preset__deepfm_on_frappe__the_published_settings);
     tcase_add_test(tc, preset__unknown__refused);
     tcase_add_test(tc, set__numbers_and_widths__change_their_member);
+    tcase_add_test(tc, setting_at__all__each_by_its_name);
     tcase_add_loop_test(tc, set__bad__refused_and_unchanged, 0, sizeof(bad) / sizeof(bad[0]));
     suite_add_tcase(s, tc);
     return mf_run(s);

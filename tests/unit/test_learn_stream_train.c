@@ -152,11 +152,30 @@ static double popular_hr(int events)
     return (double)hits / total;
 }
 
+/* An entry an epoch; they end with the losses that are reported, and the best one is the one kept. */
+static void check_curves(const struct fr_stream_train_config *c, const struct fr_stream_train_result *r)
+{
+    const struct fr_stream_curve *t = &r->tower_curve, *k = &r->ranker_curve;
+
+    ck_assert_int_eq(t->n, c->epochs); /* of the last tower alone */
+    ck_assert_double_eq(t->loss[t->n - 1], r->tower_loss);
+    ck_assert_double_lt(t->loss[t->n - 1], t->loss[0]);
+    ck_assert(k->n >= 1 && k->n <= c->ranker_epochs);
+    ck_assert_double_eq(k->loss[k->n - 1], r->ranker_loss);
+    ck_assert_int_eq(k->best, r->ranker_epochs);
+    for (int i = 1; i < k->n; i++)
+        ck_assert_double_lt(k->lr[i], k->lr[i - 1]);
+    for (int i = 0; k->best > 0 && i < k->n; i++)
+        ck_assert_double_le(k->valid[i], k->valid[k->best - 1]);
+}
+
+/* By each of the tower's losses. */
 START_TEST(a_planted_structure_is_found)
 {
+    struct fr_two_tower_train_config tower;
     struct fr_stream_train_result r;
     struct fr_stream_train_config c;
-    int events = slow ? 2000 : EVENTS;
+    int events = slow || _i > 0 ? 2000 : EVENTS;
     double popular;
 
     structured(5, events);
@@ -165,6 +184,16 @@ START_TEST(a_planted_structure_is_found)
     c.held_out = .5;
     c.tower_part = .6;
     c.ranker_epochs = 3;
+    if (_i > 0) {
+        fr_two_tower_train_config_default(&tower);
+        tower.in_batch = false;
+        tower.negatives = 100;
+        tower.loss = _i == 2 ? FR_TOWER_CCL : FR_TOWER_SOFTMAX;
+        tower.log_uniform = _i == 1;
+        tower.margin = .3f;
+        tower.negative_weight = 20;
+        c.tower = &tower;
+    }
     ck_assert_msg(fr_stream_train(&c, &r, &fault) == FR_OK, "%s", fault.msg);
     ck_assert_uint_eq(r.lines, (uint64_t)events);
     ck_assert_uint_eq(r.refused, 0);
@@ -174,6 +203,7 @@ START_TEST(a_planted_structure_is_found)
     ck_assert_double_gt(r.hr20_tower, popular + 0.1);
     ck_assert_double_ge(r.hr20_ranker, r.hr20_tower - 0.02);
     ck_assert_double_gt(r.auc, 0.6);
+    check_curves(&c, &r);
     load("two_tower");
     load("deepfm");
 }
@@ -437,7 +467,7 @@ int main(void)
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, a_planted_structure_is_found);
+    tcase_add_loop_test(tc, a_planted_structure_is_found, 0, 3);
     tcase_add_test(tc, a_ranker_that_training_makes_worse_stays_as_it_began);
     tcase_add_test(tc, a_seed_is_a_bundle);
     tcase_add_test(tc, the_version_is_the_newest_examples_time_or_what_is_asked_for);

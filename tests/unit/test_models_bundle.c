@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "daemon/base/alloc.h"
-#include "daemon/base/hash.h"
 #include "models/safetensors.h"
+#include "tests/support/bundle_edit.h"
 #include "tests/support/model_fixture.h"
 #include "tests/support/tmpdir.h"
 
@@ -139,69 +139,6 @@ END_TEST
 
 /* ---- broken bundles ---- */
 
-static char *read_file(const char *name, size_t *n)
-{
-    char path[600];
-    ck_assert(tmpdir_path(dir, name, path, sizeof(path)));
-    char *p = tmpdir_read(path, n);
-    ck_assert_ptr_nonnull(p);
-    return p;
-}
-
-static void write_file(const char *name, const void *p, size_t n)
-{
-    char path[600];
-    ck_assert(tmpdir_path(dir, name, path, sizeof(path)));
-    ck_assert(tmpdir_write(path, p, n));
-}
-
-/* Replace the first `from` in the manifest by `to`. */
-static void edit_manifest(const char *from, const char *to)
-{
-    size_t n = 0;
-    char *p = read_file("manifest.json", &n), *at = strstr(p, from);
-    struct fr_buf b;
-    ck_assert_msg(at != NULL, "manifest has no %s", from);
-    fr_buf_init(&b);
-    fr_buf_put(&b, p, (size_t)(at - p));
-    fr_buf_puts(&b, to);
-    fr_buf_puts(&b, at + strlen(from));
-    write_file("manifest.json", b.p, b.n);
-    fr_buf_done(&b);
-    fr_free(p);
-}
-
-/* New weights with matching size and CRC in the manifest: only their content is wrong. */
-static void replace_weights(const void *p, size_t n)
-{
-    size_t old_n = 0;
-    char from[64], to[64];
-    char *old = read_file("weights.safetensors", &old_n);
-    (void)snprintf(
-        from, sizeof(from), "\"bytes\":%zu,\"crc32\":%u", old_n, (unsigned)fr_crc32(0, old, old_n));
-    (void)snprintf(to, sizeof(to), "\"bytes\":%zu,\"crc32\":%u", n, (unsigned)fr_crc32(0, p, n));
-    edit_manifest(from, to);
-    write_file("weights.safetensors", p, n);
-    fr_free(old);
-}
-
-/* Apply `change` to the parsed tensors and write them back. */
-static void change_tensors(void (*change)(struct fr_tensor *t, int *n))
-{
-    size_t n = 0;
-    int count = 0;
-    struct fr_tensor *t = NULL;
-    struct fr_buf b;
-    char *old = read_file("weights.safetensors", &n);
-    fr_buf_init(&b);
-    ck_assert_int_eq(fr_safetensors_parse((struct fr_str){old, n}, ar, &t, &count, NULL), FR_OK);
-    change(t, &count);
-    ck_assert_int_eq(fr_safetensors_write(t, count, &b), FR_OK);
-    replace_weights(b.p, b.n);
-    fr_buf_done(&b);
-    fr_free(old);
-}
-
 static struct fr_tensor *named(struct fr_tensor *t, int n, const char *name)
 {
     for (int i = 0; i < n; i++)
@@ -211,32 +148,37 @@ static struct fr_tensor *named(struct fr_tensor *t, int n, const char *name)
     return NULL;
 }
 
-static void do_rename(struct fr_tensor *t, int *n)
+static void do_rename(void *ctx, struct fr_tensor *t, int *n)
 {
+    (void)ctx;
     memcpy(named(t, *n, "mlp.1.bias")->name, "mlp.9.bias", 10);
 }
 
-static void do_drop_vocab(struct fr_tensor *t, int *n)
+static void do_drop_vocab(void *ctx, struct fr_tensor *t, int *n)
 {
+    (void)ctx;
     *named(t, *n, "vocab.item") = t[*n - 1];
     (*n)--;
 }
 
-static void do_shape(struct fr_tensor *t, int *n)
+static void do_shape(void *ctx, struct fr_tensor *t, int *n)
 {
+    (void)ctx;
     struct fr_tensor *w = named(t, *n, "mlp.0.weight");
     uint64_t d = w->dim[0];
     w->dim[0] = w->dim[1];
     w->dim[1] = d;
 }
 
-static void do_type(struct fr_tensor *t, int *n)
+static void do_type(void *ctx, struct fr_tensor *t, int *n)
 {
+    (void)ctx;
     named(t, *n, "mlp.0.weight")->dtype = FR_DTYPE_I32;
 }
 
-static void do_extra(struct fr_tensor *t, int *n)
+static void do_extra(void *ctx, struct fr_tensor *t, int *n)
 {
+    (void)ctx;
     static const float x[1] = {1};
     static struct fr_tensor more;
     (void)t;
@@ -245,8 +187,9 @@ static void do_extra(struct fr_tensor *t, int *n)
     (*n)++;
 }
 
-static void do_vocab_twice(struct fr_tensor *t, int *n)
+static void do_vocab_twice(void *ctx, struct fr_tensor *t, int *n)
 {
+    (void)ctx;
     static uint64_t keys[64];
     struct fr_tensor *v = named(t, *n, "vocab.item");
     memcpy(keys, v->data, (size_t)v->dim[0] * 8);
@@ -254,13 +197,15 @@ static void do_vocab_twice(struct fr_tensor *t, int *n)
     v->data = keys;
 }
 
-static void do_vocab_short(struct fr_tensor *t, int *n)
+static void do_vocab_short(void *ctx, struct fr_tensor *t, int *n)
 {
+    (void)ctx;
     named(t, *n, "vocab.item")->dim[0] -= 1;
 }
 
-static void do_weights(struct fr_tensor *t, int *n)
+static void do_weights(void *ctx, struct fr_tensor *t, int *n)
 {
+    (void)ctx;
     static float w[13 * 64];
     struct fr_tensor *x = named(t, *n, "mlp.0.weight");
     for (size_t i = 0; i < fr_tensor_count(x); i++)
@@ -285,25 +230,25 @@ static void no_weights(void)
 static void cut_manifest(void)
 {
     size_t n = 0;
-    char *p = read_file("manifest.json", &n);
-    write_file("manifest.json", p, n / 2);
+    char *p = bundle_read_file(dir, "manifest.json", &n);
+    bundle_write_file(dir, "manifest.json", p, n / 2);
     fr_free(p);
 }
 
 static void cut_weights(void)
 {
     size_t n = 0;
-    char *p = read_file("weights.safetensors", &n);
-    write_file("weights.safetensors", p, n - 4);
+    char *p = bundle_read_file(dir, "weights.safetensors", &n);
+    bundle_write_file(dir, "weights.safetensors", p, n - 4);
     fr_free(p);
 }
 
 static void flip_weights(void)
 {
     size_t n = 0;
-    char *p = read_file("weights.safetensors", &n);
+    char *p = bundle_read_file(dir, "weights.safetensors", &n);
     p[n - 3] = (char)(p[n - 3] ^ 1);
-    write_file("weights.safetensors", p, n);
+    bundle_write_file(dir, "weights.safetensors", p, n);
     fr_free(p);
 }
 
@@ -311,14 +256,14 @@ static void flip_weights(void)
 static void nan_weights(void)
 {
     size_t n = 0;
-    char *p = read_file("weights.safetensors", &n);
+    char *p = bundle_read_file(dir, "weights.safetensors", &n);
     float nan = NAN;
     struct fr_tensor *t = NULL;
     int count = 0;
     ck_assert_int_eq(fr_safetensors_parse((struct fr_str){p, n}, ar, &t, &count, NULL), FR_OK);
     const struct fr_tensor *w = named(t, count, "mlp.0.weight");
     memcpy(p + ((const char *)w->data - p), &nan, sizeof(nan));
-    replace_weights(p, n);
+    bundle_replace_weights(dir, p, n);
     fr_free(p);
 }
 
@@ -344,7 +289,7 @@ static void dir_weights(void)
 static const struct {
     const char *what;
     const char *from, *to;
-    void (*change)(struct fr_tensor *t, int *n);
+    void (*change)(void *ctx, struct fr_tensor *t, int *n);
     void (*damage)(void);
     enum fr_err err;
     const char *reason;
@@ -435,9 +380,9 @@ START_TEST(load__broken_bundle__refused_with_its_reason_and_the_old_model_serves
     write_model(true, 3, before);
     ck_assert_int_eq(fr_model_load(dir, &fs, &old, NULL), FR_OK);
     if (broken[_i].from != NULL)
-        edit_manifest(broken[_i].from, broken[_i].to);
+        bundle_edit_manifest(dir, broken[_i].from, broken[_i].to);
     else if (broken[_i].change != NULL)
-        change_tensors(broken[_i].change);
+        bundle_change_tensors(dir, ar, broken[_i].change, NULL);
     else
         broken[_i].damage();
     enum fr_err e = fr_model_load(dir, &fs, &m, &f);
@@ -462,7 +407,7 @@ static void move_last_expected(double by)
 {
     static const char mark[] = "\"expected\":[";
     size_t n = 0;
-    char *p = read_file("manifest.json", &n), *at = NULL, *end = NULL, number[40];
+    char *p = bundle_read_file(dir, "manifest.json", &n), *at = NULL, *end = NULL, number[40];
     struct fr_buf b;
     for (char *q = p; (q = strstr(q, mark)) != NULL; q += sizeof(mark) - 1)
         at = q + sizeof(mark) - 1;
@@ -473,7 +418,7 @@ static void move_last_expected(double by)
     fr_buf_put(&b, p, (size_t)(at - p));
     fr_buf_puts(&b, number);
     fr_buf_puts(&b, end);
-    write_file("manifest.json", b.p, b.n);
+    bundle_write_file(dir, "manifest.json", b.p, b.n);
     fr_buf_done(&b);
     fr_free(p);
 }

@@ -128,6 +128,31 @@ START_TEST(encode__nan_or_infinite_cell__refused_everywhere)
 }
 END_TEST
 
+START_TEST(same_ids__clone_grown_or_other_fields__told_apart)
+{
+    const struct fr_enc_field *id = &enc->field[fr_encoder_find(enc, "i_id")];
+    struct fr_vocab *v = &enc->table[id->table].vocab;
+    struct fr_encoder *twin = NULL, *part = NULL;
+    const char *const one[] = {"i_id"};
+    int32_t row = 0;
+
+    ck_assert_int_eq(fr_vocab_see(v, 77, &row), FR_OK);
+    enc->table[id->table].rows = v->n_rows;
+    ck_assert_int_eq(fr_encoder_clone(enc, &twin), FR_OK);
+    ck_assert(fr_encoder_same_ids(enc, twin) && fr_encoder_same_ids(twin, enc));
+    twin->table[id->table].vocab.keys[1] = 78;
+    ck_assert(!fr_encoder_same_ids(enc, twin));
+    twin->table[id->table].vocab.keys[1] = 77;
+    ck_assert_int_eq(fr_vocab_see(v, 79, &row), FR_OK);
+    enc->table[id->table].rows = v->n_rows;
+    ck_assert(!fr_encoder_same_ids(enc, twin));
+    ck_assert_int_eq(fr_encoder_new(&fs, one, 1, ALL, 1000, 1, &part, NULL), FR_OK);
+    ck_assert(!fr_encoder_same_ids(enc, part));
+    fr_encoder_free(twin);
+    fr_encoder_free(part);
+}
+END_TEST
+
 START_TEST(clone__allocation_fails_at_each_place__no_leak)
 {
     struct fr_cell user[6] = {{77, 1}, {5, 1}, {6, 1}, {7, 1}, {8, 1}, {0, 3.0f}};
@@ -160,6 +185,7 @@ int main(void)
     tcase_add_test(tc, encode__bucket_past_the_end__unknown);
     tcase_add_test(tc, fit__mean_scale_clamp_and_constant__as_stated);
     tcase_add_test(tc, encode__nan_or_infinite_cell__refused_everywhere);
+    tcase_add_test(tc, same_ids__clone_grown_or_other_fields__told_apart);
     tcase_add_test(tc, clone__allocation_fails_at_each_place__no_leak);
     suite_add_tcase(s, tc);
     return mf_run(s);

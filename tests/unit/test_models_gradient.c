@@ -138,13 +138,23 @@ static const struct {
     bool skip, gates, full;
     int negatives;
     bool bare; /* of one ID field a side */
+    enum fr_tower_loss loss;
+    bool alone, log_uniform; /* alone: without the batch's other positives */
+    float margin, weight;
 } towers[] = {
-    {4, 4, 1, {6}, true, true, false, 0, false},
-    {4, 4, 2, {6, 5}, true, false, false, 5, false},
-    {3, 5, 1, {6}, false, true, false, 3, false},
-    {5, 2, 0, {0}, false, false, true, 0, false},
-    {3, 3, 0, {0}, false, false, true, 0, true},
-    {7, 7, 0, {0}, false, false, false, 4, true},
+    {4, 4, 1, {6}, true, true, false, 0, false, FR_TOWER_SOFTMAX, false, false, 0, 0},
+    {4, 4, 2, {6, 5}, true, false, false, 5, false, FR_TOWER_SOFTMAX, false, false, 0, 0},
+    {3, 5, 1, {6}, false, true, false, 3, false, FR_TOWER_SOFTMAX, false, false, 0, 0},
+    {5, 2, 0, {0}, false, false, true, 0, false, FR_TOWER_SOFTMAX, false, false, 0, 0},
+    {3, 3, 0, {0}, false, false, true, 0, true, FR_TOWER_SOFTMAX, false, false, 0, 0},
+    {7, 7, 0, {0}, false, false, false, 4, true, FR_TOWER_SOFTMAX, false, false, 0, 0},
+    {4, 4, 1, {6}, true, true, false, 5, false, FR_TOWER_SOFTMAX, false, true, 0, 0},
+    {3, 5, 1, {6}, false, true, false, 7, false, FR_TOWER_SOFTMAX, true, false, 0, 0},
+    {4, 4, 0, {0}, true, true, false, 9, false, FR_TOWER_SOFTMAX, true, true, 0, 0},
+    {4, 4, 1, {6}, true, true, false, 0, false, FR_TOWER_CCL, false, false, 0.1f, 3},
+    {3, 5, 2, {6, 5}, false, true, true, 0, false, FR_TOWER_CCL, false, false, -0.4f, 20},
+    {5, 5, 0, {0}, false, false, false, 6, true, FR_TOWER_CCL, true, true, -0.2f, 1},
+    {5, 5, 0, {0}, false, false, false, 1, true, FR_TOWER_CCL, true, false, -1, 2},
 };
 
 START_TEST(two_tower__all_parameters__as_finite_differences)
@@ -170,6 +180,11 @@ START_TEST(two_tower__all_parameters__as_finite_differences)
     cfg.model.bare = towers[_i].bare;
     cfg.negatives = towers[_i].negatives;
     cfg.full_softmax = towers[_i].full;
+    cfg.loss = towers[_i].loss;
+    cfg.in_batch = !towers[_i].alone;
+    cfg.log_uniform = towers[_i].log_uniform;
+    cfg.margin = towers[_i].margin;
+    cfg.negative_weight = towers[_i].weight;
     cfg.model.tau = 0.3f;
     cfg.model.emb_dim = towers[_i].emb_dim;
     cfg.model.dim = towers[_i].dim;
@@ -190,17 +205,17 @@ START_TEST(two_tower__all_parameters__as_finite_differences)
     ck_assert_int_eq(fr_train_two_tower_gradient(tr, &b, &loss), FR_OK);
     ck_assert_int_ge(tr->n_cand, towers[_i].full ? MF_MAX_LIST : 5);
     ref_params_copy(&r, &tr->t.params);
-    double want = ref_two_tower_loss(&r, tr->t.enc, &cfg, &b, tr->cand, tr->log_q, tr->n_cand);
+    double want = ref_two_tower_loss(&r, tr->t.enc, &cfg, &b, tr->cand, tr->log_q, tr->drawn, tr->n_cand);
     ck_assert_double_eq_tol(loss, want, 1e-5 * (1 + fabs(want)));
     for (int i = 0; i < r.n; i++)
         for (size_t k = 0; k < r.p[i].count; k++) {
             double keep = r.p[i].w[k];
             r.p[i].w[k] = keep + STEP;
             double up =
-                ref_two_tower_loss(&r, tr->t.enc, &cfg, &b, tr->cand, tr->log_q, tr->n_cand);
+                ref_two_tower_loss(&r, tr->t.enc, &cfg, &b, tr->cand, tr->log_q, tr->drawn, tr->n_cand);
             r.p[i].w[k] = keep - STEP;
             double down =
-                ref_two_tower_loss(&r, tr->t.enc, &cfg, &b, tr->cand, tr->log_q, tr->n_cand);
+                ref_two_tower_loss(&r, tr->t.enc, &cfg, &b, tr->cand, tr->log_q, tr->drawn, tr->n_cand);
             r.p[i].w[k] = keep;
             same(r.p[i].name,
                  k,

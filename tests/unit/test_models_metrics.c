@@ -319,6 +319,153 @@ START_TEST(list_of_rank__one_relevant__as_a_list)
 }
 END_TEST
 
+/* From probabilities, in long double: -log p of what happened. */
+START_TEST(logloss__random_with_repeats__from_probabilities)
+{
+    struct fr_rng r;
+    fr_rng_seed(&r, 11);
+    for (int t = 0; t < 50; t++) {
+        float z[70];
+        uint8_t y[70];
+        long double sum = 0;
+        double got = 0;
+        for (int i = 0; i < 70; i++) {
+            z[i] = (float)((double)fr_rng_below(&r, 9) * 2.5 - 10);
+            y[i] = (uint8_t)fr_rng_below(&r, 2);
+            long double p = 1 / (1 + expl(-(long double)z[i]));
+            sum -= logl(y[i] ? p : 1 - p);
+        }
+        ck_assert_int_eq(fr_metric_logloss(z, y, 70, &got), FR_OK);
+        ck_assert_double_eq_tol(got, (double)(sum / 70), 1e-9);
+    }
+}
+END_TEST
+
+/* The middle of the places that a random order of equal scores could give, rounded up. */
+START_TEST(rank__random_with_many_ties__middle_of_the_possible_places)
+{
+    struct fr_rng r;
+    fr_rng_seed(&r, 12);
+    for (int t = 0; t < 300; t++) {
+        float s[40];
+        size_t n = 1 + fr_rng_below(&r, 40), label = fr_rng_below(&r, n), best = 1, worst = n;
+        for (size_t i = 0; i < n; i++)
+            s[i] = (float)fr_rng_below(&r, (uint64_t)(t % 6 + 1));
+        for (size_t i = 0; i < n; i++) {
+            best += s[i] > s[label];
+            worst -= s[i] < s[label];
+        }
+        ck_assert_uint_eq(fr_metric_rank(s, n, label), (best + worst + 1) / 2);
+    }
+}
+END_TEST
+
+/* evaluate.py once more, whole: a dictionary, its ten largest in stable order, hit and ln 2 / ln(place + 2). */
+START_TEST(ncf_protocol__hundred_lists_with_the_test_item_twice_and_ties__as_evaluate_py)
+{
+    struct fr_list_metrics sum = {0, 0, 0, 0};
+    double hr = 0, ndcg = 0, mrr = 0;
+    struct fr_rng r;
+    fr_rng_seed(&r, 13);
+    for (int u = 0; u < 100; u++) {
+        uint32_t item[100], key[100], ten[10];
+        float score[100], value[100];
+        size_t m = 0, n_ten = 0;
+        for (size_t i = 0; i < 100; i++) {
+            item[i] = (uint32_t)fr_rng_below(&r, 120);
+            score[i] = (float)(item[i] * 2654435761U % 7);
+        }
+        if (u % 3 == 0) { /* among its own negatives */
+            item[u % 99] = item[99];
+            score[u % 99] = score[99];
+        }
+        for (size_t i = 0; i < 100; i++) {
+            size_t j = 0;
+            while (j < m && key[j] != item[i])
+                j++;
+            key[j] = item[i];
+            value[j] = score[i];
+            m += j == m;
+        }
+        for (float level = 6; level >= 0; level--) /* a stable sort by buckets */
+            for (size_t j = 0; j < m && n_ten < 10; j++)
+                if (value[j] == level)
+                    ten[n_ten++] = key[j];
+        for (size_t k = 0; k < n_ten; k++)
+            if (ten[k] == item[99]) {
+                hr += 1;
+                ndcg += log(2) / log((double)k + 2);
+                mrr += 1 / ((double)k + 1);
+            }
+        struct fr_list_metrics one = fr_metric_list_of_rank(fr_metric_rank_ncf(item, score, 100), 10);
+        fr_metric_list_add(&sum, &one);
+    }
+    ck_assert_double_gt(hr, 3);
+    ck_assert_double_lt(hr, 60);
+    ck_assert_double_eq(sum.hr, hr);
+    ck_assert_double_eq_tol(sum.ndcg, ndcg, 1e-9);
+    ck_assert_double_eq_tol(sum.mrr, mrr, 1e-9);
+}
+END_TEST
+
+/* Recall@k, NDCG@k, HR@k, MRR@k of a user: train items taken out first, then places by counting who is ahead. */
+START_TEST(retrieval_protocol__train_items_masked_and_many_ties__by_counting)
+{
+    struct fr_rng r;
+    fr_rng_seed(&r, 14);
+    for (int t = 0; t < 300; t++) {
+        float s[80];
+        uint32_t train[80], test[80], top[20];
+        bool in_train[80] = {false};
+        size_t n_train = 0, n_test = 0, k = 1 + fr_rng_below(&r, 20), hits = 0, first = 0;
+        double dcg = 0, ideal = 0;
+        for (uint32_t i = 0; i < 80; i++) {
+            s[i] = (float)fr_rng_below(&r, 5);
+            if (fr_rng_below(&r, 3) == 0) {
+                in_train[i] = true;
+                train[n_train++] = i;
+                s[i] += 4; /* what was trained on scores highest */
+            } else if (fr_rng_below(&r, 4) == 0) {
+                test[n_test++] = i;
+            }
+        }
+        if (n_test == 0)
+            continue;
+        for (size_t j = 0; j < n_test; j++) {
+            size_t place = 1; /* equal scores: the lower index is ahead */
+            for (uint32_t i = 0; i < 80; i++)
+                place += !in_train[i] && (s[i] > s[test[j]] || (s[i] == s[test[j]] && i < test[j]));
+            if (place > k)
+                continue;
+            hits++;
+            dcg += 1 / log2((double)place + 1);
+            first = first == 0 || place < first ? place : first;
+        }
+        for (size_t j = 1; j <= k && j <= n_test; j++)
+            ideal += 1 / log2((double)j + 1);
+        size_t n = fr_metric_top(s, 80, train, n_train, k, top);
+        struct fr_list_metrics m = fr_metric_list(top, n, k, test, n_test);
+        ck_assert_double_eq(m.hr, hits > 0);
+        ck_assert_double_eq_tol(m.recall, (double)hits / (double)n_test, 1e-12);
+        ck_assert_double_eq_tol(m.ndcg, dcg / ideal, 1e-12);
+        ck_assert_double_eq_tol(m.mrr, first > 0 ? 1 / (double)first : 0, 1e-12);
+    }
+}
+END_TEST
+
+/* Probabilities exactly on the edges of bins: an edge belongs to the bin above it, 1 to the last. */
+START_TEST(calibration__on_the_edges__the_bin_above)
+{
+    const float p[6] = {0, 0.25f, 0.25f, 0.5f, 0.75f, 1};
+    const uint8_t y[6] = {1, 0, 1, 1, 0, 1};
+    struct fr_calibration c;
+    ck_assert_int_eq(fr_metric_calibration(p, y, 6, 4, &c), FR_OK);
+    /* bins {0} {.25 .25} {.5} {.75 1}: |sum p - sum y| = 1, .5, .5, .75 */
+    ck_assert_double_eq_tol(c.ece, 2.75 / 6, 1e-12);
+    ck_assert_double_eq_tol(c.ratio, 2.75 / 4, 1e-12);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("models/metrics");
@@ -336,6 +483,11 @@ int main(void)
     tcase_add_test(tc, top__random_with_mask__as_whole_sort);
     tcase_add_test(tc, list__random__by_gains);
     tcase_add_test(tc, list_of_rank__one_relevant__as_a_list);
+    tcase_add_test(tc, logloss__random_with_repeats__from_probabilities);
+    tcase_add_test(tc, rank__random_with_many_ties__middle_of_the_possible_places);
+    tcase_add_test(tc, ncf_protocol__hundred_lists_with_the_test_item_twice_and_ties__as_evaluate_py);
+    tcase_add_test(tc, retrieval_protocol__train_items_masked_and_many_ties__by_counting);
+    tcase_add_test(tc, calibration__on_the_edges__the_bin_above);
     suite_add_tcase(s, tc);
     return mf_run(s);
 }

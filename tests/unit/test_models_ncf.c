@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/model_parts.h"
 #include "models/train/train_ncf_priv.h"
 #include "tests/support/model_fixture.h"
 #include "tests/support/tmpdir.h"
@@ -355,8 +356,8 @@ START_TEST(join__half_and_half__the_mean_of_the_logits)
         ck_assert_int_eq(fr_train_ncf_new(&c, &fs, &part[i], NULL), FR_OK);
         ck_assert_int_eq(fr_train_ncf_ids(part[i], user, USERS, item, ITEMS), FR_OK);
         if (i == 2) {
-            ck_assert_int_eq(fr_train_ncf_join(part[2], part[1], part[0], 0.5f), FR_EINVAL);
-            ck_assert_int_eq(fr_train_ncf_join(part[2], part[0], part[1], 0.25f), FR_OK);
+            ck_assert_int_eq(fr_train_ncf_join(part[2], m[1], m[0], 0.5f), FR_EINVAL);
+            ck_assert_int_eq(fr_train_ncf_join(part[2], m[0], m[1], 0.25f), FR_OK);
         }
         ck_assert_int_eq(fr_train_ncf_model(part[i], &m[i], NULL), FR_OK);
         ck_assert_int_eq(fr_model_score_case(m[i], &one, 0, ar, z[i]), FR_OK);
@@ -368,6 +369,36 @@ START_TEST(join__half_and_half__the_mean_of_the_logits)
         fr_train_ncf_free(part[i]);
     }
     fr_arena_free(ar);
+}
+END_TEST
+
+/* What is served is the mean of what was taken: with half and half the tables lie half way. */
+START_TEST(average__taken_twice__model_of_the_mean_and_training_goes_on_from_the_newest)
+{
+    struct fr_train_ncf *a = trainer(4, 3);
+    struct fr_ncf_rows r = rows();
+    struct fr_model *m = NULL;
+    static float first[MAX_W];
+    const struct fr_table *t = &a->t.params.table[0];
+    size_t n = (size_t)t->rows * (size_t)t->dim;
+
+    ck_assert_uint_le(n, MAX_W);
+    ck_assert_int_eq(fr_train_ncf_average(a, 1.5f), FR_EINVAL);
+    ck_assert_int_eq(fr_train_ncf_average(a, 0.5f), FR_OK);
+    memcpy(first, t->w, n * sizeof(*first));
+    ck_assert_int_eq(fr_train_ncf_step(a, &r, NULL), FR_OK);
+    ck_assert_int_eq(fr_train_ncf_average(a, 0.5f), FR_OK);
+    ck_assert_int_eq(fr_train_ncf_model(a, &m, NULL), FR_OK);
+    ck_assert_int_ne(memcmp(first, t->w, n * sizeof(*first)), 0);
+    int left = 0;
+    const struct fr_tensor *served = fr_model_tensors(m, &left);
+    for (; left > 0 && strcmp(served->name, t->name) != 0; left--)
+        served++;
+    ck_assert_int_gt(left, 0);
+    for (size_t k = 0; k < n; k++)
+        mf_float_tol(((const float *)served->data)[k], ((double)first[k] + (double)t->w[k]) / 2, 1e-7);
+    fr_model_free(m);
+    fr_train_ncf_free(a);
 }
 END_TEST
 
@@ -435,6 +466,7 @@ int main(void)
     tcase_add_test(tc, step__repeated__same_bits_and_sgd_as_written);
     tcase_add_loop_test(tc, step__rows_that_wait__as_if_all_moved_in_every_step, 0, 2 * N_KINDS);
     tcase_add_test(tc, join__half_and_half__the_mean_of_the_logits);
+    tcase_add_test(tc, average__taken_twice__model_of_the_mean_and_training_goes_on_from_the_newest);
     tcase_add_test(tc, ids_and_rows__bad__refused);
     tcase_add_loop_test(tc, new__settings_that_make_no_model__refused, 0, 8);
     suite_add_tcase(s, tc);

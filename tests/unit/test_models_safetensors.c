@@ -218,6 +218,69 @@ START_TEST(write__bad_input__refused)
 }
 END_TEST
 
+START_TEST(head_then_parse__metadata__same_texts)
+{
+    static const float m[2] = {1, 2};
+    const struct fr_tensor in = {"a", FR_DTYPE_F32, 1, {2}, m};
+    const struct fr_st_note notes[2] = {{"first", FR_STR_LIT("a \"quoted\" text")}, {"second", FR_STR_LIT("")}};
+    const struct fr_json *meta = NULL;
+    struct fr_tensor *t = NULL;
+    struct fr_arena *ar = NULL;
+    struct fr_fault f = {0};
+    struct fr_buf b;
+    int n = 0;
+
+    fr_buf_init(&b);
+    ck_assert_int_eq(fr_arena_new(1 << 14, 0, &ar), FR_OK);
+    ck_assert_int_eq(fr_safetensors_head(&in, 1, notes, 2, &b), FR_OK);
+    ck_assert_uint_eq(b.n % 8, 0);
+    fr_buf_put(&b, m, sizeof(m));
+    ck_assert_msg(fr_safetensors_parse_meta(fr_buf_str(&b), ar, &t, &n, &meta, &f) == FR_OK, "%s", f.msg);
+    ck_assert_int_eq(n, 1);
+    ck_assert(fr_str_eqz(fr_json_get(meta, "first")->str, "a \"quoted\" text"));
+    ck_assert(fr_str_eqz(fr_json_get(meta, "second")->str, ""));
+    fr_buf_clear(&b);
+    ck_assert_int_eq(fr_safetensors_write(&in, 1, &b), FR_OK);
+    ck_assert_int_eq(fr_safetensors_parse_meta(fr_buf_str(&b), ar, &t, &n, &meta, &f), FR_OK);
+    ck_assert_ptr_null(meta); /* none is none */
+    fr_buf_done(&b);
+    fr_arena_free(ar);
+}
+END_TEST
+
+START_TEST(parse_meta__no_object_of_texts__refused)
+{
+    static const char *const bad[] = {"{\"__metadata__\":3}", "{\"__metadata__\":{\"a\":1}}", "{\"__metadata__\":{\"a\":{}}}"};
+    const struct fr_json *meta = NULL;
+    struct fr_tensor *t = NULL;
+    struct fr_arena *ar = NULL;
+    int n = 0;
+
+    ck_assert_int_eq(fr_arena_new(1 << 14, 0, &ar), FR_OK);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct fr_fault f = {0};
+
+        ck_assert_int_eq(fr_safetensors_parse_meta(make(bad[i], strlen(bad[i]), NULL, 0), ar, &t, &n, &meta, &f), FR_ESCHEMA);
+        ck_assert_ptr_nonnull(strstr(f.msg, "__metadata__"));
+    }
+    fr_arena_free(ar);
+}
+END_TEST
+
+START_TEST(head__longer_than_a_reader_takes__refused)
+{
+    static char text[FR_ST_MAX_HEADER];
+    const struct fr_st_note note = {"a", {text, sizeof(text)}};
+    struct fr_buf b;
+
+    memset(text, 'x', sizeof(text));
+    fr_buf_init(&b);
+    ck_assert_int_eq(fr_safetensors_head(NULL, 0, &note, 1, &b), FR_ETOOLARGE);
+    ck_assert_uint_eq(b.n, 0);
+    fr_buf_done(&b);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("models/safetensors");
@@ -231,6 +294,9 @@ int main(void)
                         (int)(sizeof(broken) / sizeof(broken[0])));
     tcase_add_test(tc, parse__truncated_at_every_byte_and_flipped_bits__never_crashes);
     tcase_add_test(tc, write__bad_input__refused);
+    tcase_add_test(tc, head_then_parse__metadata__same_texts);
+    tcase_add_test(tc, parse_meta__no_object_of_texts__refused);
+    tcase_add_test(tc, head__longer_than_a_reader_takes__refused);
     suite_add_tcase(s, tc);
     return mf_run(s);
 }

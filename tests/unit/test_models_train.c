@@ -307,7 +307,7 @@ static void follow_batch(int n,
     }
 }
 
-START_TEST(two_tower__successor_rule__learnt_from_batches_negatives_and_full_softmax)
+START_TEST(two_tower__successor_rule__learnt_by_every_loss)
 {
     struct fr_two_tower_train_config cfg;
     struct fr_train_two_tower *tr = NULL;
@@ -321,6 +321,14 @@ START_TEST(two_tower__successor_rule__learnt_from_batches_negatives_and_full_sof
     cfg.opt.threads = 2;
     cfg.negatives = _i == 1 ? 8 : 0;
     cfg.full_softmax = _i == 2;
+    if (_i >= 3) { /* drawn negatives alone: uniform, by frequency, cosine contrastive */
+        cfg.in_batch = false;
+        cfg.negatives = 8;
+        cfg.log_uniform = _i == 4;
+        cfg.loss = _i == 5 ? FR_TOWER_CCL : FR_TOWER_SOFTMAX;
+        cfg.margin = 0.4f;
+        cfg.negative_weight = 10;
+    }
     ck_assert_int_eq(fr_train_two_tower_new(&cfg, &fs, &tr, NULL), FR_OK);
     for (int step = 0; step < 250; step++) {
         follow_batch(64, l, user, context, item);
@@ -474,7 +482,7 @@ int main(void)
     tcase_add_test(tc, new__bad_options__each_refused);
     tcase_add_test(tc, deepfm__every_nth_allocation_fails__no_leak);
     tcase_add_loop_test(
-        tc, two_tower__successor_rule__learnt_from_batches_negatives_and_full_softmax, 0, 3);
+        tc, two_tower__successor_rule__learnt_by_every_loss, 0, 6);
     tcase_add_test(tc, two_tower__same_seed_and_threads__same_bits);
     tcase_add_test(tc, two_tower__items_at_known_rates__gaps_estimate_them);
     tcase_add_test(tc, two_tower__bad_batch__refused_and_weights_unchanged);
