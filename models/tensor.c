@@ -5,7 +5,6 @@
  */
 #include "models/tensor.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -191,22 +190,6 @@ static void adam_base(const struct fr_adam_step *a,
     }
 }
 
-static void adam_gap_base(
-    const struct fr_adam_gap *a, size_t n, float *restrict w, float *restrict m, float *restrict v)
-{
-    const float *c = a->moment;
-
-    for (size_t i = 0; i < n; i++) {
-        float r = sqrtf(v[i]) * a->scale, q = 1.0f / (r + a->eps), u = r * q;
-
-        w[i] -= m[i] * q * (c[0] - u * (c[1] - u * (c[2] - u * (c[3] - u * c[4]))));
-        m[i] *= a->keep_m;
-        v[i] *= a->keep_v;
-        m[i] = fabsf(m[i]) < FLT_MIN ? 0.0f : m[i];
-        v[i] = v[i] < FLT_MIN ? 0.0f : v[i];
-    }
-}
-
 static const struct fr_tensor_kernels kernels_base = {
     .dot = dot_base,
     .axpy = axpy_base,
@@ -214,7 +197,6 @@ static const struct fr_tensor_kernels kernels_base = {
     .mix_pair = mix_pair_base,
     .gather_sum = gather_sum_base,
     .adam = adam_base,
-    .adam_gap = adam_gap_base,
 };
 
 /* ---- dispatch ---- */
@@ -301,11 +283,6 @@ void fr_adam_update(
     const struct fr_adam_step *a, size_t n, const float *g, float *w, float *m, float *v)
 {
     kernels()->adam(a, n, g, w, m, v);
-}
-
-void fr_adam_gap_update(const struct fr_adam_gap *a, size_t n, float *w, float *m, float *v)
-{
-    kernels()->adam_gap(a, n, w, m, v);
 }
 
 float fr_gather_dot(const float *w, const struct fr_slot *slots, size_t n)

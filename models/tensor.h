@@ -85,18 +85,6 @@ struct fr_adam_step {
 void fr_adam_update(
     const struct fr_adam_step *a, size_t n, const float *g, float *w, float *m, float *v);
 
-#define FR_ADAM_GAP_TERMS 5
-/** Adam steps of weights that had no gradient in them, one after another; see models/train/params_rest.h. */
-struct fr_adam_gap {
-    float scale; /* of sqrt(v) in the first of the steps */
-    float eps;
-    float moment[FR_ADAM_GAP_TERMS]; /* sum over the steps of their sizes times (scale_j / scale - 1)^n */
-    float keep_m, keep_v;            /* the decays over the whole gap */
-};
-/** d = sqrt(v) scale + eps; u = sqrt(v) scale / d; w -= m / d * sum_n (-u)^n moment[n]; m *= keep_m; v *= keep_v.
- *  Moments that would become subnormal become 0. None overlap. @thread any */
-void fr_adam_gap_update(const struct fr_adam_gap *a, size_t n, float *w, float *m, float *v);
-
 /** True if no element is NaN or infinite; tests the bits, so no compiler flag can fool it. */
 bool fr_all_finite(const float *x, size_t n);
 bool fr_is_finite(float x);

@@ -20,7 +20,6 @@ struct fr_tensor_kernels {
         const float *table, size_t dim, const struct fr_slot *slots, size_t n, float *out);
     void (*adam)(
         const struct fr_adam_step *a, size_t n, const float *g, float *w, float *m, float *v);
-    void (*adam_gap)(const struct fr_adam_gap *a, size_t n, float *w, float *m, float *v);
 };
 
 /** NULL when the compiler could not build the level (another architecture). */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "models/adam_gap.h"
 
 #define LINE (64 / sizeof(float))
 #define NEAR (4 * LINE) /* of a row; the processor sees the rest coming */

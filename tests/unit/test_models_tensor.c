@@ -145,39 +145,6 @@ START_TEST(adam__all_lengths__as_naive_and_nothing_past_the_end)
 }
 END_TEST
 
-START_TEST(adam_gap__all_lengths__as_naive_and_nothing_past_the_end)
-{
-    const struct fr_adam_gap c = {.scale = 1.5f,
-                                  .eps = 1e-2f,
-                                  .moment = {.9f, -.2f, .1f, -.05f, .02f},
-                                  .keep_m = .5f,
-                                  .keep_v = .9f};
-    if (!level(_i))
-        return;
-    for (size_t n = 0; n <= MAX; n++) {
-        static float w[MAX + 1], m[MAX + 1], v[MAX + 1];
-        fill(n);
-        for (size_t i = 0; i <= n; i++) {
-            w[i] = b[i];
-            m[i] = i % 7 == 3 ? 1e-38f : a[i];
-            v[i] = i % 7 == 5 ? 0 : a[i + 3] * a[i + 3];
-        }
-        float wn = w[n], mn = m[n], vn = v[n];
-        fr_adam_gap_update(&c, n, w, m, v);
-        for (size_t i = 0; i < n; i++) {
-            double m0 = i % 7 == 3 ? 0 : (double)a[i], v0 = i % 7 == 5 ? 0 : (double)a[i + 3] * (double)a[i + 3];
-            double d = sqrt(v0) * 1.5 + .01, u = sqrt(v0) * 1.5 / d, sum = 0;
-            for (int k = 0; k < FR_ADAM_GAP_TERMS; k++)
-                sum += (double)c.moment[k] * pow(-u, k);
-            ck_assert_double_eq_tol((double)w[i], (double)b[i] - m0 / d * sum, 1e-6 * (1 + fabs(m0 / d)));
-            ck_assert_double_eq_tol((double)m[i], .5 * m0, 1e-42 + 1e-7 * fabs(m0)); /* 5e-39 is subnormal: 0 */
-            ck_assert_double_eq_tol((double)v[i], .9 * v0, 1e-42 + 1e-6 * v0);
-        }
-        ck_assert(memcmp(&wn, &w[n], 4) == 0 && memcmp(&mn, &m[n], 4) == 0 && memcmp(&vn, &v[n], 4) == 0);
-    }
-}
-END_TEST
-
 START_TEST(all_finite__nan_and_infinities_at_every_place__found)
 {
     const float bad[] = {NAN, -NAN, INFINITY, -INFINITY};
@@ -237,7 +204,6 @@ int main(void)
     tcase_add_loop_test(tc, gather_sum__dims_and_slot_counts__as_naive, 0, levels);
     tcase_add_loop_test(tc, gather_sum__unused_slot_with_nan_row__is_skipped, 0, levels);
     tcase_add_loop_test(tc, adam__all_lengths__as_naive_and_nothing_past_the_end, 0, levels);
-    tcase_add_loop_test(tc, adam_gap__all_lengths__as_naive_and_nothing_past_the_end, 0, levels);
     tcase_add_test(tc, all_finite__nan_and_infinities_at_every_place__found);
     tcase_add_test(tc, require__missing_type_shape_nan__each_refused_by_name);
     suite_add_tcase(s, tc);
