@@ -101,8 +101,8 @@ enum { FIRST, QKV, X, Y, OTHER_Y, SCORES, PARTS };
 static void divide(const struct fr_attention_lanes *l, size_t at[PARTS + 1])
 {
     size_t f = (size_t)l->m.fields * LANES, y = f * (size_t)l->m.cfg.width;
-    const size_t size[PARTS] = {f * (size_t)l->m.layer[0].cols,
-                                f * (size_t)l->most,
+    const size_t size[PARTS] = {(size_t)l->m.fields * fr_lanes_stride(&l->m.layer[0]),
+                                f * ((size_t)l->most | 1),
                                 f * (size_t)l->m.dim,
                                 y,
                                 y,
@@ -147,7 +147,7 @@ void fr_attention_lanes_add(
     const struct fr_attention_lanes *l, const float *x, int n, int rows, float *scratch, float *z)
 {
     const struct fr_lanes_model *m = &l->m;
-    size_t in = (size_t)m->dim * LANES, cols = (size_t)m->layer[0].cols * LANES, at[PARTS + 1];
+    size_t in = (size_t)m->dim * LANES, cols = fr_lanes_stride(&m->layer[0]), at[PARTS + 1];
     float sum[LANES] = {0}, *y, *other;
 
     divide(l, at);

@@ -31,7 +31,7 @@ struct fr_lanes_model {
 
 struct fr_lanes_kernel {
     int rows;
-    /* y (fields, cols, 16) = w x (fields, in, 16) */
+    /* y (fields, cols, 16), fr_lanes_stride() apart, = w x (fields, in, 16) */
     void (*linear)(const struct fr_lanes_layer *l, const float *x, int fields, float *y);
     /* qkv (F, cols, 16) and the layer's input x to y (F, A, 16); s (TILE, F, 16) is scratch */
     void (*mix)(const struct fr_lanes_model *m,
@@ -41,6 +41,13 @@ struct fr_lanes_kernel {
                 float *s,
                 float *y);
 };
+
+/** Floats from a field's qkv to the next one's: an odd number of cache lines. Widths are powers of two, and rows
+ *  so far apart would share a few sets of the caches: with 200 fields a head's keys would not stay in the second. */
+static inline size_t fr_lanes_stride(const struct fr_lanes_layer *l)
+{
+    return ((size_t)l->cols | 1) * FR_ATTENTION_LANES;
+}
 
 /** NULL when the compiler could not build the level. */
 const struct fr_lanes_kernel *fr_lanes_kernel_avx2(void);
@@ -80,7 +87,7 @@ block(const float *w, int in, const float *x0, const float *x1, fr_vec *a, fr_ve
 
 static void lanes_linear(const struct fr_lanes_layer *l, const float *x, int fields, float *y)
 {
-    size_t in = (size_t)l->in * L, out = (size_t)l->cols * L;
+    size_t in = (size_t)l->in * L, out = fr_lanes_stride(l);
 
     for (int f = 0; f < fields; f += FR_LANES_FIELDS) {
         const float *x0 = x + (size_t)f * in, *w = l->w;
@@ -261,7 +268,7 @@ static void lanes_mix(
 {
     const struct fr_lanes_layer *l = &m->layer[layer];
     int width = m->cfg.width, dim = width / m->cfg.heads;
-    size_t ld = (size_t)l->cols * L, ldy = (size_t)width * L, part = (size_t)width * L;
+    size_t ld = fr_lanes_stride(l), ldy = (size_t)width * L, part = (size_t)width * L;
     bool adds_x = m->cfg.residual == FR_RESIDUAL_IDENTITY && l->in == width;
 
     for (int h = 0; h < m->cfg.heads; h++) {

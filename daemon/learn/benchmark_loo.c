@@ -17,6 +17,7 @@
 #define NEGATIVES 99 /* of a validation list */
 #define TRAIN "ml-1m.train.pairs"
 #define TEST "ml-1m.test.negative"
+#define AHEAD 32   /* places of a shuffle drawn ahead of their use */
 #define TRIES 1000 /* to draw an item that a user does not have */
 #define MEASURES 3
 
@@ -53,20 +54,71 @@ static bool draw_item(const struct fr_benchmark_pairs *fit,
     return false;
 }
 
-static void shuffle(struct fr_benchmark_draw *d, struct fr_rng *rng)
+/* Fisher-Yates; the places are drawn some steps ahead, so that they are in the cache when needed. */
+static void shuffle(uint64_t *pair, size_t n, struct fr_rng *rng)
 {
-    for (size_t i = d->n; i > 1; i--) {
-        size_t j = (size_t)fr_rng_below(rng, i);
-        uint32_t u = d->user[i - 1], k = d->item[i - 1];
-        float y = d->label[i - 1];
+    size_t j[AHEAD];
 
-        d->user[i - 1] = d->user[j];
-        d->item[i - 1] = d->item[j];
-        d->label[i - 1] = d->label[j];
-        d->user[j] = u;
-        d->item[j] = k;
-        d->label[j] = y;
+    for (size_t i = n; i > 1;) {
+        size_t k = i - 1 < AHEAD ? i - 1 : AHEAD;
+
+        for (size_t a = 0; a < k; a++) {
+            j[a] = (size_t)fr_rng_below(rng, i - a);
+            __builtin_prefetch(&pair[j[a]], 1);
+        }
+        for (size_t a = 0; a < k; a++, i--) {
+            uint64_t t = pair[i - 1];
+
+            pair[i - 1] = pair[j[a]];
+            pair[j[a]] = t;
+        }
     }
+}
+
+static enum fr_err draw_alloc(const struct fr_benchmark_pairs *fit, size_t most, struct fr_benchmark_draw *d)
+{
+    if (d->user != NULL)
+        return FR_OK;
+    d->user = fr_malloc_array(most + 1, sizeof(*d->user));
+    d->item = fr_malloc_array(most + 1, sizeof(*d->item));
+    d->label = fr_malloc_array(most + 1, sizeof(*d->label));
+    d->pair = fr_malloc_array(most + 1, sizeof(*d->pair));
+    d->having = fr_calloc((size_t)fit->items / 64 + 1, sizeof(*d->having));
+    if (d->user != NULL && d->item != NULL && d->label != NULL && d->pair != NULL && d->having != NULL)
+        return FR_OK;
+    fr_benchmark_draw_done(d);
+    return FR_ENOMEM;
+}
+
+static bool has(const uint64_t *bits, uint32_t i)
+{
+    return (bits[i / 64] >> (i % 64) & 1) != 0;
+}
+
+/* The user's positives, each followed by its negatives. */
+static void draw_user(const struct fr_benchmark_pairs *fit,
+                      uint32_t u,
+                      int negatives,
+                      struct fr_rng *rng,
+                      struct fr_benchmark_draw *d)
+{
+    const uint32_t *own = fit->item + fit->start[u], *end = fit->item + fit->start[u + 1];
+
+    for (const uint32_t *i = own; i < end; i++)
+        d->having[*i / 64] |= (uint64_t)1 << (*i % 64);
+    for (const uint32_t *i = own; i < end; i++) {
+        d->pair[d->n++] = (uint64_t)u << 32 | (uint64_t)*i << 1 | 1;
+        for (int k = 0; k < negatives; k++) {
+            uint32_t item = (uint32_t)fr_rng_below(rng, fit->items);
+
+            for (int tries = 1; tries < TRIES && has(d->having, item); tries++)
+                item = (uint32_t)fr_rng_below(rng, fit->items);
+            if (!has(d->having, item))
+                d->pair[d->n++] = (uint64_t)u << 32 | (uint64_t)item << 1;
+        }
+    }
+    for (const uint32_t *i = own; i < end; i++)
+        d->having[*i / 64] = 0;
 }
 
 enum fr_err fr_benchmark_loo_draw(const struct fr_benchmark_pairs *fit,
@@ -74,28 +126,19 @@ enum fr_err fr_benchmark_loo_draw(const struct fr_benchmark_pairs *fit,
                                   struct fr_rng *rng,
                                   struct fr_benchmark_draw *d)
 {
-    size_t most = fit->n * ((size_t)negatives + 1);
+    enum fr_err e = draw_alloc(fit, fit->n * ((size_t)negatives + 1), d);
 
-    if (d->user == NULL) {
-        d->user = fr_malloc_array(most + 1, sizeof(*d->user));
-        d->item = fr_malloc_array(most + 1, sizeof(*d->item));
-        d->label = fr_malloc_array(most + 1, sizeof(*d->label));
-        if (d->user == NULL || d->item == NULL || d->label == NULL)
-            return FR_ENOMEM;
-    }
+    if (e != FR_OK)
+        return e;
     d->n = 0;
     for (uint32_t u = 0; u < fit->users; u++)
-        for (size_t k = fit->start[u]; k < fit->start[u + 1]; k++)
-            for (int i = 0; i <= negatives; i++) {
-                uint32_t item = fit->item[k];
-
-                if (i > 0 && !draw_item(fit, NULL, u, rng, &item))
-                    continue;
-                d->user[d->n] = u;
-                d->item[d->n] = item;
-                d->label[d->n++] = i == 0;
-            }
-    shuffle(d, rng);
+        draw_user(fit, u, negatives, rng, d);
+    shuffle(d->pair, d->n, rng);
+    for (size_t i = 0; i < d->n; i++) {
+        d->user[i] = (uint32_t)(d->pair[i] >> 32);
+        d->item[i] = (uint32_t)d->pair[i] >> 1;
+        d->label[i] = (float)(d->pair[i] & 1);
+    }
     return FR_OK;
 }
 
@@ -104,6 +147,8 @@ void fr_benchmark_draw_done(struct fr_benchmark_draw *d)
     fr_free(d->user);
     fr_free(d->item);
     fr_free(d->label);
+    fr_free(d->pair);
+    fr_free(d->having);
     memset(d, 0, sizeof(*d));
 }
 

@@ -41,6 +41,8 @@ struct fr_benchmark_draw {
     uint32_t *user, *item;
     float *label;
     size_t n;
+    uint64_t *pair;   /* while drawing: user << 32 | item << 1 | label */
+    uint64_t *having; /* (items / 64 + 1) bits: the items of the user in hand */
 };
 
 /** Draw and shuffle. @param d zeroed storage, used again. @errors FR_ENOMEM */

@@ -124,6 +124,8 @@ void fr_train_ncf_checkpoint(struct fr_train_ncf *tr, struct fr_checkpoint *ck)
     widths(ck, tr->cfg.hidden, tr->cfg.n_hidden);
     begin(ck, &tr->t, true);
     end(ck, &tr->t);
+    if (tr->rest != NULL)
+        fr_rest_checkpoint(tr->rest, ck);
 }
 
 enum fr_err fr_train_ncf_build(

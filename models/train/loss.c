@@ -10,8 +10,11 @@
 
 double fr_loss_bce(float z, float y, float *dz)
 {
-    *dz = fr_nn_sigmoid(z) - y;
-    return fr_nn_softplus((double)z) - (double)y * (double)z;
+    double e = exp(-fabs((double)z)); /* of both: fr_nn_sigmoid() and fr_nn_softplus(), to the bit */
+    float p = (float)(z >= 0.0f ? 1.0 / (1.0 + e) : e / (1.0 + e));
+
+    *dz = p - y;
+    return (z > 0 ? (double)z : 0.0) + log1p(e) - (double)y * (double)z;
 }
 
 double fr_loss_softmax(const float *z, size_t n, size_t label, float *dz)

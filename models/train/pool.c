@@ -7,10 +7,11 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include "daemon/base/alloc.h"
 
-#define SPIN 2000 /* looks before sleeping: about 20 us */
+#define SPIN 500 /* looks before sleeping: some 20 us, the phases of a small step; none if threads share a core */
 
 struct member {
     struct fr_pool *pool;
@@ -19,7 +20,7 @@ struct member {
 };
 
 struct fr_pool {
-    int threads, started;
+    int threads, started, spin;
     struct member *member; /* (threads), [0] unused */
     void (*fn)(void *arg, int worker);
     void *arg;
@@ -32,13 +33,24 @@ struct fr_pool {
     pthread_cond_t work, done, gate;
 };
 
+static inline void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 /* Spin, then sleep on `cond` until *value is not `old`. */
 static void
 wait_change(struct fr_pool *p, _Atomic uint32_t *value, uint32_t old, pthread_cond_t *cond)
 {
-    for (int i = 0; i < SPIN; i++)
+    for (int i = 0; i < p->spin; i++) {
         if (atomic_load_explicit(value, memory_order_acquire) != old)
             return;
+        relax();
+    }
     (void)pthread_mutex_lock(&p->lock);
     while (atomic_load_explicit(value, memory_order_acquire) == old)
         (void)pthread_cond_wait(cond, &p->lock);
@@ -89,6 +101,7 @@ enum fr_err fr_pool_new(int threads, struct fr_pool **out_p)
         return FR_ENOMEM;
     p->threads = threads;
     p->started = 1;
+    p->spin = threads <= sysconf(_SC_NPROCESSORS_ONLN) ? SPIN : 0;
     p->member = fr_calloc((size_t)threads, sizeof(*p->member));
     if (p->member == NULL || pthread_mutex_init(&p->lock, NULL) != 0) {
         fr_free(p->member);
@@ -138,9 +151,11 @@ void fr_pool_run(struct fr_pool *p, void (*fn)(void *arg, int worker), void *arg
     atomic_store_explicit(&p->busy, p->threads - 1, memory_order_relaxed);
     post(p);
     fn(arg, 0);
-    for (int i = 0; i < SPIN; i++)
+    for (int i = 0; i < p->spin; i++) {
         if (atomic_load_explicit(&p->busy, memory_order_acquire) == 0)
             return;
+        relax();
+    }
     (void)pthread_mutex_lock(&p->lock);
     while (atomic_load_explicit(&p->busy, memory_order_acquire) != 0)
         (void)pthread_cond_wait(&p->done, &p->lock);

@@ -16,6 +16,7 @@
 #include "models/train/train_from.h"
 
 #define MAX_THREADS 64
+#define AHEAD 3 /* examples asked of the memory before they are needed */
 
 struct example {
     uint32_t user, item;
@@ -192,6 +193,13 @@ static enum fr_err lay_out(struct fr_train_mf *tr,
     return FR_OK;
 }
 
+/* A row that is needed soon: the tables are larger than the second cache, and the next row is anywhere. */
+static void expect(const float *row, size_t dim)
+{
+    for (size_t d = 0; d < dim; d += 64 / sizeof(float))
+        __builtin_prefetch(row + d, 1);
+}
+
 /* One worker's block of the round. */
 static void round_of(void *arg, int worker)
 {
@@ -203,7 +211,10 @@ static void round_of(void *arg, int worker)
     double loss = 0;
 
     for (size_t i = tr->block[b]; i < tr->block[b + 1]; i++) {
-        struct example x = tr->ex[i];
+        struct example x = tr->ex[i], later = tr->ex[i + AHEAD < tr->block[b + 1] ? i + AHEAD : i];
+
+        expect(tr->user.v + later.user * dim, dim);
+        expect(tr->item.v + later.item * dim, dim);
         float *p = tr->user.v + x.user * dim, *q = tr->item.v + x.item * dim;
         float *bu = &tr->user.b[x.user], *bi = &tr->item.b[x.item];
         float dz;

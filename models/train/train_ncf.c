@@ -11,6 +11,8 @@
 #include "models/train/train_from.h"
 #include "models/train/train_ncf_priv.h"
 
+#define AHEAD 8 /* rows asked of the memory before they are needed */
+
 void fr_ncf_train_config_default(struct fr_ncf_train_config *c)
 {
     *c = (struct fr_ncf_train_config){.user = "user", .item = "item"};
@@ -102,6 +104,7 @@ void fr_train_ncf_free(struct fr_train_ncf *tr)
     if (tr == NULL)
         return;
     fr_trainer_done(&tr->t);
+    fr_rest_free(tr->rest);
     fr_free(tr);
 }
 
@@ -125,6 +128,24 @@ admit(struct fr_train_ncf *tr, enum fr_entity e, const struct fr_cell *cells, ui
     return FR_OK;
 }
 
+/* The tables of a user are read together, and those of an item. */
+static enum fr_err add_groups(struct fr_train_ncf *tr)
+{
+    const int side[2] = {tr->user, tr->item};
+    enum fr_err e = fr_rest_new(&tr->t.opt, &tr->rest);
+
+    for (int i = 0; i < 2 && e == FR_OK; i++) {
+        int table[2], n = 0;
+
+        if (tr->cfg.factors > 0)
+            table[n++] = tr->gmf_of[side[i]];
+        if (tr->mlp.n_layers > 0)
+            table[n++] = tr->mlp_of[side[i]];
+        e = fr_rest_add(tr->rest, &tr->t.params, table, n, &tr->rest_of[i]);
+    }
+    return e;
+}
+
 enum fr_err fr_train_ncf_ids(struct fr_train_ncf *tr,
                              const struct fr_cell *user,
                              uint32_t n_user,
@@ -141,45 +162,143 @@ enum fr_err fr_train_ncf_ids(struct fr_train_ncf *tr,
         e = admit(tr, FR_ENTITY_ITEM, item, n_item);
     tr->n_user = n_user;
     tr->n_item = n_item;
-    return e == FR_OK ? renew(tr) : e;
+    if (e == FR_OK)
+        e = renew(tr);
+    return e == FR_OK ? add_groups(tr) : e;
 }
 
-/* Every worker's gradients and loss. */
-static enum fr_err passes(struct fr_train_ncf *tr, const struct fr_ncf_rows *rows)
-{
-    enum fr_err e;
+/* ---- steps ---- */
 
+static void settle_part(void *arg, int worker)
+{
+    struct fr_train_ncf *tr = arg;
+
+    fr_rest_settle_part(tr->rest, &tr->t.params, worker, tr->t.opt.threads);
+}
+
+void fr_train_ncf_settle(struct fr_train_ncf *tr)
+{
+    if (tr->rest == NULL || fr_rest_pending(tr->rest) == 0)
+        return;
+    fr_pool_run(tr->t.pool, settle_part, tr);
+    fr_rest_settled(tr->rest);
+}
+
+static enum fr_err check_rows(const struct fr_train_ncf *tr, const struct fr_ncf_rows *rows)
+{
     if (rows->n < 1)
         return FR_EINVAL;
     for (int i = 0; i < rows->n; i++)
         if ((rows->user[i] >= tr->n_user && rows->user[i] != FR_NCF_UNKNOWN) ||
             (rows->item[i] >= tr->n_item && rows->item[i] != FR_NCF_UNKNOWN))
             return FR_EINVAL;
-    tr->rows = rows;
-    if ((e = fr_trainer_begin(&tr->t)) != FR_OK)
-        return e;
-    return fr_trainer_run(&tr->t, fr_train_ncf_pass, tr);
+    return FR_OK;
 }
 
 enum fr_err
 fr_train_ncf_gradient(struct fr_train_ncf *tr, const struct fr_ncf_rows *rows, double *out_loss)
 {
-    enum fr_err e = passes(tr, rows);
+    enum fr_err e = check_rows(tr, rows);
 
-    return e == FR_OK ? fr_trainer_reduce(&tr->t, out_loss) : e;
+    if (e != FR_OK || (e = fr_trainer_begin(&tr->t)) != FR_OK)
+        return e;
+    fr_train_ncf_settle(tr);
+    tr->rows = rows;
+    if ((e = fr_trainer_run(&tr->t, fr_train_ncf_pass, tr)) == FR_OK)
+        e = fr_trainer_reduce(&tr->t, out_loss);
+    return e;
+}
+
+/* The worker's rows of the step: to the present before it, counted after it. */
+static void own_rows(struct fr_train_ncf *tr, int worker, bool moved)
+{
+    const uint32_t *position[2] = {tr->rows->user, tr->rows->item};
+    uint32_t parts = (uint32_t)tr->t.opt.threads;
+
+    for (int e = 0; e < 2; e++)
+        for (int i = 0; i < tr->rows->n; i++) {
+            uint32_t row = position[e][i] + 1;
+
+            uint32_t later = i + AHEAD < tr->rows->n ? position[e][i + AHEAD] + 1 : 0;
+
+            if (!moved && later > 0 && later % parts == (uint32_t)worker)
+                fr_rest_expect(tr->rest, &tr->t.params, tr->rest_of[e], later);
+            if (row % parts != (uint32_t)worker)
+                continue;
+            if (moved)
+                fr_rest_moved(tr->rest, tr->rest_of[e], row);
+            else
+                fr_rest_row(tr->rest, &tr->t.params, tr->rest_of[e], row);
+        }
+}
+
+/* Rows to the present, gradients, their sums. */
+static void gradients(void *arg, int worker)
+{
+    struct fr_train_ncf *tr = arg;
+    struct fr_train_worker *w = &tr->t.w[worker];
+
+    fr_arena_reset(w->ar);
+    w->loss = 0;
+    enum fr_err e = fr_grads_begin(&w->g, &tr->t.params);
+    if (tr->resting)
+        own_rows(tr, worker, false);
+    fr_pool_barrier(tr->t.pool);
+    w->err = e;
+    if (e == FR_OK)
+        fr_train_ncf_pass(tr, worker);
+    fr_pool_barrier(tr->t.pool);
+    if (w->err == FR_OK && !fr_grads_merge_part(tr->g, tr->t.opt.threads, worker, &tr->t.params))
+        w->err = FR_ENONFINITE;
+}
+
+static void update(void *arg, int worker)
+{
+    struct fr_train_ncf *tr = arg;
+
+    fr_params_adam_part(&tr->t.params, tr->g, tr->t.opt.threads, worker, &tr->adam);
+    if (tr->resting)
+        own_rows(tr, worker, true);
+}
+
+/* Rows without a gradient may wait: nothing but their moments moves them. */
+static bool may_rest(const struct fr_train_options *o)
+{
+    return o->dense_rows && !o->sgd && o->l2_embedding == 0;
 }
 
 enum fr_err
 fr_train_ncf_step(struct fr_train_ncf *tr, const struct fr_ncf_rows *rows, double *out_loss)
 {
+    const struct fr_train_options *o = &tr->t.opt;
+    enum fr_err e = check_rows(tr, rows);
     double loss = 0;
-    enum fr_err e = passes(tr, rows);
 
-    if (e == FR_OK)
-        e = fr_trainer_apply(&tr->t, &loss);
-    if (e == FR_OK && out_loss != NULL)
+    if (e != FR_OK)
+        return e;
+    tr->resting = may_rest(o);
+    if (!tr->resting || fr_rest_pending(tr->rest) == FR_REST_STEPS)
+        fr_train_ncf_settle(tr);
+    tr->rows = rows;
+    for (int i = 0; i < o->threads; i++)
+        tr->g[i] = &tr->t.w[i].g;
+    if ((e = fr_trainer_run(&tr->t, gradients, tr)) != FR_OK)
+        return e;
+    for (int i = 0; i < o->threads; i++)
+        loss += tr->t.w[i].loss;
+    if (!fr_is_finite((float)loss))
+        return FR_ENONFINITE;
+    fr_params_adam_begin(&tr->t.params, tr->g, o->threads, o, &tr->adam);
+    if (tr->resting) {
+        tr->adam.all_rows = false;
+        fr_rest_count(tr->rest, &tr->adam.rows);
+    } else if (o->sgd && o->l2_embedding == 0) {
+        tr->adam.all_rows = false; /* without a gradient nothing moves */
+    }
+    fr_pool_run(tr->t.pool, update, tr);
+    if (out_loss != NULL)
         *out_loss = loss;
-    return e;
+    return FR_OK;
 }
 
 /* A model's tensor of that name and of n floats, else NULL. */
@@ -244,6 +363,7 @@ enum fr_err fr_train_ncf_join(struct fr_train_ncf *tr,
     const float *ab = weights_of(gmf, "out.bias", 1), *bb = weights_of(mlp, "out.bias", 1);
     if (a == NULL || b == NULL || ab == NULL || bb == NULL)
         return FR_EINVAL;
+    fr_train_ncf_settle(tr);
     (void)take_parts(p, tr->out, tr->bias, gmf, mlp, false);
     for (size_t k = 0; k < f; k++)
         p->dense[tr->out].w[k] = alpha * a[k];
@@ -254,12 +374,13 @@ enum fr_err fr_train_ncf_join(struct fr_train_ncf *tr,
 }
 
 enum fr_err
-fr_train_ncf_model(const struct fr_train_ncf *tr, struct fr_model **out_m, struct fr_fault *fault)
+fr_train_ncf_model(struct fr_train_ncf *tr, struct fr_model **out_m, struct fr_fault *fault)
 {
     struct fr_encoder *enc = NULL;
     struct fr_tensor *t = fr_calloc(FR_PARAMS_MAX_TENSORS, sizeof(*t));
     enum fr_err e = t == NULL ? FR_ENOMEM : fr_encoder_clone(tr->t.enc, &enc);
 
+    fr_train_ncf_settle(tr);
     if (e == FR_OK)
         e = fr_ncf_new(
             &enc, &tr->cfg, t, fr_params_mean_tensors(&tr->t.mean, &tr->t.params, t), out_m, fault);
@@ -272,6 +393,7 @@ fr_train_ncf_model(const struct fr_train_ncf *tr, struct fr_model **out_m, struc
 
 enum fr_err fr_train_ncf_average(struct fr_train_ncf *tr, float share)
 {
+    fr_train_ncf_settle(tr);
     return fr_params_mean_take(&tr->t.mean, &tr->t.params, share);
 }
 

@@ -1,6 +1,9 @@
 /*
  * models/train/train_ncf.h - training of models/ncf.h on rows (user, item, label).
  *
+ * Rows that a step does not read take its Adam step later, when they are next read (params_rest.h): the
+ * functions below that take a trainer bring its weights up to date first.
+ *
  * Loss: mean over the rows of a step of binary cross-entropy with logits. Layers begin by Glorot,
  * as the paper's code, `out` N(0, 1 / inputs), embeddings N(0, init_std).
  *
@@ -79,7 +82,7 @@ FR_MUST_CHECK enum fr_err fr_train_ncf_join(struct fr_train_ncf *tr,
 FR_MUST_CHECK enum fr_err fr_train_ncf_average(struct fr_train_ncf *tr, float share);
 /** A model of the current weights or of their mean (a copy); the caller owns it. */
 FR_MUST_CHECK enum fr_err
-fr_train_ncf_model(const struct fr_train_ncf *tr, struct fr_model **out_m, struct fr_fault *fault);
+fr_train_ncf_model(struct fr_train_ncf *tr, struct fr_model **out_m, struct fr_fault *fault);
 void fr_train_ncf_set_lr(struct fr_train_ncf *tr, float lr);
 
 #endif

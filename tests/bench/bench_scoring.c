@@ -1,17 +1,19 @@
 /*
  * tests/bench/bench_scoring.c - one user against many candidates, as a lane does it.
  *
- * usage: bench_scoring SHAPE CANDIDATES [no-cache]
+ * usage: bench_scoring SHAPE CANDIDATES CALLS wall|cpu [no-cache]
  *   SHAPE  deepfm        24 fields x 16: 14 of user and context, 10 of the item; MLP 400 x 3
  *          deepfm-cross  the same, 4 of the 10 being cross fields
  *          deepfm-wide   200 fields x 16: 120 of user and context, 80 of the item; MLP 400 x 3
+ *          deepfm-wide-cross  the same, 8 of the 80 being cross fields
  *          autoint       as deepfm; 3 layers of 2 heads x 32, residuals projected in each
  *          autoint-cross the same, 4 of the 10 being cross fields
+ *          autoint-wide, autoint-wide-cross  as deepfm-wide and deepfm-wide-cross
  *
  * 20,000 items of 100,000 rows; a query's candidates are drawn with weight 1 / rank, each once a
  * query, and every query has another user. One thread. For each line on standard input it prints
- * one JSON object: the median of 30 calls in milliseconds, encoding apart, and what the cache of
- * items found. scoring.py lets it and its peers take turns.
+ * one JSON object: the median of CALLS calls in milliseconds (of the clock, or of the thread's time: on a
+ * machine that is shared), encoding apart, and what the cache of items found. scoring.py lets it and its peers take turns.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +30,7 @@
 
 #define ITEMS 20000
 #define VOCAB 100000
-#define CALLS 30
+#define MAX_CALLS 1000
 #define WARM 60
 #define MAX_CANDIDATES 4096
 #define CACHE_BYTES ((size_t)64 << 20)
@@ -43,16 +45,20 @@ static const struct shape shapes[] = {
     {"deepfm", 12, 2, 10, 0, false},
     {"deepfm-cross", 12, 2, 6, 4, false},
     {"deepfm-wide", 110, 10, 80, 0, false},
+    {"deepfm-wide-cross", 110, 10, 72, 8, false},
     {"autoint", 12, 2, 10, 0, true},
     {"autoint-cross", 12, 2, 6, 4, true},
+    {"autoint-wide", 110, 10, 80, 0, true},
+    {"autoint-wide-cross", 110, 10, 72, 8, true},
 };
 
 static struct fr_rng rng;
+static clockid_t used_clock = CLOCK_MONOTONIC;
 
 static double now_ms(void)
 {
     struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    (void)clock_gettime(used_clock, &t);
     return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
 }
 
@@ -196,13 +202,15 @@ int main(int argc, char **argv)
     static struct run r;
     struct fr_field_set fs = {.hash = 1};
     const struct shape *sh = NULL;
-    int n = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 0;
+    int n = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 0, calls = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0;
 
     for (size_t i = 0; argc > 1 && i < sizeof(shapes) / sizeof(shapes[0]); i++)
         if (strcmp(argv[1], shapes[i].name) == 0)
             sh = &shapes[i];
-    if (sh == NULL || n < 1 || n > MAX_CANDIDATES)
-        die("usage: bench_scoring deepfm|deepfm-cross|deepfm-wide|autoint|autoint-cross CANDIDATES [no-cache]");
+    if (sh == NULL || n < 1 || n > MAX_CANDIDATES || calls < 1 || calls > MAX_CALLS || argc < 5)
+        die("usage: bench_scoring SHAPE CANDIDATES CALLS wall|cpu [no-cache]");
+    if (strcmp(argv[4], "cpu") == 0)
+        used_clock = CLOCK_THREAD_CPUTIME_ID;
     (void)fr_gemm_core_ensure(argv);
     fr_rng_seed(&rng, 1);
     r.m = make_model(sh, &fs);
@@ -215,20 +223,20 @@ int main(int argc, char **argv)
     for (int i = 0; i < ITEMS; i++)
         r.cdf[i] = (i > 0 ? r.cdf[i - 1] : 0) + 1.0 / (i + 1);
     if (fr_arena_new((size_t)4 << 20, 0, &r.ar) != FR_OK ||
-        (argc < 4 && fr_rank_cache_new(CACHE_BYTES, &r.cache) != FR_OK))
+        (argc < 6 && fr_rank_cache_new(CACHE_BYTES, &r.cache) != FR_OK))
         die("out of memory");
     for (int i = 0; i < WARM; i++)
         (void)one_call(&r, n);
     while (getchar() == '\n') {
         struct fr_rank_cache_stats a = {0, 0}, b = {0, 0};
-        double t[CALLS];
+        double t[MAX_CALLS];
         if (r.cache != NULL)
             fr_rank_cache_stats(r.cache, &a);
-        for (int i = 0; i < CALLS; i++)
+        for (int i = 0; i < calls; i++)
             t[i] = one_call(&r, n);
         if (r.cache != NULL)
             fr_rank_cache_stats(r.cache, &b);
-        qsort(t, CALLS, sizeof(*t), by_value);
+        qsort(t, (size_t)calls, sizeof(*t), by_value);
         double fields = sh->user + sh->context + sh->item + sh->cross;
         double rest = 2.0 * n * (400.0 * 400 * 2 + 400), first = 400; /* layers 2 to 4; width of the first */
         if (sh->attention) { /* of each layer 4 projections 64 x 64, scores and values */
@@ -239,13 +247,13 @@ int main(int argc, char **argv)
         double all = rest + per_field * (sh->item + sh->cross);
         (void)printf("{\"freshet\": %.4f, \"cache_hits\": %.3f, \"gflops_of_all_rows\": %.1f, "
                      "\"gflops_done\": %.1f, \"sgemm_gflops\": %.1f, \"blas\": \"%s\"}\n",
-                     t[CALLS / 2],
+                     t[calls / 2],
                      b.hits - a.hits + b.misses - a.misses == 0
                          ? 0.0
                          : (double)(b.hits - a.hits) /
                                            (double)(b.hits - a.hits + b.misses - a.misses),
-                     all / t[CALLS / 2] * 1e-6,
-                     done / t[CALLS / 2] * 1e-6,
+                     all / t[calls / 2] * 1e-6,
+                     done / t[calls / 2] * 1e-6,
                      sgemm_peak(),
                      fr_gemm_core());
         (void)fflush(stdout);

@@ -1,10 +1,11 @@
 """PyTorch and ONNX Runtime scoring the candidates of one user: the peers of bench_scoring.
 
-usage: peer_scoring.py MODEL FIELDS CANDIDATES   MODEL: deepfm | autoint
+usage: peer_scoring.py MODEL FIELDS CANDIDATES CALLS wall|cpu   MODEL: deepfm | autoint
 
 One thread. Every field of every row is looked up in one table of 100,000 rows x 16, as a server without our
 savings does. DeepFM has an MLP of 400 x 3; AutoInt has 3 layers of 2 heads x 32. For each line on
-standard input it prints one JSON object: medians in milliseconds of 30 calls each. Needs torch, onnx and onnxruntime.
+standard input it prints one JSON object: medians in milliseconds of CALLS calls each,
+by the clock or by the thread's own time. Needs torch, onnx and onnxruntime.
 """
 import json
 import os
@@ -20,7 +21,7 @@ import torch  # noqa: E402
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "reference"))
 import models  # noqa: E402
 
-ROWS, DIM, CALLS = 100_000, 16, 30
+ROWS, DIM = 100_000, 16
 
 
 class DeepFm(torch.nn.Module):
@@ -54,16 +55,17 @@ class AutoInt(torch.nn.Module):
         return torch.sigmoid(self.out(x.flatten(1)).squeeze(1))
 
 
-def median(run):
+def median(run, calls, clock):
     times = []
-    for _ in range(CALLS):
-        start = time.perf_counter()
+    for _ in range(calls):
+        start = clock()
         run()
-        times.append(time.perf_counter() - start)
+        times.append(clock() - start)
     return float(np.median(times)) * 1e3
 
 
-def main(name, fields, candidates):
+def main(name, fields, candidates, calls, clock):
+    clock = {"wall": time.perf_counter, "cpu": time.thread_time}[clock]
     torch.set_num_threads(1)
     torch.manual_seed(1)
     model = {"deepfm": DeepFm, "autoint": AutoInt}[name](fields).eval()
@@ -78,9 +80,10 @@ def main(name, fields, candidates):
         off = np.abs(session.run(None, feed)[0] - model(ids).numpy()).max()
         assert off < 1e-4, off
         for _ in sys.stdin:
-            print(json.dumps({"pytorch": median(lambda: model(ids)), "onnxruntime": median(lambda: session.run(None, feed)),
+            print(json.dumps({"pytorch": median(lambda: model(ids), calls, clock),
+                              "onnxruntime": median(lambda: session.run(None, feed), calls, clock),
                               "versions": [torch.__version__, onnxruntime.__version__]}), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:4]))
+    main(sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5])

@@ -222,7 +222,7 @@ static void step(struct subject *x, int s)
         struct fr_ncf_rows rows = {who[s], pick[s], label[s], LISTS};
 
         ck_assert_int_eq(fr_train_ncf_step(x->ncf, &rows, &loss), FR_OK);
-        if (!kinds[x->i].plain)
+        if (!kinds[x->i].plain && s % 2 == 1) /* an average settles the rows that wait; some shall wait when it is saved */
             ck_assert_int_eq(fr_train_ncf_average(x->ncf, 0.3f), FR_OK);
     }
     if (x->mf != NULL)

@@ -275,8 +275,8 @@ START_TEST(step__repeated__same_bits_and_sgd_as_written)
                          b->t.params.table[i].w,
                          (size_t)a->t.params.table[i].rows * (size_t)a->t.params.table[i].dim *
                              sizeof(float));
-    copy_weights(&a->t.params);
     ck_assert_int_eq(fr_train_ncf_gradient(a, &r, &loss), FR_OK);
+    copy_weights(&a->t.params);
     static float g[MAX_W];
     struct fr_dense *d = &a->t.params.dense[a->mlp_w[0]];
     memcpy(g, fr_grads_dense(&a->t.w[0].g, &a->t.params, a->mlp_w[0]), d->n * sizeof(*g));
@@ -285,6 +285,52 @@ START_TEST(step__repeated__same_bits_and_sgd_as_written)
     ck_assert_int_eq(fr_train_ncf_step(a, &r, NULL), FR_OK);
     for (size_t k = 0; k < d->n; k++)
         mf_float_tol(d->w[k], weight("mlp.0.weight")[k] - 0.25 * (double)g[k], 1e-6);
+    fr_train_ncf_free(a);
+    fr_train_ncf_free(b);
+}
+END_TEST
+
+/* Rows wait for their next step, over more steps than are kept; settled after each step they do not. */
+START_TEST(step__rows_that_wait__as_if_all_moved_in_every_step)
+{
+    int threads = 1 + 2 * (_i % 2), kind = _i / 2;
+    int steps = threads == 1 ? FR_REST_STEPS + 400 : 90; /* threads that share a core are slow */
+    struct fr_train_ncf *a, *b;
+    struct fr_ncf_rows r;
+    double waited = 0;
+
+    fr_rng_seed(&rng, 6);
+    a = trainer(kind, threads);
+    fr_rng_seed(&rng, 6);
+    b = trainer(kind, threads);
+    a->t.opt.lr = b->t.opt.lr = 1e-4f;
+    for (int s = 0; s < steps; s++) {
+        double loss[2] = {0, 0};
+
+        if (s % 60 == 0) {
+            rows();
+            row_u[3] = row_u[4];
+        }
+        r = (struct fr_ncf_rows){row_u, row_i, row_y, 1 + s % 5};
+        ck_assert_int_eq(fr_train_ncf_step(a, &r, &loss[0]), FR_OK);
+        ck_assert_int_eq(fr_train_ncf_step(b, &r, &loss[1]), FR_OK);
+        fr_train_ncf_settle(b);
+        ck_assert_double_eq_tol(loss[0], loss[1], 1e-4 * (1 + loss[1]));
+    }
+    for (int settled = 0; settled < 2; settled++) {
+        for (int i = 0; i < a->t.params.n_tables; i++) {
+            const struct fr_table *x = &a->t.params.table[i], *y = &b->t.params.table[i];
+
+            for (size_t k = 0; k < (size_t)x->rows * (size_t)x->dim; k++) {
+                double d = fabs((double)x->w[k] - (double)y->w[k]);
+
+                waited = d > waited ? d : waited;
+                ck_assert_msg(!settled || d < 1e-5, "%s[%zu]: %g apart", x->name, k, d);
+            }
+        }
+        fr_train_ncf_settle(a);
+    }
+    ck_assert_double_gt(waited, 1e-5); /* else nothing was shown */
     fr_train_ncf_free(a);
     fr_train_ncf_free(b);
 }
@@ -422,6 +468,7 @@ int main(void)
     tcase_add_loop_test(tc, gradient__every_parameter__as_finite_differences, 0, N_KINDS);
     tcase_add_loop_test(tc, score__live_deterministic_and_read_back__as_the_formulas, 0, N_KINDS);
     tcase_add_test(tc, step__repeated__same_bits_and_sgd_as_written);
+    tcase_add_loop_test(tc, step__rows_that_wait__as_if_all_moved_in_every_step, 0, 2 * N_KINDS);
     tcase_add_test(tc, join__half_and_half__the_mean_of_the_logits);
     tcase_add_test(tc, average__taken_twice__model_of_the_mean_and_training_goes_on_from_the_newest);
     tcase_add_test(tc, ids_and_rows__bad__refused);
