@@ -1,5 +1,5 @@
 /*
- * models/train/params.c - parameter storage, gradient accumulation. Steps are in params_adam.c.
+ * models/train/params.c - parameter storage, gradient accumulation. Steps are in params_step.c.
  */
 #include "models/train/params.h"
 

@@ -129,26 +129,26 @@ void fr_grads_done(struct fr_grads *g);
 bool fr_grads_merge_part(struct fr_grads *const *g, int parts, int part, const struct fr_params *p);
 
 /** Constants of a step for dense parameters and for rows. */
-struct fr_adam_pair {
+struct fr_step_pair {
     struct fr_adam_step dense, rows;
     bool all_rows; /* every row of a table, touched or not */
     bool sgd;
 };
 /** Count the step, clip the merged gradient: the dense part in g[0], with o->clip_all the rows and
  * the L2 terms too. */
-void fr_params_adam_begin(struct fr_params *p,
+void fr_params_step_begin(struct fr_params *p,
                           struct fr_grads *const *g,
                           int parts,
                           const struct fr_train_options *o,
-                          struct fr_adam_pair *out);
+                          struct fr_step_pair *out);
 /** Adam on what fr_grads_merge_part() left for `part`. Parts may run at the same time. */
-void fr_params_adam_part(struct fr_params *p,
+void fr_params_step_part(struct fr_params *p,
                          struct fr_grads *const *g,
                          int parts,
                          int part,
-                         const struct fr_adam_pair *a);
+                         const struct fr_step_pair *a);
 
 /** One Adam step over dense parameters and touched rows, with L2 and clipping as `o` says. */
-void fr_params_adam(struct fr_params *p, struct fr_grads *g, const struct fr_train_options *o);
+void fr_params_step(struct fr_params *p, struct fr_grads *g, const struct fr_train_options *o);
 
 #endif

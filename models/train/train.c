@@ -218,7 +218,7 @@ enum fr_err fr_trainer_reduce(struct fr_trainer *t, double *out_loss)
 struct update {
     struct fr_trainer *t;
     struct fr_grads *g[FR_TRAIN_MAX_THREADS];
-    struct fr_adam_pair adam;
+    struct fr_step_pair step;
 };
 
 static void merge(void *arg, int worker)
@@ -228,10 +228,10 @@ static void merge(void *arg, int worker)
         u->t->w[worker].err = FR_ENONFINITE;
 }
 
-static void adam(void *arg, int worker)
+static void step(void *arg, int worker)
 {
     struct update *u = arg;
-    fr_params_adam_part(&u->t->params, u->g, u->t->opt.threads, worker, &u->adam);
+    fr_params_step_part(&u->t->params, u->g, u->t->opt.threads, worker, &u->step);
 }
 
 enum fr_err fr_trainer_apply(struct fr_trainer *t, double *out_loss)
@@ -248,8 +248,8 @@ enum fr_err fr_trainer_apply(struct fr_trainer *t, double *out_loss)
         e = FR_ENONFINITE;
     if (e != FR_OK)
         return e;
-    fr_params_adam_begin(&t->params, u.g, t->opt.threads, &t->opt, &u.adam);
-    e = fr_trainer_run(t, adam, &u);
+    fr_params_step_begin(&t->params, u.g, t->opt.threads, &t->opt, &u.step);
+    e = fr_trainer_run(t, step, &u);
     *out_loss = loss;
     return e;
 }

@@ -88,7 +88,7 @@ START_TEST(adam__untouched_rows__do_not_move_touched_ones_do)
         ck_assert_int_eq(fr_grads_begin(&g, &p), FR_OK);
         ck_assert_int_eq(fr_grads_reserve(&g, &p, table, 1), FR_OK);
         fr_grads_row(&g, &p, table, 4)[0] = 1;
-        fr_params_adam(&p, &g, &o);
+        fr_params_step(&p, &g, &o);
     }
     for (int i = 0; i < 30; i++)
         ck_assert_msg((memcmp(&before[i], &p.table[table].w[i], 4) != 0) == (i / 3 == 4), "%d", i);
@@ -108,7 +108,7 @@ START_TEST(adam__first_step_and_clipping__step_size_and_norm)
     ck_assert_int_eq(fr_grads_begin(&g, &p), FR_OK);
     for (int i = 0; i < 15; i++)
         fr_grads_dense(&g, &p, dense)[i] = i % 2 ? 5.0f : -5.0f;
-    fr_params_adam(&p, &g, &o);
+    fr_params_step(&p, &g, &o);
     /* the first Adam step is lr * sign(g), whatever the size of g */
     for (int i = 0; i < 15; i++)
         mf_float_tol(p.dense[dense].w[i], i % 2 ? -0.01 : 0.01, 1e-5);

@@ -1,5 +1,5 @@
 /*
- * models/train/params_adam.c - the steps of models/train/params.h: merging workers' gradients, clipping,
+ * models/train/params_step.c - the steps of models/train/params.h: merging workers' gradients, clipping,
  * Adam.
  */
 #include <math.h>
@@ -124,11 +124,11 @@ clip(struct fr_params *p, struct fr_grads *const *g, int parts, const struct fr_
     return f;
 }
 
-void fr_params_adam_begin(struct fr_params *p,
+void fr_params_step_begin(struct fr_params *p,
                           struct fr_grads *const *g,
                           int parts,
                           const struct fr_train_options *o,
-                          struct fr_adam_pair *out)
+                          struct fr_step_pair *out)
 {
     double t = (double)++p->t;
     struct fr_adam_step a = {.b1 = o->beta1, .b2 = o->beta2, .eps = o->eps};
@@ -166,12 +166,12 @@ update(const struct fr_adam_step *a, bool sgd, size_t n, const float *g, float *
 }
 
 /* Every row of a table that is the part's; rows no one touched have a zero gradient. */
-static void adam_all_rows(struct fr_table *s,
+static void step_all_rows(struct fr_table *s,
                           int table,
                           struct fr_grads *const *g,
                           int parts,
                           int part,
-                          const struct fr_adam_pair *pair)
+                          const struct fr_step_pair *pair)
 {
     const struct fr_adam_step *a = &pair->rows;
     static const float zeros[512];
@@ -187,11 +187,11 @@ static void adam_all_rows(struct fr_table *s,
     }
 }
 
-void fr_params_adam_part(struct fr_params *p,
+void fr_params_step_part(struct fr_params *p,
                          struct fr_grads *const *g,
                          int parts,
                          int part,
-                         const struct fr_adam_pair *a)
+                         const struct fr_step_pair *a)
 {
     for (int i = 0; i < p->n_dense; i++) {
         struct fr_dense *d = &p->dense[i];
@@ -209,7 +209,7 @@ void fr_params_adam_part(struct fr_params *p,
         struct fr_table *s = &p->table[i];
         size_t dim = (size_t)s->dim;
         if (a->all_rows) {
-            adam_all_rows(s, i, g, parts, part, a);
+            step_all_rows(s, i, g, parts, part, a);
             continue;
         }
         for (int k = 0; k < parts; k++) {
@@ -225,9 +225,9 @@ void fr_params_adam_part(struct fr_params *p,
     }
 }
 
-void fr_params_adam(struct fr_params *p, struct fr_grads *g, const struct fr_train_options *o)
+void fr_params_step(struct fr_params *p, struct fr_grads *g, const struct fr_train_options *o)
 {
-    struct fr_adam_pair a;
-    fr_params_adam_begin(p, &g, 1, o, &a);
-    fr_params_adam_part(p, &g, 1, 0, &a);
+    struct fr_step_pair a;
+    fr_params_step_begin(p, &g, 1, o, &a);
+    fr_params_step_part(p, &g, 1, 0, &a);
 }
