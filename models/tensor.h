@@ -74,17 +74,6 @@ void fr_gather_sum(
 /** As fr_gather_sum() for dim 1 (the linear weights). */
 float fr_gather_dot(const float *w, const struct fr_slot *slots, size_t n);
 
-/** Constants of one Adam step; see models/train/params.h for the formula. */
-struct fr_adam_step {
-    float b1, b2, eps;
-    float step;    /* lr / (1 - b1^t) */
-    float inv_sc2; /* 1 / sqrt(1 - b2^t) */
-    float l2;      /* added to the gradient: g + l2 * w */
-};
-/** One Adam step of n weights w with moments m, v and gradient g (none overlap). @thread any */
-void fr_adam_update(
-    const struct fr_adam_step *a, size_t n, const float *g, float *w, float *m, float *v);
-
 /** True if no element is NaN or infinite; tests the bits, so no compiler flag can fool it. */
 bool fr_all_finite(const float *x, size_t n);
 bool fr_is_finite(float x);

@@ -25,6 +25,8 @@ struct flags {
     struct fr_settings s;
     const char *events, *items, *out;
     int model; /* an index of `model` below */
+    int optimizer;
+    double lr, decay;
     int64_t seed, threads, epochs, until, version;
     bool json, quiet, topics;
 };
@@ -158,6 +160,9 @@ static int train(const struct flags *f, const struct fr_stream_input *in)
         c.ranker_kind = fr_model_kind_find(fr_str_z(model[f->model]));
     c.seed = (uint64_t)f->seed;
     c.threads = (int)f->threads;
+    c.optimizer = (enum fr_optimizer)f->optimizer;
+    c.lr = f->lr;
+    c.decay = f->decay;
     c.epochs = (int)f->epochs;
     c.version = (uint64_t)f->version;
     c.progress = bar_tell;
@@ -239,12 +244,23 @@ static int read_and_train(const struct flags *f)
     return rc;
 }
 
+/* "adam|sgd|..." */
+static void join_optimizers(char *out, size_t cap)
+{
+    size_t n = 0;
+
+    out[0] = '\0';
+    for (int i = 0; fr_optimizer_names[i] != NULL && n < cap; i++)
+        n += (size_t)snprintf(out + n, cap - n, "%s%s", i == 0 ? "" : "|", fr_optimizer_names[i]);
+}
+
 int fr_cmd_train_run(int argc, char **argv)
 {
     if (fr_cmd_benchmark_asked(argc, argv))
         return fr_cmd_benchmark_train(argc, argv);
 
-    struct flags f = {.seed = 1, .threads = 2, .epochs = 4};
+    char optimizers[64];
+    struct flags f = {.seed = 1, .threads = 2, .epochs = 4, .decay = 1};
     const struct fr_arg flags[] = {
         FR_SETTINGS_ARGS(&f.s),
         {"events", FR_ARG_STR, &f.events, 0, 0, "FILE", "JSON Lines of `events` values, in order"},
@@ -255,6 +271,9 @@ int fr_cmd_train_run(int argc, char **argv)
         {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle"},
         {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (2)"},
         {"epochs", FR_ARG_INT, &f.epochs, 1, 100, "N", "passes of the tower over its examples (4)"},
+        {"optimizer", FR_ARG_CHOICE, &f.optimizer, 0, 0, optimizers, "of tower and ranker (adam)"},
+        {"lr", FR_ARG_F64, &f.lr, 1e-9, 10, "X", "its step size (what suits optimizer and model)"},
+        {"decay", FR_ARG_F64, &f.decay, 1e-6, 1, "X", "adagrad: what stays of an accumulator at each touch (1)"},
         {"until-event", FR_ARG_INT, &f.until, 1, 4294967290.0, "N", "use the first N events only"},
         {"version", FR_ARG_INT, &f.version, 1, 9007199254740991.0, "N", "of the bundles (the time of the newest example in ms)"},
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
@@ -262,6 +281,7 @@ int fr_cmd_train_run(int argc, char **argv)
     struct fr_args a = {"train --events FILE | --from-topics --out DIR [flags]",
                         "Replay a stream through the serving code and train the models on it.",
                         flags, (int)(sizeof(flags) / sizeof(flags[0])), NULL, 0, 0};
+    join_optimizers(optimizers, sizeof(optimizers));
     int rc = fr_args_parse(&a, argc, argv);
 
     if (rc != FR_ARGS_GO_ON)

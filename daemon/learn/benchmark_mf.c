@@ -21,6 +21,8 @@ enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
     struct fr_clock clock;
     bool stop = false;
 
+    if (run->set.optimizer != FR_OPTIMIZER_SGD)
+        return fr_fault(fault, FR_EINVAL, "mf is trained by its own sgd: no other optimizer");
     fr_benchmark_loo_begin(l, out);
     fr_mf_train_config_default(&c);
     c.dim = (int)run->set.dim;

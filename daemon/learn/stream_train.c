@@ -19,6 +19,7 @@ void fr_stream_train_config_default(struct fr_stream_train_config *c)
     c->threads = 1;
     c->epochs = 4;
     c->batch = 256;
+    c->decay = 1;
     c->held_out = .1;
     c->max_held_out = 2000;
     c->negatives = 30;
@@ -34,6 +35,21 @@ void fr_learner_tell(const struct fr_learner *l, const char *what, uint64_t done
 uint64_t fr_learner_version(const struct fr_learner *l)
 {
     return l->c->version != 0 ? l->c->version : (uint64_t)l->newest_ts;
+}
+
+/* Step sizes as multiples of Adam's, whose steps are as long as lr whatever the gradient is. */
+static const float lr_of[FR_OPTIMIZER_COUNT] = {
+    [FR_OPTIMIZER_ADAM] = 1,
+    [FR_OPTIMIZER_SGD] = 100,
+    [FR_OPTIMIZER_ADAGRAD] = 10,
+    [FR_OPTIMIZER_FTRL] = 100,
+};
+
+void fr_learner_optimizer(const struct fr_learner *l, struct fr_train_options *o)
+{
+    o->optimizer = l->c->optimizer;
+    o->lr = l->c->lr > 0 ? (float)l->c->lr : o->lr * lr_of[o->optimizer];
+    o->decay = (float)l->c->decay;
 }
 
 enum fr_err fr_learner_epochs(const struct fr_learner *l, struct fr_epochs **out)
@@ -202,6 +218,8 @@ static enum fr_err check(const struct fr_stream_train_config *c, struct fr_fault
     if (c->epochs < 1 || c->ranker_epochs < 0 || c->batch < 1 || c->threads < 1 || c->negatives < 1 ||
         c->max_lists < 1 || c->max_held_out < 2)
         return fr_fault(fault, FR_EINVAL, "epochs, batch, threads, negatives and lists must be at least 1");
+    if ((unsigned)c->optimizer >= FR_OPTIMIZER_COUNT || !(c->lr >= 0) || !(c->decay > 0))
+        return fr_fault(fault, FR_EINVAL, "the optimizer, lr or decay is out of range");
     if (!(c->tower_part >= 0) || !(c->tower_part < 1) || !(c->held_out > 0) || !(c->held_out < 1))
         return fr_fault(fault, FR_EINVAL, "the parts of the stream must lie between 0 and 1");
     return FR_OK;

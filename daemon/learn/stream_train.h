@@ -32,6 +32,9 @@ struct fr_stream_train_config {
     enum fr_model_kind ranker_kind; /* one of models/ctr.h */
     uint64_t seed;
     int threads;
+    enum fr_optimizer optimizer; /* of towers and ranker */
+    double lr;                   /* of both; 0 = what suits optimiser and model */
+    double decay;                /* adagrad: of its accumulators at a touch, 1 = none */
     int epochs;        /* of the tower */
     int ranker_epochs; /* at most, early stop on held-out lists; 0 = 2 to 10, more for fewer lists */
     int batch;         /* examples of a tower step */
@@ -41,7 +44,7 @@ struct fr_stream_train_config {
     double held_out;   /* share of the rest, the newest, that the ranker is measured on */
     int negatives;     /* of a ranker list; with impressions: whatever was shown */
     uint32_t max_lists, max_held_out; /* spread evenly over their parts */
-    const struct fr_ctr_train_config *ranker; /* nullable: what suits the kind; seed, threads, fields are ours */
+    const struct fr_ctr_train_config *ranker; /* nullable: what suits the kind; seed, threads, fields are ours; optimizer, lr, decay are not */
     uint64_t version;    /* of the bundles; 0 = the time of the newest example, in ms */
     bool shuffle_labels; /* for tests: the ranker's positives are drawn at random */
     /* nullable: what is being done and how far */

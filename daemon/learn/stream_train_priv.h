@@ -61,6 +61,9 @@ struct fr_learner {
 /** Say what is being done and how far; nothing without a progress callback. */
 void fr_learner_tell(const struct fr_learner *l, const char *what, uint64_t done, uint64_t total);
 
+/** The run's optimiser and step size over a trainer's options, whose lr is Adam's. */
+void fr_learner_optimizer(const struct fr_learner *l, struct fr_train_options *o);
+
 /** An empty epoch with an exact index. */
 FR_MUST_CHECK enum fr_err fr_learner_epochs(const struct fr_learner *l, struct fr_epochs **out);
 /** Version of the bundles. */

@@ -147,6 +147,7 @@ enum fr_err fr_learner_tower(struct fr_learner *l,
     fr_two_tower_train_config_default(&cfg);
     cfg.opt.seed = l->c->seed;
     cfg.opt.threads = l->c->threads;
+    fr_learner_optimizer(l, &cfg.opt);
     cfg.fields = fields;
     cfg.n_fields = tower_fields(l->spec, fields);
     e = fr_train_two_tower_new(&cfg, &l->spec->fields, out_tr, l->fault);

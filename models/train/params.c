@@ -28,10 +28,11 @@ fr_params_add_dense(struct fr_params *p, const char *name, int rows, int cols, i
         return FR_EINVAL;
     d.n = (size_t)rows * (size_t)(cols == 0 ? 1 : cols);
     d.at = p->dense_total;
+    bool m = fr_optimizer_has_m(p->optimizer), v = fr_optimizer_has_v(p->optimizer);
     d.w = fr_calloc_aligned(d.n, sizeof(float));
-    d.m = fr_calloc_aligned(d.n, sizeof(float));
-    d.v = fr_calloc_aligned(d.n, sizeof(float));
-    if (d.w == NULL || d.m == NULL || d.v == NULL) {
+    d.m = m ? fr_calloc_aligned(d.n, sizeof(float)) : NULL;
+    d.v = v ? fr_calloc_aligned(d.n, sizeof(float)) : NULL;
+    if (d.w == NULL || (m && d.m == NULL) || (v && d.v == NULL)) {
         fr_free(d.w);
         fr_free(d.m);
         fr_free(d.v);
@@ -84,7 +85,7 @@ static float *enlarge(const float *old, size_t n, size_t cap)
     return q;
 }
 
-static enum fr_err table_reserve(struct fr_table *t, uint32_t rows)
+static enum fr_err table_reserve(struct fr_table *t, enum fr_optimizer o, uint32_t rows)
 {
     uint32_t cap = t->cap < 64 ? 64 : t->cap;
     size_t dim = (size_t)t->dim, n = (size_t)t->rows * dim;
@@ -94,9 +95,9 @@ static enum fr_err table_reserve(struct fr_table *t, uint32_t rows)
     while (cap < rows)
         cap = cap > UINT32_MAX / 2 ? rows : cap * 2;
     float *w = enlarge(t->w, n, cap * dim);
-    float *m = enlarge(t->m, n, cap * dim);
-    float *v = enlarge(t->v, n, cap * dim);
-    if (w == NULL || m == NULL || v == NULL) {
+    float *m = fr_optimizer_has_m(o) ? enlarge(t->m, n, cap * dim) : NULL;
+    float *v = fr_optimizer_has_v(o) ? enlarge(t->v, n, cap * dim) : NULL;
+    if (w == NULL || (fr_optimizer_has_m(o) && m == NULL) || (fr_optimizer_has_v(o) && v == NULL)) {
         fr_free(w);
         fr_free(m);
         fr_free(v);
@@ -116,7 +117,7 @@ enum fr_err
 fr_params_grow(struct fr_params *p, int table, uint32_t rows, float std, struct fr_rng *rng)
 {
     struct fr_table *t = &p->table[table];
-    enum fr_err e = table_reserve(t, rows);
+    enum fr_err e = table_reserve(t, p->optimizer, rows);
 
     if (e != FR_OK)
         return e;

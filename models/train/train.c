@@ -19,6 +19,8 @@ void fr_train_options_default(struct fr_train_options *o)
         .beta1 = 0.9f,
         .beta2 = 0.999f,
         .eps = 1e-8f,
+        .decay = 1,
+        .ftrl_beta = 1,
         .init_std = 0.01f,
         .admit = 2,
         .max_rows = 10000000,
@@ -40,6 +42,12 @@ static enum fr_err check_options(const struct fr_train_options *o, struct fr_fau
         return fr_fault(fault, FR_EINVAL, "beta1 and beta2 must be in [0, 1)");
     if (!in_range(o->eps, 1e-20f, 1))
         return fr_fault(fault, FR_EINVAL, "eps must be in [1e-20, 1]");
+    if ((unsigned)o->optimizer >= FR_OPTIMIZER_COUNT)
+        return fr_fault(fault, FR_EINVAL, "no such optimizer");
+    if (!in_range(o->decay, 1e-6f, 1))
+        return fr_fault(fault, FR_EINVAL, "decay must be in [1e-6, 1]");
+    if (!in_range(o->ftrl_beta, 0, 1e6f) || !in_range(o->ftrl_l1, 0, 1e6f) || !in_range(o->ftrl_l2, 0, 1e6f))
+        return fr_fault(fault, FR_EINVAL, "ftrl_beta, ftrl_l1 and ftrl_l2 must be in 0..1e6");
     if (!in_range(o->l2_embedding, 0, 100) || !in_range(o->l2_dense, 0, 100))
         return fr_fault(fault, FR_EINVAL, "l2 must be in 0..100");
     if (!in_range(o->id_dropout, 0, 0.99f))
@@ -61,6 +69,7 @@ enum fr_err fr_trainer_init(struct fr_trainer *t,
     if (e != FR_OK)
         return e;
     t->opt = *opt;
+    t->params.optimizer = opt->optimizer;
     fr_rng_seed(&t->rng, opt->seed);
     if ((e = fr_arena_new((size_t)1 << 20, 0, &t->ar)) != FR_OK)
         goto no_memory;

@@ -1,4 +1,4 @@
-/* Parameters: growth keeps rows, gradients collect and merge, lazy Adam moves touched rows only. */
+/* Parameters: growth keeps rows, gradients collect and merge, every optimiser moves the rows it should by its twin. */
 #include "models/train/params.h"
 
 #include <math.h>
@@ -7,6 +7,7 @@
 
 #include "daemon/base/alloc.h"
 #include "tests/support/model_fixture.h"
+#include "tests/support/ref_step.h"
 
 static struct fr_params p;
 static struct fr_rng rng;
@@ -120,6 +121,127 @@ START_TEST(adam__first_step_and_clipping__step_size_and_norm)
 }
 END_TEST
 
+/* The optimiser's twin over all parameters of setup(), in double. */
+struct twin {
+    double w[45], m[45], v[45];
+};
+
+static float *weights(int i)
+{
+    return i < 15 ? &p.dense[dense].w[i] : &p.table[table].w[i - 15];
+}
+
+static void twin_step(struct twin *t, const struct fr_train_options *o, const float *g, const bool *moves)
+{
+    struct fr_step s = {.optimizer = p.optimizer,
+                        .b1 = o->beta1,
+                        .b2 = o->beta2,
+                        .eps = o->eps,
+                        .decay = o->decay,
+                        .beta = o->ftrl_beta,
+                        .l1 = o->ftrl_l1,
+                        .prox2 = o->ftrl_l2};
+    double c1 = 1 - pow((double)o->beta1, (double)p.t);
+
+    s.inv_sc2 = (float)(1 / sqrt(1 - pow((double)o->beta2, (double)p.t)));
+    for (int i = 0; i < 45; i++) {
+        s.lr = i < 15 ? o->lr_dense : o->lr;
+        s.l2 = i < 15 ? o->l2_dense : o->l2_embedding;
+        if (p.optimizer == FR_OPTIMIZER_ADAM)
+            s.lr = (float)((double)s.lr / c1);
+        if (i < 15 || moves[(i - 15) / 3])
+            ref_step(&s, (double)g[i], &t->w[i], &t->m[i], &t->v[i]);
+    }
+}
+
+/* Gradients of one step over two workers; which rows are touched. */
+static void draw(struct fr_grads *a, struct fr_grads *b, float *g, bool *touched)
+{
+    struct fr_grads *two[2] = {a, b};
+
+    for (int k = 0; k < 2; k++) {
+        ck_assert_int_eq(fr_grads_begin(two[k], &p), FR_OK);
+        ck_assert_int_eq(fr_grads_reserve(two[k], &p, table, 10), FR_OK);
+    }
+    for (int r = 0; r < 10; r++)
+        touched[r] = r != 3 && r != 8 && fr_rng_f64(&rng) < .6;
+    for (int i = 0; i < 45; i++) {
+        int row = (i - 15) / 3;
+        g[i] = i < 15 || touched[row] ? (float)fr_rng_normal(&rng) : 0;
+        if (i < 15)
+            fr_grads_dense(two[i % 2], &p, dense)[i] = g[i];
+        else if (touched[row])
+            fr_grads_row(two[row % 2], &p, table, row)[(i - 15) % 3] = g[i];
+    }
+}
+
+/* Loop: optimiser, rows touched or all. */
+START_TEST(step__every_optimizer__as_its_twin_in_double)
+{
+    struct fr_grads a = {0}, b = {0}, *parts[2] = {&a, &b};
+    struct fr_train_options o;
+    struct twin t = {0};
+    bool touched[10], all[10];
+
+    fr_params_done(&p);
+    p.optimizer = (enum fr_optimizer)(_i / 2);
+    ck_assert_int_eq(fr_params_add_dense(&p, "layer.weight", 3, 5, &dense), FR_OK);
+    ck_assert_int_eq(fr_params_add_table(&p, "embedding.item.weight", 3, &table), FR_OK);
+    ck_assert_int_eq(fr_params_grow(&p, table, 10, 0.5f, &rng), FR_OK);
+    fr_params_init_normal(&p, dense, .4f, &rng);
+    fr_train_options_default(&o);
+    o.dense_rows = _i % 2 == 1;
+    o.lr = .03f;
+    o.lr_dense = .01f;
+    o.l2_embedding = .02f;
+    o.l2_dense = .01f;
+    o.decay = .9f;
+    o.ftrl_l1 = 2;
+    o.ftrl_l2 = .5f;
+    for (int i = 0; i < 45; i++)
+        t.w[i] = (double)*weights(i);
+    memset(all, true, sizeof(all));
+    for (int step = 0; step < 12; step++) {
+        struct fr_step_pair s;
+        float g[45];
+        if (step == 6)
+            o.lr *= .5f;
+        draw(&a, &b, g, touched);
+        for (int k = 0; k < 2; k++)
+            ck_assert(fr_grads_merge_part(parts, 2, k, &p));
+        fr_params_step_begin(&p, parts, 2, &o, &s);
+        for (int k = 0; k < 2; k++)
+            fr_params_step_part(&p, parts, 2, k, &s);
+        twin_step(&t, &o, g, o.dense_rows ? all : touched);
+        for (int i = 0; i < 45; i++)
+            ck_assert_msg(fabs((double)*weights(i) - t.w[i]) <= 1e-5, "step %d weight %d: %.9g, want %.9g", step,
+                          i, (double)*weights(i), t.w[i]);
+    }
+    fr_grads_done(&a);
+    fr_grads_done(&b);
+}
+END_TEST
+
+START_TEST(states__every_optimizer__only_the_arrays_it_needs)
+{
+    enum fr_optimizer o = (enum fr_optimizer)_i;
+    bool m = o == FR_OPTIMIZER_ADAM || o == FR_OPTIMIZER_FTRL, v = o != FR_OPTIMIZER_SGD;
+
+    fr_params_done(&p);
+    p.optimizer = o;
+    ck_assert_int_eq(fr_params_add_dense(&p, "layer.weight", 3, 5, &dense), FR_OK);
+    ck_assert_int_eq(fr_params_add_table(&p, "embedding.item.weight", 3, &table), FR_OK);
+    for (uint32_t rows = 10; rows <= 100000; rows *= 100) {
+        ck_assert_int_eq(fr_params_grow(&p, table, rows, 0.5f, &rng), FR_OK);
+        ck_assert(p.table[table].w != NULL);
+        ck_assert_int_eq(p.table[table].m != NULL, m);
+        ck_assert_int_eq(p.table[table].v != NULL, v);
+    }
+    ck_assert_int_eq(p.dense[dense].m != NULL, m);
+    ck_assert_int_eq(p.dense[dense].v != NULL, v);
+}
+END_TEST
+
 START_TEST(tensors__names_and_shapes__as_added_and_bad_names_refused)
 {
     struct fr_tensor t[4];
@@ -162,6 +284,8 @@ int main(void)
     tcase_add_test(tc, grads__touched_merged_and_forgotten__as_written);
     tcase_add_test(tc, adam__untouched_rows__do_not_move_touched_ones_do);
     tcase_add_test(tc, adam__first_step_and_clipping__step_size_and_norm);
+    tcase_add_loop_test(tc, step__every_optimizer__as_its_twin_in_double, 0, 2 * FR_OPTIMIZER_COUNT);
+    tcase_add_loop_test(tc, states__every_optimizer__only_the_arrays_it_needs, 0, FR_OPTIMIZER_COUNT);
     tcase_add_test(tc, tensors__names_and_shapes__as_added_and_bad_names_refused);
     tcase_add_test(tc, growth__allocation_fails__nothing_lost);
     suite_add_tcase(s, tc);
