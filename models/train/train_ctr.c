@@ -260,6 +260,8 @@ prepare(struct fr_train_ctr *tr, const struct fr_rank_list *lists, int n, bool t
         if (!tr->t.observed && (e = fr_train_ctr_observe(tr, lists, n)) != FR_OK)
             return e;
         tr->t.fitted = true;
+        if (tr->t.opt.frozen_vocab)
+            fr_encoder_settle(tr->t.enc);
     }
     fr_arena_reset(tr->t.ar);
     tr->lists = fr_arena_array(tr->t.ar, (size_t)n, sizeof(*tr->lists));

@@ -329,6 +329,8 @@ static enum fr_err prepare(struct fr_train_two_tower *tr, const struct fr_two_to
         if (!tr->t.observed && (e = fr_train_two_tower_observe(tr, b)) != FR_OK)
             return e;
         tr->t.fitted = true;
+        if (tr->t.opt.frozen_vocab)
+            fr_encoder_settle(tr->t.enc);
     }
     fr_arena_reset(ar);
     tr->b = b;
