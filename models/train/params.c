@@ -76,48 +76,55 @@ enum fr_err fr_params_add_table(struct fr_params *p, const char *name, int dim, 
     return FR_OK;
 }
 
-/* A bigger copy of an aligned array, the rest zero. */
-static float *enlarge(const float *old, size_t n, size_t cap)
+/* All or none of a table's arrays to `cap` rows, at least as many as it has. */
+static enum fr_err table_resize(struct fr_table *t, enum fr_optimizer o, uint32_t cap)
 {
-    float *q = fr_calloc_aligned(cap, sizeof(float));
-    if (q != NULL && n > 0)
-        memcpy(q, old, n * sizeof(float));
-    return q;
-}
+    float **array[3] = {&t->w, &t->m, &t->v};
+    bool has[3] = {true, fr_optimizer_has_m(o), fr_optimizer_has_v(o)};
+    size_t row = (size_t)t->dim * sizeof(float), from = (size_t)t->cap * row, to = 0;
 
-static enum fr_err table_reserve(struct fr_table *t, enum fr_optimizer o, uint32_t rows)
-{
-    uint32_t cap = t->cap < 64 ? 64 : t->cap;
-    size_t dim = (size_t)t->dim, n = (size_t)t->rows * dim;
-
-    if (rows <= t->cap)
-        return FR_OK;
-    while (cap < rows)
-        cap = cap > UINT32_MAX / 2 ? rows : cap * 2;
-    float *w = enlarge(t->w, n, cap * dim);
-    float *m = fr_optimizer_has_m(o) ? enlarge(t->m, n, cap * dim) : NULL;
-    float *v = fr_optimizer_has_v(o) ? enlarge(t->v, n, cap * dim) : NULL;
-    if (w == NULL || (fr_optimizer_has_m(o) && m == NULL) || (fr_optimizer_has_v(o) && v == NULL)) {
-        fr_free(w);
-        fr_free(m);
-        fr_free(v);
+    if (!fr_mul_size(cap, row, &to))
         return FR_ENOMEM;
+    for (int i = 0; i < 3; i++) {
+        float *q = has[i] ? fr_pages_resize(*array[i], from, to) : NULL;
+        if (has[i] && q == NULL) {
+            while (i-- > 0) /* those before go back: cap is of all */
+                if (has[i] && from > 0) {
+                    *array[i] = fr_pages_resize(*array[i], to, from);
+                } else if (has[i]) {
+                    fr_pages_free(*array[i], to);
+                    *array[i] = NULL;
+                }
+            return FR_ENOMEM;
+        }
+        *array[i] = q;
     }
-    fr_free(t->w);
-    fr_free(t->m);
-    fr_free(t->v);
-    t->w = w;
-    t->m = m;
-    t->v = v;
     t->cap = cap;
     return FR_OK;
+}
+
+enum fr_err fr_params_reserve(struct fr_params *p, int table, uint32_t rows)
+{
+    struct fr_table *t = &p->table[table];
+    return rows <= t->cap ? FR_OK : table_resize(t, p->optimizer, rows);
+}
+
+/* A growing table is moved and not copied, so the room to spare can be small: an eighth. */
+static enum fr_err make_room(struct fr_params *p, int table, uint32_t rows)
+{
+    uint32_t cap = p->table[table].cap, more = cap / 8 < 64 ? 64 : cap / 8;
+
+    if (rows <= cap)
+        return FR_OK;
+    cap = cap > UINT32_MAX - more || cap + more < rows ? rows : cap + more;
+    return fr_params_reserve(p, table, cap);
 }
 
 enum fr_err
 fr_params_grow(struct fr_params *p, int table, uint32_t rows, float std, struct fr_rng *rng)
 {
     struct fr_table *t = &p->table[table];
-    enum fr_err e = table_reserve(t, p->optimizer, rows);
+    enum fr_err e = make_room(p, table, rows);
 
     if (e != FR_OK)
         return e;
@@ -151,9 +158,10 @@ void fr_params_done(struct fr_params *p)
         fr_free(p->dense[i].v);
     }
     for (int i = 0; i < p->n_tables; i++) {
-        fr_free(p->table[i].w);
-        fr_free(p->table[i].m);
-        fr_free(p->table[i].v);
+        size_t bytes = (size_t)p->table[i].cap * (size_t)p->table[i].dim * sizeof(float);
+        fr_pages_free(p->table[i].w, bytes);
+        fr_pages_free(p->table[i].m, bytes);
+        fr_pages_free(p->table[i].v, bytes);
     }
     *p = (struct fr_params){0};
 }
@@ -186,6 +194,15 @@ int fr_params_tensors(const struct fr_params *p, struct fr_tensor *out)
 }
 
 /* ---- gradients ---- */
+
+/* A bigger copy of an aligned array, the rest zero. */
+static float *enlarge(const float *old, size_t n, size_t cap)
+{
+    float *q = fr_calloc_aligned(cap, sizeof(float));
+    if (q != NULL && n > 0)
+        memcpy(q, old, n * sizeof(float));
+    return q;
+}
 
 static void forget_rows(struct fr_row_grads *r)
 {
