@@ -37,6 +37,12 @@ struct fr_tensor {
     const void *data; /* aligned for its type */
 };
 
+/** Whose weights a model works with. */
+enum fr_weights {
+    FR_WEIGHTS_COPY,  /* its own, 64-byte aligned */
+    FR_WEIGHTS_BORROW /* those it was made from, which stay as they are while it lives */
+};
+
 /** Product of the dimensions (checked when the tensor was made). */
 size_t fr_tensor_count(const struct fr_tensor *t);
 /** By name, or NULL. */

@@ -235,7 +235,7 @@ fr_train_ncf_model(const struct fr_train_ncf *tr, struct fr_model **out_m, struc
     enum fr_err e = t == NULL ? FR_ENOMEM : fr_encoder_clone(tr->t.enc, &enc);
 
     if (e == FR_OK)
-        e = fr_ncf_new(&enc, &tr->cfg, t, fr_params_tensors(&tr->t.params, t), out_m, fault);
+        e = fr_ncf_new(&enc, &tr->cfg, t, fr_params_tensors(&tr->t.params, t), FR_WEIGHTS_COPY, out_m, fault);
     else
         e = fr_fault(fault, e, "trainer: %s", fr_err_text(e));
     fr_encoder_free(enc);
