@@ -9,6 +9,7 @@
 #include "daemon/base/hash.h"
 
 #define FIRST_ROWS 64u
+#define LONG_ROWS 65536u
 
 enum fr_err fr_vocab_init(struct fr_vocab *v, uint32_t max_rows, uint32_t admit)
 {
@@ -92,7 +93,9 @@ int32_t fr_vocab_row(const struct fr_vocab *v, uint64_t key)
 
 static enum fr_err grow(struct fr_vocab *v)
 {
-    uint32_t cap = v->cap_rows > v->max_rows / 2 ? v->max_rows : v->cap_rows * 2;
+    /* doubled while small; a long array grows by a sixteenth, which realloc() does by moving its pages */
+    uint32_t more = v->cap_rows < LONG_ROWS ? v->cap_rows : v->cap_rows / 16;
+    uint32_t cap = v->cap_rows > v->max_rows - more ? v->max_rows : v->cap_rows + more;
     uint64_t *p = fr_realloc_array(v->keys, cap, sizeof(*p));
     if (p == NULL)
         return FR_ENOMEM;

@@ -109,10 +109,10 @@ enum fr_err fr_params_reserve(struct fr_params *p, int table, uint32_t rows)
     return rows <= t->cap ? FR_OK : table_resize(t, p->optimizer, rows);
 }
 
-/* A growing table is moved and not copied, so the room to spare can be small: an eighth. */
+/* A growing table is moved and not copied, so the room to spare can be small: a sixteenth. */
 static enum fr_err make_room(struct fr_params *p, int table, uint32_t rows)
 {
-    uint32_t cap = p->table[table].cap, more = cap / 8 < 64 ? 64 : cap / 8;
+    uint32_t cap = p->table[table].cap, more = cap / 16 < 64 ? 64 : cap / 16;
 
     if (rows <= cap)
         return FR_OK;
@@ -206,9 +206,51 @@ static float *enlarge(const float *old, size_t n, size_t cap)
 
 static void forget_rows(struct fr_row_grads *r)
 {
-    for (uint32_t k = 0; k < r->n; k++)
+    if (r->hashed)
+        memset(r->index, 0, (size_t)r->cap_index * sizeof(*r->index));
+    for (uint32_t k = 0; k < r->n && !r->hashed; k++)
         r->index[r->rows[k]] = 0;
     r->n = 0;
+}
+
+/* The index of a table of `rows`, or the first one of a table that has become long; nothing is touched. */
+static enum fr_err index_fit(struct fr_row_grads *r, uint32_t rows)
+{
+    bool hashed = rows > FR_GRADS_DIRECT_ROWS;
+    uint32_t cap = hashed ? 64 : rows;
+
+    if (hashed == r->hashed && r->cap_index >= cap)
+        return FR_OK;
+    while (hashed && cap < 2 * (uint64_t)r->cap)
+        cap *= 2;
+    uint32_t *q = fr_calloc(cap, sizeof(*q));
+    if (q == NULL)
+        return FR_ENOMEM;
+    fr_free(r->index);
+    r->index = q;
+    r->cap_index = cap;
+    r->hashed = hashed;
+    return FR_OK;
+}
+
+/* A hashed index for `want` rows; those touched are put again. */
+static enum fr_err index_grow(struct fr_row_grads *r, size_t want)
+{
+    uint64_t cap = r->cap_index;
+
+    while (cap < 2 * (uint64_t)want)
+        cap *= 2;
+    if (!r->hashed || cap == r->cap_index)
+        return FR_OK;
+    uint32_t *q = cap > UINT32_MAX ? NULL : fr_calloc(cap, sizeof(*q));
+    if (q == NULL)
+        return FR_ENOMEM;
+    fr_free(r->index);
+    r->index = q;
+    r->cap_index = (uint32_t)cap;
+    for (uint32_t k = 0; k < r->n; k++)
+        *fr_row_grads_slot(r, r->rows[k]) = k + 1;
+    return FR_OK;
 }
 
 enum fr_err fr_grads_begin(struct fr_grads *g, const struct fr_params *p)
@@ -220,16 +262,10 @@ enum fr_err fr_grads_begin(struct fr_grads *g, const struct fr_params *p)
     }
     memset(g->dense, 0, p->dense_total * sizeof(float));
     for (int i = 0; i < p->n_tables; i++) {
-        struct fr_row_grads *r = &g->table[i];
-        forget_rows(r);
-        if (r->cap_rows >= p->table[i].cap)
-            continue;
-        uint32_t *q = fr_calloc(p->table[i].cap, sizeof(*q));
-        if (q == NULL)
-            return FR_ENOMEM;
-        fr_free(r->index);
-        r->index = q;
-        r->cap_rows = p->table[i].cap;
+        forget_rows(&g->table[i]);
+        enum fr_err e = p->table[i].cap == 0 ? FR_OK : index_fit(&g->table[i], p->table[i].cap);
+        if (e != FR_OK)
+            return e;
     }
     return FR_OK;
 }
@@ -248,6 +284,9 @@ enum fr_err fr_grads_reserve(struct fr_grads *g, const struct fr_params *p, int 
     if (rows == NULL)
         return FR_ENOMEM;
     r->rows = rows;
+    enum fr_err e = index_grow(r, want);
+    if (e != FR_OK)
+        return e;
     float *q = enlarge(r->g, r->n * dim, want * dim);
     if (q == NULL)
         return FR_ENOMEM;
@@ -261,11 +300,11 @@ float *fr_grads_row(struct fr_grads *g, const struct fr_params *p, int table, in
 {
     struct fr_row_grads *r = &g->table[table];
     size_t dim = (size_t)p->table[table].dim;
-    uint32_t k = r->index[row];
+    uint32_t *slot = fr_row_grads_slot(r, (uint32_t)row), k = *slot;
 
     if (k == 0) {
         r->rows[r->n] = (uint32_t)row;
-        r->index[row] = k = ++r->n;
+        *slot = k = ++r->n;
         memset(r->g + (size_t)(k - 1) * dim, 0, dim * sizeof(float));
     }
     return r->g + (size_t)(k - 1) * dim;
@@ -275,7 +314,7 @@ const float *
 fr_grads_find(const struct fr_grads *g, const struct fr_params *p, int table, int32_t row)
 {
     const struct fr_row_grads *r = &g->table[table];
-    uint32_t k = (uint32_t)row < r->cap_rows ? r->index[row] : 0;
+    uint32_t k = fr_row_grads_at(r, (uint32_t)row);
     return k == 0 ? NULL : r->g + (size_t)(k - 1) * (size_t)p->table[table].dim;
 }
 

@@ -62,14 +62,36 @@ struct fr_params {
     uint64_t t; /* steps taken */
 };
 
+/** Up to so many rows a gradient's index is an array by row; above, a hash of the touched rows, so that it costs
+ *  what a step touches and not what the table holds, times the workers. */
+#define FR_GRADS_DIRECT_ROWS (1u << 18)
+
 /** Sparse gradient of one table. */
 struct fr_row_grads {
-    uint32_t *index; /* (cap_rows) 1 + position in rows, 0 = untouched */
-    uint32_t cap_rows;
+    uint32_t *index; /* (cap_index) 1 + position in rows, 0 = untouched or free */
+    uint32_t cap_index;
+    bool hashed; /* cap_index is a power of two, twice `cap` or more */
     uint32_t *rows;
     float *g; /* (cap, dim) */
     uint32_t n, cap;
 };
+
+/** Where the index says a row's position is, or where it belongs. `hashed` or row < cap_index. */
+static inline uint32_t *fr_row_grads_slot(const struct fr_row_grads *r, uint32_t row)
+{
+    if (!r->hashed)
+        return &r->index[row];
+    uint32_t mask = r->cap_index - 1, i = row * 2654435761u; /* Fibonacci; the high bits are the good ones */
+    for (i = (i ^ i >> 15) & mask; r->index[i] != 0 && r->rows[r->index[i] - 1] != row;)
+        i = (i + 1) & mask;
+    return &r->index[i];
+}
+
+/** 1 + position of a row, 0 if it is untouched; any row. */
+static inline uint32_t fr_row_grads_at(const struct fr_row_grads *r, uint32_t row)
+{
+    return r->cap_index > 0 && (r->hashed || row < r->cap_index) ? *fr_row_grads_slot(r, row) : 0;
+}
 
 /** Gradients of one step (or one worker's part). Owner: the trainer. Thread: its worker. */
 struct fr_grads {

@@ -17,7 +17,7 @@ static void slice(size_t n, int part, int parts, size_t *from, size_t *to)
 static int owner_of(struct fr_grads *const *g, int table, uint32_t row)
 {
     int k = 0;
-    while (g[k]->table[table].index[row] == 0)
+    while (fr_row_grads_at(&g[k]->table[table], row) == 0)
         k++;
     return k;
 }
@@ -74,7 +74,7 @@ static float *merged_row(struct fr_grads *const *g, int parts, int table, uint32
 {
     for (int k = 0; k < parts; k++) {
         const struct fr_row_grads *r = &g[k]->table[table];
-        uint32_t at = row < r->cap_rows ? r->index[row] : 0;
+        uint32_t at = fr_row_grads_at(r, row);
         if (at != 0)
             return r->g + (size_t)(at - 1) * dim;
     }

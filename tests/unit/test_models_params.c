@@ -76,6 +76,41 @@ START_TEST(grads__touched_merged_and_forgotten__as_written)
 }
 END_TEST
 
+/* A table that grows from an array by row to a hash of the touched rows, and steps through both. */
+START_TEST(grads__long_table__hashed_and_as_a_plain_array)
+{
+    enum { LONG = FR_GRADS_DIRECT_ROWS + 1000 };
+    static float want[LONG];
+    struct fr_grads g = {0};
+    int wrong = 0;
+    for (int step = 0; step < 6; step++) {
+        uint32_t rows = step < 2 ? 10 : LONG;
+        size_t before = step == 5 ? 3 : 1; /* reserved at once or in three parts */
+        ck_assert_int_eq(fr_params_grow(&p, table, rows, 0.5f, &rng), FR_OK);
+        ck_assert_int_eq(fr_grads_begin(&g, &p), FR_OK);
+        ck_assert(g.table[table].hashed == (step >= 2));
+        memset(want, 0, sizeof(want));
+        for (size_t part = 0; part < before; part++) {
+            ck_assert_int_eq(fr_grads_reserve(&g, &p, table, 3000), FR_OK);
+            for (int i = 0; i < 3000; i++) {
+                uint32_t row = (uint32_t)fr_rng_below(&rng, rows);
+                row = i % 3 == 0 ? row : row / 64 * 64; /* many that meet */
+                want[row] += 1;
+                fr_grads_row(&g, &p, table, (int32_t)row)[2] += 1;
+            }
+        }
+        for (uint32_t row = 0; row < rows; row++) {
+            const float *got = fr_grads_find(&g, &p, table, (int32_t)row);
+            wrong += (got == NULL ? 0 : got[2]) != want[row] || (got == NULL) != (want[row] == 0);
+        }
+        ck_assert_int_eq(wrong, 0);
+        ck_assert_ptr_null(fr_grads_find(&g, &p, table, INT32_MAX));
+    }
+    ck_assert_uint_le(g.table[table].cap_index, 32768); /* by what was touched, not by the rows */
+    fr_grads_done(&g);
+}
+END_TEST
+
 START_TEST(adam__untouched_rows__do_not_move_touched_ones_do)
 {
     struct fr_grads g = {0};
@@ -282,6 +317,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, grow__past_the_capacity__old_rows_and_moments_kept_new_rows_drawn);
     tcase_add_test(tc, grads__touched_merged_and_forgotten__as_written);
+    tcase_add_test(tc, grads__long_table__hashed_and_as_a_plain_array);
     tcase_add_test(tc, adam__untouched_rows__do_not_move_touched_ones_do);
     tcase_add_test(tc, adam__first_step_and_clipping__step_size_and_norm);
     tcase_add_loop_test(tc, step__every_optimizer__as_its_twin_in_double, 0, 2 * FR_OPTIMIZER_COUNT);
