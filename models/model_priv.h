@@ -86,9 +86,6 @@ FR_MUST_CHECK enum fr_err fr_model_frame(enum fr_model_kind kind,
                                          struct fr_model **out_m,
                                          struct fr_fault *fault);
 
-/** Release a model whose encoder is somebody else's, as its borrowed weights are. NULL is a no-op. */
-void fr_model_free_borrowed(struct fr_model *m);
-
 /** Tensor "<prefix>.<table>.weight" of every table, (table rows, dim). */
 FR_MUST_CHECK enum fr_err fr_model_bind_tables(const struct fr_model *m,
                                                const struct fr_encoder *enc,

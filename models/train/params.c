@@ -103,12 +103,6 @@ static enum fr_err table_resize(struct fr_table *t, enum fr_optimizer o, uint32_
     return FR_OK;
 }
 
-enum fr_err fr_params_reserve(struct fr_params *p, int table, uint32_t rows)
-{
-    struct fr_table *t = &p->table[table];
-    return rows <= t->cap ? FR_OK : table_resize(t, p->optimizer, rows);
-}
-
 /* A growing table is moved and not copied, so the room to spare can be small: a sixteenth. */
 static enum fr_err make_room(struct fr_params *p, int table, uint32_t rows)
 {
@@ -117,7 +111,7 @@ static enum fr_err make_room(struct fr_params *p, int table, uint32_t rows)
     if (rows <= cap)
         return FR_OK;
     cap = cap > UINT32_MAX - more || cap + more < rows ? rows : cap + more;
-    return fr_params_reserve(p, table, cap);
+    return table_resize(&p->table[table], p->optimizer, cap);
 }
 
 enum fr_err

@@ -109,10 +109,7 @@ fr_params_add_buffer(struct fr_params *p, const char *name, int n, float value, 
 /** Add an empty table. */
 FR_MUST_CHECK enum fr_err
 fr_params_add_table(struct fr_params *p, const char *name, int dim, int *out_i);
-/** Room for `rows` rows of a table, which keeps those it has: exactly so many, where their number is known
- *  beforehand. @errors FR_ENOMEM */
-FR_MUST_CHECK enum fr_err fr_params_reserve(struct fr_params *p, int table, uint32_t rows);
-/** Grow a table to `rows`, with room to spare for more; new rows are N(0, std) (zeros when std is 0). @errors FR_ENOMEM */
+/** Grow a table to `rows`, exactly if they come at once, with room to spare for more if by and by; new rows are N(0, std) (zeros when std is 0). @errors FR_ENOMEM */
 FR_MUST_CHECK enum fr_err
 fr_params_grow(struct fr_params *p, int table, uint32_t rows, float std, struct fr_rng *rng);
 /** N(0, std) into a dense parameter. */

@@ -8,7 +8,6 @@
 
 #include "daemon/base/alloc.h"
 #include "daemon/base/hash.h"
-#include "models/model_priv.h"
 #include "models/train/ctr_attention.h"
 #include "models/train/ctr_pass.h"
 #include "models/train/train_priv.h"

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
-#include "models/model_priv.h"
 #include "models/train/train_priv.h"
 #include "models/train/two_tower_pass.h"
 
