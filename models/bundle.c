@@ -7,11 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "daemon/base/alloc.h"
 #include "daemon/base/file.h"
 #include "daemon/base/hash.h"
 #include "models/safetensors.h"
+
+#define CRC_PIECE ((size_t)1 << 16)
 
 /* ---- members of the manifest ---- */
 
@@ -409,23 +412,18 @@ enum fr_err fr_bundle_parse_manifest(struct fr_bundle *b,
 
 /* ---- files ---- */
 
-/* DIR/name, which must be a regular file itself, no link. */
-static enum fr_err read_file(const char *dir,
-                             const char *name,
-                             size_t max,
-                             char **out_p,
-                             size_t *out_n,
-                             struct fr_fault *fault)
+/* DIR/name into `path`; it must not be a link. */
+static enum fr_err
+path_of(const char *dir, const char *name, char path[PATH_MAX], struct fr_fault *fault)
 {
-    char path[PATH_MAX];
     struct stat st;
-    int n = snprintf(path, sizeof(path), "%s/%s", dir, name);
+    int n = snprintf(path, PATH_MAX, "%s/%s", dir, name);
 
-    if (n < 0 || (size_t)n >= sizeof(path))
+    if (n < 0 || n >= PATH_MAX)
         return fr_fault(fault, FR_EINVAL, "path of the bundle is too long");
     if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
         return fr_fault(fault, FR_EREFUSED, "%.200s is a symbolic link", path);
-    return fr_file_read(path, max, out_p, out_n, fault);
+    return FR_OK;
 }
 
 /* "vocab.<table>" of every ID table into the encoder; the tensors of the model stay. */
@@ -443,11 +441,75 @@ static enum fr_err load_vocabs(struct fr_bundle *b, struct fr_fault *fault)
             return fr_fault(fault, FR_ENOTFOUND, "tensor %s is missing", name);
         if (v->dtype != FR_DTYPE_U64 || v->ndim != 1 || v->dim[0] > INT32_MAX)
             return fr_fault(fault, FR_EMISMATCH, "tensor %s must be a U64 vector", name);
-        enum fr_err e = fr_vocab_load(&t->vocab, v->data, (uint32_t)v->dim[0]);
+        uint64_t *keys = b->own[v - b->tensor];
+        enum fr_err e = fr_vocab_take(&t->vocab, &keys, (uint32_t)v->dim[0]);
         if (e != FR_OK)
             return fr_fault(fault, e, "tensor %s: %s", name, fr_err_text(e));
+        b->own[v - b->tensor] = NULL;
         t->rows = t->vocab.n_rows;
     }
+    return FR_OK;
+}
+
+static enum fr_err check_crc(int fd,
+                             size_t n,
+                             const struct fr_bundle_weights *w,
+                             struct fr_arena *ar,
+                             struct fr_fault *fault)
+{
+    struct fr_arena_mark mark = fr_arena_mark(ar);
+    char *piece = fr_arena_array(ar, CRC_PIECE, 1);
+    uint32_t crc = 0;
+
+    if (piece == NULL)
+        return fr_fault(fault, FR_ENOMEM, "bundle: out of memory");
+    for (size_t at = 0, k; at < n; at += k) {
+        k = n - at < CRC_PIECE ? n - at : CRC_PIECE;
+        enum fr_err e = fr_file_pread(fd, at, piece, k);
+        if (e != FR_OK)
+            return fr_fault(fault, e, "cannot read %s: %s", w->file, fr_err_text(e));
+        crc = fr_crc32(crc, piece, k);
+    }
+    fr_arena_release(ar, mark);
+    if (crc != w->crc32)
+        return fr_fault(fault,
+                        FR_ECORRUPT,
+                        "%s has CRC %08x, the manifest says %08x",
+                        w->file,
+                        (unsigned)crc,
+                        (unsigned)w->crc32);
+    return FR_OK;
+}
+
+/* The file is read twice, for the CRC and for the tensors, so that it need not stand in memory as a whole beside
+ * them. A file that changes in between meets the same checks of every byte's meaning as any other. */
+static enum fr_err read_tensors(struct fr_bundle *b,
+                                int fd,
+                                size_t n,
+                                const struct fr_bundle_weights *w,
+                                struct fr_fault *fault)
+{
+    void **own = NULL;
+
+    if (n != w->bytes)
+        return fr_fault(fault,
+                        FR_ECORRUPT,
+                        "%s has %zu bytes, the manifest says %llu: truncated?",
+                        w->file,
+                        n,
+                        (unsigned long long)w->bytes);
+    enum fr_err e = check_crc(fd, n, w, b->ar, fault);
+    if (e == FR_OK)
+        e = fr_safetensors_read(fd, n, b->ar, &b->tensor, &own, &b->n_tensors, fault);
+    if (e != FR_OK)
+        return e;
+    b->own = fr_calloc((size_t)b->n_tensors + 1, sizeof(*b->own));
+    if (b->own == NULL) {
+        for (int i = 0; i < b->n_tensors; i++)
+            fr_free(own[i]);
+        return fr_fault(fault, FR_ENOMEM, "bundle: out of memory");
+    }
+    memcpy(b->own, own, (size_t)b->n_tensors * sizeof(*own));
     return FR_OK;
 }
 
@@ -456,28 +518,15 @@ static enum fr_err load_weights(struct fr_bundle *b,
                                 const struct fr_bundle_weights *w,
                                 struct fr_fault *fault)
 {
+    char path[PATH_MAX];
     size_t n = 0;
-    enum fr_err e = read_file(dir, w->file, (size_t)w->bytes, &b->weights_file, &n, fault);
+    int fd = -1;
+    enum fr_err e = path_of(dir, w->file, path, fault);
 
-    if (e != FR_OK)
+    if (e != FR_OK || (e = fr_file_open(path, (size_t)w->bytes, &fd, &n, fault)) != FR_OK)
         return e;
-    if (n != w->bytes)
-        return fr_fault(fault,
-                        FR_ECORRUPT,
-                        "%s has %zu bytes, the manifest says %llu: truncated?",
-                        w->file,
-                        n,
-                        (unsigned long long)w->bytes);
-    uint32_t crc = fr_crc32(0, b->weights_file, n);
-    if (crc != w->crc32)
-        return fr_fault(fault,
-                        FR_ECORRUPT,
-                        "%s has CRC %08x, the manifest says %08x",
-                        w->file,
-                        (unsigned)crc,
-                        (unsigned)w->crc32);
-    struct fr_str file = {b->weights_file, n};
-    e = fr_safetensors_parse(file, b->ar, &b->tensor, &b->n_tensors, fault);
+    e = read_tensors(b, fd, n, w, fault);
+    (void)close(fd);
     return e == FR_OK ? load_vocabs(b, fault) : e;
 }
 
@@ -488,6 +537,7 @@ enum fr_err fr_bundle_read(const char *dir,
 {
     struct fr_bundle *b = fr_calloc(1, sizeof(*b));
     struct fr_bundle_weights w = {0};
+    char path[PATH_MAX];
     size_t n = 0;
     enum fr_err e = FR_OK;
 
@@ -497,8 +547,8 @@ enum fr_err fr_bundle_read(const char *dir,
         e = fr_fault(fault, e, "bundle: out of memory");
         goto out;
     }
-    e = read_file(dir, "manifest.json", FR_BUNDLE_MAX_MANIFEST, &b->manifest_text, &n, fault);
-    if (e != FR_OK)
+    if ((e = path_of(dir, "manifest.json", path, fault)) != FR_OK ||
+        (e = fr_file_read(path, FR_BUNDLE_MAX_MANIFEST, &b->manifest_text, &n, fault)) != FR_OK)
         goto out;
     struct fr_str text = {b->manifest_text, n};
     if ((e = fr_bundle_parse_manifest(b, text, fs, &w, fault)) != FR_OK ||
@@ -517,7 +567,9 @@ void fr_bundle_free(struct fr_bundle *b)
         return;
     fr_encoder_free(b->enc);
     fr_free(b->manifest_text);
-    fr_free(b->weights_file);
+    for (int i = 0; b->own != NULL && i < b->n_tensors; i++)
+        fr_free(b->own[i]);
+    fr_free(b->own);
     fr_arena_free(b->ar);
     fr_free(b);
 }

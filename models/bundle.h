@@ -39,12 +39,12 @@ struct fr_bundle_case {
 struct fr_bundle {
     struct fr_arena *ar;
     char *manifest_text; /* the JSON tree points into it */
-    char *weights_file;  /* bytes of the weights file; tensors point into it */
     struct fr_model_info info;
     struct fr_encoder *enc; /* with vocabularies and normalisers; the model takes it */
     const struct fr_json *config;
     struct fr_tensor *tensor;
     int n_tensors;
+    void **own; /* (n_tensors) their data; NULL what the encoder took; a model takes the whole */
     struct fr_bundle_case cases[FR_BUNDLE_MAX_CASES];
     int n_cases;
 };

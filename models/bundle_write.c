@@ -110,16 +110,38 @@ put_identity(struct fr_jsonw *w, const struct fr_model *m, const struct fr_model
     put_hex64(w, m->enc->schema_hash);
 }
 
-static void put_weights(struct fr_jsonw *w, struct fr_str file)
+/* The weights file in parts: header, then each tensor where it stands, so that no second copy is made. */
+struct weights_file {
+    struct fr_buf header;
+    struct fr_tensor *t; /* the model's tensors and its vocabularies */
+    struct fr_str *part;
+    int n_parts;
+};
+
+static void weights_done(struct weights_file *wf)
 {
+    fr_buf_done(&wf->header);
+    fr_free(wf->t);
+    fr_free(wf->part);
+}
+
+static void put_weights(struct fr_jsonw *w, const struct weights_file *wf)
+{
+    uint64_t bytes = 0;
+    uint32_t crc = 0;
+
+    for (int i = 0; i < wf->n_parts; i++) {
+        bytes += wf->part[i].n;
+        crc = fr_crc32(crc, wf->part[i].p, wf->part[i].n);
+    }
     fr_jsonw_key(w, "weights");
     fr_jsonw_object(w);
     fr_jsonw_key(w, "file");
     fr_jsonw_z(w, WEIGHTS_FILE);
     fr_jsonw_key(w, "bytes");
-    fr_jsonw_u64(w, file.n);
+    fr_jsonw_u64(w, bytes);
     fr_jsonw_key(w, "crc32");
-    fr_jsonw_u64(w, fr_crc32(0, file.p, file.n));
+    fr_jsonw_u64(w, crc);
     fr_jsonw_end(w, '}');
 }
 
@@ -128,7 +150,7 @@ static void put_manifest(struct fr_buf *out,
                          const struct fr_model_meta *meta,
                          const struct fr_bundle_case *cases,
                          int n_cases,
-                         struct fr_str weights)
+                         const struct weights_file *weights)
 {
     struct fr_jsonw w;
 
@@ -161,30 +183,36 @@ static void put_manifest(struct fr_buf *out,
     fr_buf_putc(out, '\n');
 }
 
-/* The model's tensors and its vocabularies. */
-static enum fr_err put_tensors(struct fr_buf *out, const struct fr_model *m, struct fr_fault *fault)
+static enum fr_err
+weights_lay_out(const struct fr_model *m, struct weights_file *wf, struct fr_fault *fault)
 {
     int n = m->n_tensors;
-    struct fr_tensor *t = fr_calloc((size_t)n + FR_MAX_FIELDS, sizeof(*t));
-    enum fr_err e;
 
-    if (t == NULL)
+    wf->t = fr_calloc((size_t)n + FR_MAX_FIELDS, sizeof(*wf->t));
+    wf->part = fr_calloc((size_t)n + FR_MAX_FIELDS + 1, sizeof(*wf->part));
+    if (wf->t == NULL || wf->part == NULL)
         return fr_fault(fault, FR_ENOMEM, "bundle: out of memory");
-    memcpy(t, m->tensor, (size_t)n * sizeof(*t));
+    memcpy(wf->t, m->tensor, (size_t)n * sizeof(*wf->t));
     for (int i = 0; i < m->enc->n_tables; i++) {
         const struct fr_enc_table *et = &m->enc->table[i];
+        struct fr_tensor *t = &wf->t[n];
         if (et->kind != FR_FIELD_ID)
             continue;
-        (void)snprintf(t[n].name, sizeof(t[n].name), "vocab.%s", et->name);
-        t[n].dtype = FR_DTYPE_U64;
-        t[n].ndim = 1;
-        t[n].dim[0] = et->vocab.n_rows;
-        t[n++].data = et->vocab.keys;
+        (void)snprintf(t->name, sizeof(t->name), "vocab.%s", et->name);
+        t->dtype = FR_DTYPE_U64;
+        t->ndim = 1;
+        t->dim[0] = et->vocab.n_rows;
+        t->data = et->vocab.keys;
+        n++;
     }
-    e = fr_safetensors_write(t, n, out);
-    fr_free(t);
+    enum fr_err e = fr_safetensors_head(wf->t, n, NULL, 0, &wf->header);
     if (e != FR_OK)
         return fr_fault(fault, e, "bundle: weights: %s", fr_err_text(e));
+    wf->part[0] = fr_buf_str(&wf->header);
+    for (int i = 0; i < n; i++)
+        wf->part[i + 1] = (struct fr_str){
+            wf->t[i].data, fr_tensor_count(&wf->t[i]) * fr_dtype_size(wf->t[i].dtype)};
+    wf->n_parts = n + 1;
     return FR_OK;
 }
 
@@ -217,8 +245,10 @@ static enum fr_err check_target(const char *dir, bool *out_exists, struct fr_fau
     return e;
 }
 
-static enum fr_err
-write_files(const char *tmp, struct fr_str manifest, struct fr_str weights, struct fr_fault *fault)
+static enum fr_err write_files(const char *tmp,
+                               struct fr_str manifest,
+                               const struct weights_file *weights,
+                               struct fr_fault *fault)
 {
     char path[PATH_MAX];
     enum fr_err e = fr_file_mkdirs(tmp, fault);
@@ -228,7 +258,7 @@ write_files(const char *tmp, struct fr_str manifest, struct fr_str weights, stru
     int n = snprintf(path, sizeof(path), "%s/%s", tmp, WEIGHTS_FILE);
     if (n < 0 || (size_t)n >= sizeof(path))
         return fr_fault(fault, FR_EINVAL, "path of the bundle is too long");
-    if ((e = fr_file_replace(path, weights, fault)) != FR_OK)
+    if ((e = fr_file_replace_parts(path, weights->part, weights->n_parts, fault)) != FR_OK)
         return e;
     n = snprintf(path, sizeof(path), "%s/%s", tmp, "manifest.json");
     if (n < 0 || (size_t)n >= sizeof(path))
@@ -291,8 +321,10 @@ static enum fr_err check_meta(const struct fr_model_meta *meta, struct fr_fault 
     return FR_OK;
 }
 
-static enum fr_err
-write_bundle(const char *dir, struct fr_str manifest, struct fr_str weights, struct fr_fault *fault)
+static enum fr_err write_bundle(const char *dir,
+                                struct fr_str manifest,
+                                const struct weights_file *weights,
+                                struct fr_fault *fault)
 {
     char target[PATH_MAX], tmp[PATH_MAX], old[PATH_MAX];
     size_t n = strlen(dir);
@@ -322,23 +354,24 @@ enum fr_err fr_bundle_write(const struct fr_model *m,
                             const char *dir,
                             struct fr_fault *fault)
 {
-    struct fr_buf manifest, weights;
+    struct weights_file weights = {.n_parts = 0};
+    struct fr_buf manifest;
     enum fr_err e = check_meta(meta, fault);
 
     if (e != FR_OK)
         return e;
     fr_buf_init(&manifest);
-    fr_buf_init(&weights);
-    if ((e = put_tensors(&weights, m, fault)) != FR_OK)
+    fr_buf_init(&weights.header);
+    if ((e = weights_lay_out(m, &weights, fault)) != FR_OK)
         goto out;
-    put_manifest(&manifest, m, meta, cases, n_cases, fr_buf_str(&weights));
+    put_manifest(&manifest, m, meta, cases, n_cases, &weights);
     if ((e = fr_buf_err(&manifest)) != FR_OK) {
         e = fr_fault(fault, e, "bundle: manifest: %s", fr_err_text(e));
         goto out;
     }
-    e = write_bundle(dir, fr_buf_str(&manifest), fr_buf_str(&weights), fault);
+    e = write_bundle(dir, fr_buf_str(&manifest), &weights, fault);
 out:
     fr_buf_done(&manifest);
-    fr_buf_done(&weights);
+    weights_done(&weights);
     return e;
 }

@@ -235,6 +235,7 @@ enum fr_err fr_ctr_new(struct fr_encoder **take_enc,
                        const struct fr_ctr_config *cfg,
                        const struct fr_tensor *t,
                        int n,
+                       enum fr_weights weights,
                        struct fr_model **out_m,
                        struct fr_fault *fault)
 {
@@ -243,7 +244,7 @@ enum fr_err fr_ctr_new(struct fr_encoder **take_enc,
 
     if (e != FR_OK)
         return e;
-    if ((e = fr_model_frame(cfg->kind, *take_enc, t, n, &m, fault)) != FR_OK)
+    if ((e = fr_model_frame(cfg->kind, *take_enc, t, n, weights, &m, fault)) != FR_OK)
         return e;
     m->impl = fr_calloc(1, sizeof(struct fr_ctr_impl));
     e = m->impl == NULL ? fr_fault(fault, FR_ENOMEM, "model: out of memory")
@@ -325,7 +326,7 @@ static enum fr_err load(enum fr_model_kind kind,
         cfg.linear = linear->b;
         e = read_attention(fr_json_get(config, "attention"), &cfg.attention, fault);
     }
-    return e == FR_OK ? fr_ctr_new(take_enc, &cfg, t, n, out_m, fault) : e;
+    return e == FR_OK ? fr_ctr_new(take_enc, &cfg, t, n, FR_WEIGHTS_BORROW, out_m, fault) : e;
 }
 
 static void describe(const struct fr_model *m, struct fr_jsonw *w)

@@ -62,13 +62,14 @@ FR_MUST_CHECK enum fr_err fr_ctr_config_check(const struct fr_ctr_config *cfg,
  *                  attention.<i>.norm.weight, .bias (A)), linear.<table>.weight (rows, 1), embedding.<table>.weight
  *                  (rows, D), mlp.<i>.weight (out, in), mlp.<i>.bias (out), with batch norm
  *                  mlp_norm.<i>.weight, .bias, .running_mean, .running_var (out) of hidden layers,
- * as the parts need; contents are copied.
+ * as the parts need; copied or borrowed, as `weights` says.
  * @errors FR_ENOTFOUND FR_EMISMATCH FR_ENONFINITE FR_EINVAL FR_ENOMEM
  */
 FR_MUST_CHECK enum fr_err fr_ctr_new(struct fr_encoder **take_enc,
                                      const struct fr_ctr_config *cfg,
                                      const struct fr_tensor *t,
                                      int n,
+                                     enum fr_weights weights,
                                      struct fr_model **out_m,
                                      struct fr_fault *fault);
 

@@ -288,6 +288,12 @@ void fr_encoder_fit(struct fr_encoder *enc)
     }
 }
 
+void fr_encoder_settle(struct fr_encoder *enc)
+{
+    for (int i = 0; i < enc->n_tables; i++)
+        fr_vocab_settle(&enc->table[i].vocab);
+}
+
 bool fr_encoder_rows_valid(const struct fr_encoder *enc,
                            enum fr_entity e,
                            const struct fr_slot *slots)

@@ -103,6 +103,9 @@ fr_encoder_observe(struct fr_encoder *enc, enum fr_entity e, const struct fr_cel
  * always 0 then). Fields without a value keep mean 0, scale 1. */
 void fr_encoder_fit(struct fr_encoder *enc);
 
+/** Training: no id is admitted any more; see fr_vocab_settle(). */
+void fr_encoder_settle(struct fr_encoder *enc);
+
 /** True if every row of the group's slots is inside its table. @thread any */
 bool fr_encoder_rows_valid(const struct fr_encoder *enc,
                            enum fr_entity e,

@@ -133,6 +133,7 @@ enum fr_err fr_mf_new(struct fr_encoder **take_enc,
                       int dim,
                       const struct fr_tensor *t,
                       int n,
+                      enum fr_weights weights,
                       struct fr_model **out_m,
                       struct fr_fault *fault)
 {
@@ -141,7 +142,7 @@ enum fr_err fr_mf_new(struct fr_encoder **take_enc,
 
     if (e == FR_OK && (dim < 1 || dim > FR_MF_MAX_DIM))
         e = fr_fault(fault, FR_EINVAL, "mf: dim must be 1..%d", FR_MF_MAX_DIM);
-    if (e != FR_OK || (e = fr_model_frame(FR_MODEL_MF, *take_enc, t, n, &m, fault)) != FR_OK)
+    if (e != FR_OK || (e = fr_model_frame(FR_MODEL_MF, *take_enc, t, n, weights, &m, fault)) != FR_OK)
         return e;
     m->impl = fr_calloc(1, sizeof(struct impl));
     if (m->impl == NULL) {
@@ -173,7 +174,7 @@ static enum fr_err load(enum fr_model_kind kind,
     enum fr_err e = fr_model_config_int(config, "dim", 1, FR_MF_MAX_DIM, &dim, fault);
 
     (void)kind;
-    return e == FR_OK ? fr_mf_new(take_enc, dim, t, n, out_m, fault) : e;
+    return e == FR_OK ? fr_mf_new(take_enc, dim, t, n, FR_WEIGHTS_BORROW, out_m, fault) : e;
 }
 
 static void describe(const struct fr_model *m, struct fr_jsonw *w)

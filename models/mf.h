@@ -26,13 +26,14 @@
  * Build the inference form.
  * @param take_enc  owned by the model on FR_OK (then NULL). @param dim  d, 1..FR_MF_MAX_DIM
  * @param t         bias (1), linear.<table>.weight (rows, 1), embedding.<table>.weight (rows, d);
- * copied.
+ * copied or borrowed, as `weights` says.
  * @errors FR_ENOTFOUND FR_EMISMATCH FR_ENONFINITE FR_EINVAL FR_ENOMEM
  */
 FR_MUST_CHECK enum fr_err fr_mf_new(struct fr_encoder **take_enc,
                                     int dim,
                                     const struct fr_tensor *t,
                                     int n,
+                                    enum fr_weights weights,
                                     struct fr_model **out_m,
                                     struct fr_fault *fault);
 

@@ -64,6 +64,7 @@ enum fr_err fr_model_frame(enum fr_model_kind kind,
                            const struct fr_encoder *enc,
                            const struct fr_tensor *t,
                            int n,
+                           enum fr_weights weights,
                            struct fr_model **out_m,
                            struct fr_fault *fault)
 {
@@ -85,15 +86,18 @@ enum fr_err fr_model_frame(enum fr_model_kind kind,
         }
     }
     m->tensor = fr_calloc(n > 0 ? (size_t)n : 1, sizeof(*m->tensor));
-    m->block = fr_calloc_aligned(total > 0 ? total : 1, sizeof(float));
-    if (m->tensor == NULL || m->block == NULL)
+    if (weights == FR_WEIGHTS_COPY)
+        m->block = fr_calloc_aligned(total > 0 ? total : 1, sizeof(float));
+    if (m->tensor == NULL || (weights == FR_WEIGHTS_COPY && m->block == NULL))
         goto no_memory;
     for (int i = 0; i < n; i++) {
         size_t count = fr_tensor_count(&t[i]);
         if (t[i].dtype != FR_DTYPE_F32)
             continue;
-        m->tensor[m->n_tensors] = t[i];
-        m->tensor[m->n_tensors++].data = m->block + at;
+        m->tensor[m->n_tensors++] = t[i];
+        if (weights == FR_WEIGHTS_BORROW)
+            continue;
+        m->tensor[m->n_tensors - 1].data = m->block + at;
         memcpy(m->block + at, t[i].data, count * sizeof(float));
         at += padded(count);
     }
@@ -139,7 +143,17 @@ void fr_model_free(struct fr_model *m)
     fr_encoder_free(m->enc);
     fr_free(m->tensor);
     fr_free(m->block);
+    for (int i = 0; i < m->n_own; i++)
+        fr_free(m->own[i]);
+    fr_free(m->own);
     fr_free(m);
+}
+
+void fr_model_free_borrowed(struct fr_model *m)
+{
+    if (m != NULL)
+        m->enc = NULL;
+    fr_model_free(m);
 }
 
 enum fr_err fr_model_config_int(const struct fr_json *config,
@@ -224,6 +238,9 @@ enum fr_err fr_model_load(const char *dir,
         b->info.kind, &b->enc, b->config, b->tensor, b->n_tensors, &m, fault);
     if (e != FR_OK)
         goto out;
+    m->own = b->own; /* m borrows from it */
+    m->n_own = b->n_tensors;
+    b->own = NULL;
     memcpy(m->info.name, b->info.name, sizeof(m->info.name));
     memcpy(m->info.parent, b->info.parent, sizeof(m->info.parent));
     m->info.version = b->info.version;

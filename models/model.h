@@ -81,6 +81,9 @@ FR_MUST_CHECK enum fr_err fr_model_load(const char *dir,
                                         struct fr_fault *fault);
 /** NULL is a no-op. */
 void fr_model_free(struct fr_model *m);
+/** Release a model whose encoder is somebody else's, as its borrowed weights are (FR_WEIGHTS_BORROW): what a
+ *  trainer makes to write a bundle. NULL is a no-op. */
+void fr_model_free_borrowed(struct fr_model *m);
 
 const struct fr_model_info *fr_model_info(const struct fr_model *m);
 /** Number of trained parameters: all tensors of weights; neither vocabularies nor the running moments of batch norm. */

@@ -2,8 +2,7 @@
  * models/model_priv.h - what a model kind provides to the seam models/model.h.
  *
  * A new kind: an enum value and a row in model.c's table, one file with these functions, and a
- * constructor. The weights (copied, 64-byte aligned), the encoder and the info live in struct
- * fr_model.
+ * constructor. The weights (copied or borrowed), the encoder and the info live in struct fr_model.
  */
 #ifndef FR_MODELS_MODEL_PRIV_H
 #define FR_MODELS_MODEL_PRIV_H
@@ -19,7 +18,7 @@ struct fr_explanation;
 /** Contracts as the functions of models/model.h; slots are already checked, n >= 1. */
 struct fr_model_ops {
     enum fr_model_job job;
-    /** Build from tensors and the manifest's "config" object; takes the encoder on FR_OK. */
+    /** Build from tensors, which it borrows, and the manifest's "config" object; takes the encoder on FR_OK. */
     enum fr_err (*load)(enum fr_model_kind kind,
                         struct fr_encoder **take_enc,
                         const struct fr_json *config,
@@ -60,9 +59,11 @@ struct fr_model {
     uint64_t serial; /* of this process, never used twice */
     const struct fr_model_ops *ops;
     struct fr_encoder *enc;
-    struct fr_tensor *tensor; /* F32, data into `block` */
+    struct fr_tensor *tensor; /* F32, data into `block`, or of those the model was made from */
     int n_tensors;
-    float *block;
+    float *block; /* copied weights; NULL if borrowed */
+    void **own;   /* (n_own) borrowed memory that was handed over since, by a bundle; NULLs possible */
+    int n_own;
     float inv_tau;
     void *impl;
 };
@@ -73,7 +74,7 @@ extern const struct fr_model_ops fr_mf_ops;
 extern const struct fr_model_ops fr_two_tower_ops;
 
 /**
- * Frame of a model: copies the F32 tensors, leaves `impl` NULL and the caller's encoder alone; the
+ * Frame of a model: copies or borrows the F32 tensors, leaves `impl` NULL and the caller's encoder alone; the
  * constructor sets m->enc when all is well.
  * @errors FR_ENOMEM FR_EOVERFLOW
  */
@@ -81,6 +82,7 @@ FR_MUST_CHECK enum fr_err fr_model_frame(enum fr_model_kind kind,
                                          const struct fr_encoder *enc,
                                          const struct fr_tensor *t,
                                          int n,
+                                         enum fr_weights weights,
                                          struct fr_model **out_m,
                                          struct fr_fault *fault);
 

@@ -259,13 +259,14 @@ enum fr_err fr_ncf_new(struct fr_encoder **take_enc,
                        const struct fr_ncf_config *cfg,
                        const struct fr_tensor *t,
                        int n,
+                       enum fr_weights weights,
                        struct fr_model **out_m,
                        struct fr_fault *fault)
 {
     struct fr_model *m = NULL;
     enum fr_err e = fr_ncf_check(*take_enc, cfg, fault);
 
-    if (e != FR_OK || (e = fr_model_frame(cfg->kind, *take_enc, t, n, &m, fault)) != FR_OK)
+    if (e != FR_OK || (e = fr_model_frame(cfg->kind, *take_enc, t, n, weights, &m, fault)) != FR_OK)
         return e;
     m->impl = fr_calloc(1, sizeof(struct impl));
     if (m->impl == NULL) {
@@ -297,7 +298,7 @@ static enum fr_err load(enum fr_model_kind kind,
 
     if (e == FR_OK)
         e = fr_model_config_hidden(config, FR_NCF_MAX_HIDDEN, cfg.hidden, &cfg.n_hidden, fault);
-    return e == FR_OK ? fr_ncf_new(take_enc, &cfg, t, n, out_m, fault) : e;
+    return e == FR_OK ? fr_ncf_new(take_enc, &cfg, t, n, FR_WEIGHTS_BORROW, out_m, fault) : e;
 }
 
 static void describe(const struct fr_model *m, struct fr_jsonw *w)

@@ -47,13 +47,14 @@ static inline int fr_ncf_table(const struct fr_encoder *enc, enum fr_entity e)
  * @param take_enc  owned by the model on FR_OK (then NULL).
  * @param t         gmf_embedding.<table>.weight (rows, f), mlp_embedding.<table>.weight (rows,
  * hidden[0] / 2), mlp.<i>.weight (out, in), mlp.<i>.bias (out), out.weight (1, f + last), out.bias
- * (1); copied.
+ * (1); copied or borrowed, as `weights` says.
  * @errors FR_ENOTFOUND FR_EMISMATCH FR_ENONFINITE FR_EINVAL FR_ENOMEM
  */
 FR_MUST_CHECK enum fr_err fr_ncf_new(struct fr_encoder **take_enc,
                                      const struct fr_ncf_config *cfg,
                                      const struct fr_tensor *t,
                                      int n,
+                                     enum fr_weights weights,
                                      struct fr_model **out_m,
                                      struct fr_fault *fault);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "daemon/base/file.h"
 #include "daemon/base/json.h"
 
 static uint64_t load_le64(const char *p)
@@ -132,6 +133,13 @@ read_entry(const struct fr_json *v, size_t data_n, struct placed *out, struct fr
     return FR_OK;
 }
 
+static enum fr_err check_finite(const struct fr_tensor *t, struct fr_fault *fault)
+{
+    if (t->dtype == FR_DTYPE_F32 && !fr_all_finite(t->data, fr_tensor_count(t)))
+        return fr_fault(fault, FR_ENONFINITE, "tensor %s has a NaN or infinite value", t->name);
+    return FR_OK;
+}
+
 /* Points a tensor at its bytes, copying where they are not aligned, and checks its values. */
 static enum fr_err
 attach(struct placed *p, const char *data, struct fr_arena *ar, struct fr_fault *fault)
@@ -146,9 +154,7 @@ attach(struct placed *p, const char *data, struct fr_arena *ar, struct fr_fault 
         at = copy;
     }
     p->t.data = at;
-    if (p->t.dtype == FR_DTYPE_F32 && !fr_all_finite(p->t.data, fr_tensor_count(&p->t)))
-        return fr_fault(fault, FR_ENONFINITE, "tensor %s has a NaN or infinite value", p->t.name);
-    return FR_OK;
+    return check_finite(&p->t, fault);
 }
 
 /* The ranges, in order, must cover the data exactly. */
@@ -172,63 +178,52 @@ static enum fr_err check_cover(const struct placed *p, int n, size_t data_n, str
     return FR_OK;
 }
 
-static enum fr_err parse_header(struct fr_str file,
-                                struct fr_arena *ar,
-                                const struct fr_json **out_root,
-                                const char **out_data,
-                                size_t *out_data_n,
-                                struct fr_fault *fault)
+/* Length of the JSON, from the first 8 bytes of a file of `size`. */
+static enum fr_err
+header_length(const char *first, size_t size, size_t *out_n, struct fr_fault *fault)
 {
-    struct fr_json_error je = {0};
-
-    if (file.n < 8)
-        return fr_fault(fault, FR_ESYNTAX, "file of %zu bytes is too short for a header", file.n);
-    uint64_t n = load_le64(file.p);
+    if (size < 8)
+        return fr_fault(fault, FR_ESYNTAX, "file of %zu bytes is too short for a header", size);
+    uint64_t n = load_le64(first);
     if (n > FR_ST_MAX_HEADER)
         return fr_fault(fault,
                         FR_ETOOLARGE,
                         "header length %llu is above the limit of %u bytes",
                         (unsigned long long)n,
                         FR_ST_MAX_HEADER);
-    if (n > file.n - 8)
+    if (n > size - 8)
         return fr_fault(fault,
                         FR_ERANGE,
                         "header length %llu is past the end of the file (%zu bytes)",
                         (unsigned long long)n,
-                        file.n);
-    struct fr_str header = {file.p + 8, (size_t)n};
-    enum fr_err e = fr_json_parse(ar, header, out_root, &je);
-    if (e != FR_OK)
-        return fr_fault(fault, e, "header byte %zu: %s", je.offset, je.what == NULL ? "" : je.what);
-    if ((*out_root)->type != FR_JSON_OBJECT)
-        return fr_fault(fault, FR_ESCHEMA, "header is not an object");
-    *out_data = header.p + header.n;
-    *out_data_n = file.n - 8 - header.n;
+                        size);
+    *out_n = (size_t)n;
     return FR_OK;
 }
 
-/* Header and tensors. @param out_root the header */
-static enum fr_err parse(struct fr_str file,
-                         struct fr_arena *ar,
-                         const struct fr_json **out_root,
-                         struct fr_tensor **out_t,
-                         int *out_n,
-                         struct fr_fault *fault)
+/* The tensors of a header, in the order of their bytes, which cover data_n bytes; no data yet. @param out_root  the header */
+static enum fr_err parse_header(struct fr_str json,
+                                size_t data_n,
+                                struct fr_arena *ar,
+                                const struct fr_json **out_root,
+                                struct placed **out_p,
+                                int *out_n,
+                                struct fr_fault *fault)
 {
     const struct fr_json *root = NULL;
-    const char *data = NULL;
-    size_t data_n = 0;
+    struct fr_json_error je = {0};
     int n = 0;
-    enum fr_err e = parse_header(file, ar, &root, &data, &data_n, fault);
+    enum fr_err e = fr_json_parse(ar, json, &root, &je);
 
     if (e != FR_OK)
-        return e;
+        return fr_fault(fault, e, "header byte %zu: %s", je.offset, je.what == NULL ? "" : je.what);
+    if (root->type != FR_JSON_OBJECT)
+        return fr_fault(fault, FR_ESCHEMA, "header is not an object");
     *out_root = root;
     if (root->n > FR_ST_MAX_TENSORS)
         return fr_fault(fault, FR_ETOOLARGE, "%zu tensors, at most %d", root->n, FR_ST_MAX_TENSORS);
     struct placed *p = fr_arena_array(ar, root->n + 1, sizeof(*p));
-    struct fr_tensor *t = fr_arena_array(ar, root->n + 1, sizeof(*t));
-    if (p == NULL || t == NULL)
+    if (p == NULL)
         return fr_fault(fault, FR_ENOMEM, "safetensors: out of memory");
     for (const struct fr_json *v = root->child; v != NULL; v = v->next) {
         if (fr_str_eqz(v->key, "__metadata__"))
@@ -241,6 +236,33 @@ static enum fr_err parse(struct fr_str file,
         qsort(p, (size_t)n, sizeof(*p), by_begin);
     if ((e = check_cover(p, n, data_n, fault)) != FR_OK)
         return e;
+    *out_p = p;
+    *out_n = n;
+    return FR_OK;
+}
+
+/* Header and tensors. @param out_root  the header */
+static enum fr_err parse(struct fr_str file,
+                         struct fr_arena *ar,
+                         const struct fr_json **out_root,
+                         struct fr_tensor **out_t,
+                         int *out_n,
+                         struct fr_fault *fault)
+{
+    struct placed *p = NULL;
+    size_t json = 0;
+    int n = 0;
+    enum fr_err e = header_length(file.p, file.n, &json, fault);
+
+    if (e != FR_OK)
+        return e;
+    const char *data = file.p + 8 + json;
+    e = parse_header((struct fr_str){file.p + 8, json}, file.n - 8 - json, ar, out_root, &p, &n, fault);
+    if (e != FR_OK)
+        return e;
+    struct fr_tensor *t = fr_arena_array(ar, (size_t)n + 1, sizeof(*t));
+    if (t == NULL)
+        return fr_fault(fault, FR_ENOMEM, "safetensors: out of memory");
     for (int i = 0; i < n; i++) {
         if ((e = attach(&p[i], data, ar, fault)) != FR_OK)
             return e;
@@ -285,6 +307,65 @@ enum fr_err fr_safetensors_parse_meta(struct fr_str file,
     *out_t = t;
     *out_n = n;
     *out_meta = meta;
+    return FR_OK;
+}
+
+/* One tensor's bytes into memory of its own. */
+static enum fr_err
+read_tensor(int fd, size_t data_at, struct placed *p, void **out_own, struct fr_fault *fault)
+{
+    void *q = fr_malloc_aligned(p->bytes, 1);
+    enum fr_err e = q == NULL ? FR_ENOMEM : fr_file_pread(fd, data_at + p->begin, q, p->bytes);
+
+    if (e != FR_OK) {
+        fr_free(q);
+        return fr_fault(fault, e, "tensor %s: %s", p->t.name, fr_err_text(e));
+    }
+    p->t.data = *out_own = q;
+    return check_finite(&p->t, fault);
+}
+
+enum fr_err fr_safetensors_read(int fd,
+                                size_t size,
+                                struct fr_arena *ar,
+                                struct fr_tensor **out_t,
+                                void ***out_own,
+                                int *out_n,
+                                struct fr_fault *fault)
+{
+    const struct fr_json *root = NULL;
+    struct placed *p = NULL;
+    char first[8] = {0}, *text = NULL;
+    size_t json = 0;
+    int n = 0;
+    enum fr_err e = size < 8 ? FR_OK : fr_file_pread(fd, 0, first, sizeof(first));
+
+    if (e != FR_OK)
+        return fr_fault(fault, e, "header: %s", fr_err_text(e));
+    if ((e = header_length(first, size, &json, fault)) != FR_OK)
+        return e;
+    if ((text = fr_arena_array(ar, json + 1, 1)) == NULL)
+        return fr_fault(fault, FR_ENOMEM, "safetensors: out of memory");
+    if ((e = fr_file_pread(fd, 8, text, json)) != FR_OK)
+        return fr_fault(fault, e, "header: %s", fr_err_text(e));
+    if ((e = parse_header((struct fr_str){text, json}, size - 8 - json, ar, &root, &p, &n, fault)) != FR_OK)
+        return e;
+    struct fr_tensor *t = fr_arena_array(ar, (size_t)n + 1, sizeof(*t));
+    void **own = fr_arena_zarray(ar, (size_t)n + 1, sizeof(*own));
+    if (t == NULL || own == NULL)
+        return fr_fault(fault, FR_ENOMEM, "safetensors: out of memory");
+    for (int i = 0; i < n && e == FR_OK; i++) {
+        e = read_tensor(fd, 8 + json, &p[i], &own[i], fault);
+        t[i] = p[i].t;
+    }
+    if (e != FR_OK) {
+        for (int i = 0; i < n; i++)
+            fr_free(own[i]);
+        return e;
+    }
+    *out_t = t;
+    *out_own = own;
+    *out_n = n;
     return FR_OK;
 }
 

@@ -52,6 +52,22 @@ FR_MUST_CHECK enum fr_err fr_safetensors_parse_meta(struct fr_str file,
                                                     const struct fr_json **out_meta,
                                                     struct fr_fault *fault);
 
+/**
+ * As fr_safetensors_parse(), from an open file of `size` bytes: every tensor into memory of its own, 64-byte
+ * aligned, so that a large one stands in memory once and can be handed on.
+ * @param ar       for the header and the arrays.
+ * @param out_own  (n) what each out_t[i].data is, writable; fr_free() by the caller, in whatever place it has put
+ *                 NULL the memory is somebody else's.
+ * @errors those of fr_safetensors_parse(), FR_EIO
+ */
+FR_MUST_CHECK enum fr_err fr_safetensors_read(int fd,
+                                              size_t size,
+                                              struct fr_arena *ar,
+                                              struct fr_tensor **out_t,
+                                              void ***out_own,
+                                              int *out_n,
+                                              struct fr_fault *fault);
+
 /** A member of "__metadata__". Borrowed. */
 struct fr_st_note {
     const char *key;

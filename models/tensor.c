@@ -5,7 +5,6 @@
  */
 #include "models/tensor.h"
 
-#include <math.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -173,30 +172,12 @@ static void gather_sum_base(const float *restrict table,
             axpy_base(slots[s].x, table + (size_t)slots[s].row * dim, out, dim);
 }
 
-static void adam_base(const struct fr_adam_step *a,
-                      size_t n,
-                      const float *restrict g,
-                      float *restrict w,
-                      float *restrict m,
-                      float *restrict v)
-{
-    const float o1 = 1.0f - a->b1, o2 = 1.0f - a->b2;
-
-    for (size_t i = 0; i < n; i++) {
-        float gi = g[i] + a->l2 * w[i];
-        m[i] = a->b1 * m[i] + o1 * gi;
-        v[i] = a->b2 * v[i] + o2 * (gi * gi);
-        w[i] -= a->step * m[i] / (sqrtf(v[i]) * a->inv_sc2 + a->eps);
-    }
-}
-
 static const struct fr_tensor_kernels kernels_base = {
     .dot = dot_base,
     .axpy = axpy_base,
     .l2sq = l2sq_base,
     .mix_pair = mix_pair_base,
     .gather_sum = gather_sum_base,
-    .adam = adam_base,
 };
 
 /* ---- dispatch ---- */
@@ -277,12 +258,6 @@ void fr_gather_sum(
     const float *table, size_t dim, const struct fr_slot *slots, size_t n, float *out)
 {
     kernels()->gather_sum(table, dim, slots, n, out);
-}
-
-void fr_adam_update(
-    const struct fr_adam_step *a, size_t n, const float *g, float *w, float *m, float *v)
-{
-    kernels()->adam(a, n, g, w, m, v);
 }
 
 float fr_gather_dot(const float *w, const struct fr_slot *slots, size_t n)

@@ -37,6 +37,12 @@ struct fr_tensor {
     const void *data; /* aligned for its type */
 };
 
+/** Whose weights a model works with. */
+enum fr_weights {
+    FR_WEIGHTS_COPY,  /* its own, 64-byte aligned */
+    FR_WEIGHTS_BORROW /* those it was made from, which stay as they are while it lives */
+};
+
 /** Product of the dimensions (checked when the tensor was made). */
 size_t fr_tensor_count(const struct fr_tensor *t);
 /** By name, or NULL. */
@@ -73,17 +79,6 @@ void fr_gather_sum(
     const float *table, size_t dim, const struct fr_slot *slots, size_t n, float *out);
 /** As fr_gather_sum() for dim 1 (the linear weights). */
 float fr_gather_dot(const float *w, const struct fr_slot *slots, size_t n);
-
-/** Constants of one Adam step; see models/train/params.h for the formula. */
-struct fr_adam_step {
-    float b1, b2, eps;
-    float step;    /* lr / (1 - b1^t) */
-    float inv_sc2; /* 1 / sqrt(1 - b2^t) */
-    float l2;      /* added to the gradient: g + l2 * w */
-};
-/** One Adam step of n weights w with moments m, v and gradient g (none overlap). @thread any */
-void fr_adam_update(
-    const struct fr_adam_step *a, size_t n, const float *g, float *w, float *m, float *v);
 
 /** True if no element is NaN or infinite; tests the bits, so no compiler flag can fool it. */
 bool fr_all_finite(const float *x, size_t n);

@@ -6,7 +6,6 @@
 #if defined(__AVX2__) && defined(__FMA__)
 
 #include <immintrin.h>
-#include <math.h>
 
 static inline float hsum(__m256 v)
 {
@@ -101,37 +100,10 @@ gather_sum(const float *table, size_t dim, const struct fr_slot *slots, size_t n
     }
 }
 
-static void
-adam(const struct fr_adam_step *a, size_t n, const float *g, float *w, float *m, float *v)
-{
-    __m256 b1 = _mm256_set1_ps(a->b1), o1 = _mm256_set1_ps(1.0f - a->b1);
-    __m256 b2 = _mm256_set1_ps(a->b2), o2 = _mm256_set1_ps(1.0f - a->b2);
-    __m256 l2 = _mm256_set1_ps(a->l2), step = _mm256_set1_ps(a->step);
-    __m256 inv = _mm256_set1_ps(a->inv_sc2), eps = _mm256_set1_ps(a->eps);
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        __m256 wi = _mm256_loadu_ps(w + i);
-        __m256 gi = _mm256_fmadd_ps(l2, wi, _mm256_loadu_ps(g + i));
-        __m256 mi = _mm256_fmadd_ps(b1, _mm256_loadu_ps(m + i), _mm256_mul_ps(o1, gi));
-        __m256 vi =
-            _mm256_fmadd_ps(b2, _mm256_loadu_ps(v + i), _mm256_mul_ps(o2, _mm256_mul_ps(gi, gi)));
-        __m256 d = _mm256_fmadd_ps(_mm256_sqrt_ps(vi), inv, eps);
-        _mm256_storeu_ps(m + i, mi);
-        _mm256_storeu_ps(v + i, vi);
-        _mm256_storeu_ps(w + i, _mm256_fnmadd_ps(step, _mm256_div_ps(mi, d), wi));
-    }
-    for (; i < n; i++) {
-        float gi = g[i] + a->l2 * w[i];
-        m[i] = a->b1 * m[i] + (1.0f - a->b1) * gi;
-        v[i] = a->b2 * v[i] + (1.0f - a->b2) * (gi * gi);
-        w[i] -= a->step * m[i] / (sqrtf(v[i]) * a->inv_sc2 + a->eps);
-    }
-}
-
 const struct fr_tensor_kernels *fr_tensor_kernels_avx2(void)
 {
     static const struct fr_tensor_kernels k = {
-        .dot = dot, .axpy = axpy, .l2sq = l2sq, .mix_pair = mix_pair, .gather_sum = gather_sum, .adam = adam};
+        .dot = dot, .axpy = axpy, .l2sq = l2sq, .mix_pair = mix_pair, .gather_sum = gather_sum};
     return &k;
 }
 

@@ -109,31 +109,10 @@ gather_sum(const float *table, size_t dim, const struct fr_slot *slots, size_t n
     }
 }
 
-static void
-adam(const struct fr_adam_step *a, size_t n, const float *g, float *w, float *m, float *v)
-{
-    __m512 b1 = _mm512_set1_ps(a->b1), o1 = _mm512_set1_ps(1.0f - a->b1);
-    __m512 b2 = _mm512_set1_ps(a->b2), o2 = _mm512_set1_ps(1.0f - a->b2);
-    __m512 l2 = _mm512_set1_ps(a->l2), step = _mm512_set1_ps(a->step);
-    __m512 inv = _mm512_set1_ps(a->inv_sc2), eps = _mm512_set1_ps(a->eps);
-    for (size_t i = 0; i < n; i += 16) {
-        __mmask16 k = n - i >= 16 ? (__mmask16)0xffff : tail(n - i);
-        __m512 wi = _mm512_maskz_loadu_ps(k, w + i);
-        __m512 gi = _mm512_fmadd_ps(l2, wi, _mm512_maskz_loadu_ps(k, g + i));
-        __m512 mi = _mm512_fmadd_ps(b1, _mm512_maskz_loadu_ps(k, m + i), _mm512_mul_ps(o1, gi));
-        __m512 vi = _mm512_fmadd_ps(
-            b2, _mm512_maskz_loadu_ps(k, v + i), _mm512_mul_ps(o2, _mm512_mul_ps(gi, gi)));
-        __m512 d = _mm512_fmadd_ps(_mm512_sqrt_ps(vi), inv, eps);
-        _mm512_mask_storeu_ps(m + i, k, mi);
-        _mm512_mask_storeu_ps(v + i, k, vi);
-        _mm512_mask_storeu_ps(w + i, k, _mm512_fnmadd_ps(step, _mm512_div_ps(mi, d), wi));
-    }
-}
-
 const struct fr_tensor_kernels *fr_tensor_kernels_avx512(void)
 {
     static const struct fr_tensor_kernels k = {
-        .dot = dot, .axpy = axpy, .l2sq = l2sq, .mix_pair = mix_pair, .gather_sum = gather_sum, .adam = adam};
+        .dot = dot, .axpy = axpy, .l2sq = l2sq, .mix_pair = mix_pair, .gather_sum = gather_sum};
     return &k;
 }
 

@@ -18,8 +18,6 @@ struct fr_tensor_kernels {
     /* slots with x == 0 are skipped */
     void (*gather_sum)(
         const float *table, size_t dim, const struct fr_slot *slots, size_t n, float *out);
-    void (*adam)(
-        const struct fr_adam_step *a, size_t n, const float *g, float *w, float *m, float *v);
 };
 
 /** NULL when the compiler could not build the level (another architecture). */

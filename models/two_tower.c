@@ -215,13 +215,14 @@ enum fr_err fr_two_tower_new(struct fr_encoder **take_enc,
                              const struct fr_two_tower_config *cfg,
                              const struct fr_tensor *t,
                              int n,
+                             enum fr_weights weights,
                              struct fr_model **out_m,
                              struct fr_fault *fault)
 {
     struct fr_model *m = NULL;
     enum fr_err e = fr_two_tower_config_check(*take_enc, cfg, fault);
 
-    if (e != FR_OK || (e = fr_model_frame(FR_MODEL_TWO_TOWER, *take_enc, t, n, &m, fault)) != FR_OK)
+    if (e != FR_OK || (e = fr_model_frame(FR_MODEL_TWO_TOWER, *take_enc, t, n, weights, &m, fault)) != FR_OK)
         return e;
     m->impl = fr_calloc(1, sizeof(struct impl));
     if (m->impl == NULL) {
@@ -282,7 +283,7 @@ static enum fr_err load(enum fr_model_kind kind,
     cfg.tau = (float)tau->num;
     if (table->str.n > 0)
         memcpy(cfg.skip_table, table->str.p, table->str.n);
-    return fr_two_tower_new(take_enc, &cfg, t, n, out_m, fault);
+    return fr_two_tower_new(take_enc, &cfg, t, n, FR_WEIGHTS_BORROW, out_m, fault);
 }
 
 static void describe(const struct fr_model *m, struct fr_jsonw *w)

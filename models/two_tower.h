@@ -47,13 +47,15 @@ FR_MUST_CHECK enum fr_err fr_two_tower_config_check(const struct fr_encoder *enc
  * Build the inference form.
  * @param take_enc  owned by the model on FR_OK (then NULL). Has user/context and item fields.
  * @param t         n tensors: embedding.<table>.weight (rows, E), user_mlp.<i>.weight/.bias,
- *                  item_mlp.<i>.weight/.bias, gate.<field>.weight (slots, E); contents are copied.
+ *                  item_mlp.<i>.weight/.bias, gate.<field>.weight (slots, E); copied or
+ *                  borrowed, as `weights` says.
  * @errors FR_ENOTFOUND FR_EMISMATCH FR_ENONFINITE FR_EINVAL FR_ENOMEM
  */
 FR_MUST_CHECK enum fr_err fr_two_tower_new(struct fr_encoder **take_enc,
                                            const struct fr_two_tower_config *cfg,
                                            const struct fr_tensor *t,
                                            int n,
+                                           enum fr_weights weights,
                                            struct fr_model **out_m,
                                            struct fr_fault *fault);
 

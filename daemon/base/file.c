@@ -16,6 +16,8 @@
 
 #include "daemon/base/alloc.h"
 
+#define MAX_READ ((size_t)1 << 30) /* one read() takes less than 2 GB */
+
 static enum fr_err io_fault(struct fr_fault *fault, const char *what, const char *path)
 {
     int err = errno;
@@ -61,29 +63,62 @@ static enum fr_err read_all(int fd, size_t hint, size_t max_bytes, char **out, s
     return FR_OK;
 }
 
-enum fr_err fr_file_read(
-    const char *path, size_t max_bytes, char **out_data, size_t *out_n, struct fr_fault *fault)
+enum fr_err fr_file_open(
+    const char *path, size_t max_bytes, int *out_fd, size_t *out_n, struct fr_fault *fault)
 {
     struct stat st;
-    enum fr_err e;
+    enum fr_err e = FR_OK;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
     if (fd < 0)
         return io_fault(fault, "cannot open", path);
-    if (fstat(fd, &st) != 0) {
+    if (fstat(fd, &st) != 0)
         e = io_fault(fault, "cannot stat", path);
-    } else if (!S_ISREG(st.st_mode)) {
+    else if (!S_ISREG(st.st_mode))
         e = fr_fault(fault, FR_EIO, "%.300s is not a regular file", path);
-    } else if ((uint64_t)st.st_size > max_bytes) {
+    else if ((uint64_t)st.st_size > max_bytes)
         e = fr_fault(fault, FR_ETOOLARGE, "%.300s has %lld bytes, more than %zu", path,
                      (long long)st.st_size, max_bytes);
-    } else {
-        e = read_all(fd, (size_t)st.st_size + 1, max_bytes, out_data, out_n);
-        if (e == FR_EIO)
-            e = io_fault(fault, "cannot read", path);
-        else if (e != FR_OK)
-            e = fr_fault(fault, e, "%.300s: %s", path, fr_err_text(e));
+    if (e != FR_OK) {
+        (void)close(fd);
+        return e;
     }
+    *out_fd = fd;
+    *out_n = (size_t)st.st_size;
+    return FR_OK;
+}
+
+enum fr_err fr_file_pread(int fd, size_t at, void *out, size_t n)
+{
+    char *p = out;
+
+    while (n > 0) {
+        ssize_t got = pread(fd, p, n < MAX_READ ? n : MAX_READ, (off_t)at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? FR_EIO : FR_ERANGE;
+        p += got;
+        at += (size_t)got;
+        n -= (size_t)got;
+    }
+    return FR_OK;
+}
+
+enum fr_err fr_file_read(
+    const char *path, size_t max_bytes, char **out_data, size_t *out_n, struct fr_fault *fault)
+{
+    size_t n = 0;
+    int fd = -1;
+    enum fr_err e = fr_file_open(path, max_bytes, &fd, &n, fault);
+
+    if (e != FR_OK)
+        return e;
+    e = read_all(fd, n + 1, max_bytes, out_data, out_n);
+    if (e == FR_EIO)
+        e = io_fault(fault, "cannot read", path);
+    else if (e != FR_OK)
+        e = fr_fault(fault, e, "%.300s: %s", path, fr_err_text(e));
     (void)close(fd);
     return e;
 }
@@ -153,11 +188,6 @@ static int open_beside(const char *path, char *tmp, size_t cap)
     return -1;
 }
 
-enum fr_err fr_file_replace(const char *path, struct fr_str data, struct fr_fault *fault)
-{
-    return fr_file_replace_parts(path, &data, 1, fault);
-}
-
 enum fr_err
 fr_file_replace_parts(const char *path, const struct fr_str *parts, size_t n, struct fr_fault *fault)
 {
@@ -185,6 +215,11 @@ fr_file_replace_parts(const char *path, const struct fr_str *parts, size_t n, st
     }
     (void)unlink(tmp);
     return e;
+}
+
+enum fr_err fr_file_replace(const char *path, struct fr_str data, struct fr_fault *fault)
+{
+    return fr_file_replace_parts(path, &data, 1, fault);
 }
 
 bool fr_file_same(const char *a, const char *b)

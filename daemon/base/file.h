@@ -29,6 +29,13 @@ FR_MUST_CHECK enum fr_err fr_file_replace(const char *path, struct fr_str data, 
 FR_MUST_CHECK enum fr_err
 fr_file_replace_parts(const char *path, const struct fr_str *parts, size_t n, struct fr_fault *fault);
 
+/** A regular file of at most max_bytes, open for reading in pieces; close(fd) is the caller's.
+ *  @errors as fr_file_read() */
+FR_MUST_CHECK enum fr_err
+fr_file_open(const char *path, size_t max_bytes, int *out_fd, size_t *out_n, struct fr_fault *fault);
+/** n bytes from byte `at` on. @errors FR_EIO, FR_ERANGE the file ends before */
+FR_MUST_CHECK enum fr_err fr_file_pread(int fd, size_t at, void *out, size_t n);
+
 /** Do both paths name the same regular file, or, where neither exists, are they the same text? */
 bool fr_file_same(const char *a, const char *b);
 

@@ -292,7 +292,7 @@ int fr_cmd_benchmark_train(int argc, char **argv)
         {"data", FR_ARG_STR, &f.data, 0, 0, "DIR", "the benchmark's files"},
         {"model", FR_ARG_STR, &f.model, 0, 0, "NAME", models_of(NULL, models)},
         {"preset", FR_ARG_STR, &f.preset, 0, 0, "NAME", "settings (the default of benchmark and model)"},
-        {"set", FR_ARG_LIST, &f.set, 0, 0, "KEY=VALUE", "one setting; may be repeated"},
+        {"set", FR_ARG_LIST, &f.set, 0, 0, "KEY=VALUE", "one setting, as optimizer=adam|sgd|adagrad|ftrl, lr=0.01; may be repeated"},
         {"epochs", FR_ARG_INT, &f.epochs, 1, 10000, "N", "at most"},
         {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle (1)"},
         {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (one a processor)"},

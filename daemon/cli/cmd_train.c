@@ -37,6 +37,8 @@ struct flags {
     int loss; /* of LOSSES */
     double margin, negative_weight;
     int64_t tower_negatives;
+    int optimizer;
+    double lr, decay;
     int64_t seed, threads, epochs, negatives, until, version;
     bool json, quiet, topics;
 };
@@ -220,6 +222,9 @@ static int train(const struct flags *f, const struct fr_stream_input *in)
         c.ranker_kind = fr_model_kind_find(fr_str_z(model[f->model]));
     c.seed = (uint64_t)f->seed;
     c.threads = (int)f->threads;
+    c.optimizer = (enum fr_optimizer)f->optimizer;
+    c.lr = f->lr;
+    c.decay = f->decay;
     if (f->epochs > 0)
         c.epochs = c.mf_epochs = (int)f->epochs;
     c.pair_negatives = (int)f->negatives;
@@ -305,16 +310,28 @@ static int read_and_train(const struct flags *f)
     return rc;
 }
 
+/* "adam|sgd|..." */
+static void join_optimizers(char *out, size_t cap)
+{
+    size_t n = 0;
+
+    out[0] = '\0';
+    for (int i = 0; fr_optimizer_names[i] != NULL && n < cap; i++)
+        n += (size_t)snprintf(out + n, cap - n, "%s%s", i == 0 ? "" : "|", fr_optimizer_names[i]);
+}
+
 int fr_cmd_train_run(int argc, char **argv)
 {
     if (fr_cmd_benchmark_asked(argc, argv))
         return fr_cmd_benchmark_train(argc, argv);
 
+    char optimizers[64];
     struct fr_two_tower_train_config tower;
     fr_two_tower_train_config_default(&tower);
     struct flags f = {.seed = 1,
                       .threads = fr_cpu_count(64),
                       .negatives = 4,
+                      .decay = 1,
                       .tower_negatives = tower.negatives,
                       .margin = (double)tower.margin,
                       .negative_weight = (double)tower.negative_weight,
@@ -335,6 +352,9 @@ int fr_cmd_train_run(int argc, char **argv)
         {"tower-negatives", FR_ARG_INT, &f.tower_negatives, 0, 1000000, "N", "items drawn into each step of the tower (1000)"},
         {"margin", FR_ARG_F64, &f.margin, -1, 1, "X", "ccl: cosine from which a negative counts (.8)"},
         {"negative-weight", FR_ARG_F64, &f.negative_weight, 0, 1e6, "X", "ccl: of the negatives' mean (150)"},
+        {"optimizer", FR_ARG_CHOICE, &f.optimizer, 0, 0, optimizers, "of tower and ranker (adam)"},
+        {"lr", FR_ARG_F64, &f.lr, 1e-9, 10, "X", "its step size (what suits optimizer and model)"},
+        {"decay", FR_ARG_F64, &f.decay, 1e-6, 1, "X", "adagrad: what stays of an accumulator at each touch (1)"},
         {"until-event", FR_ARG_INT, &f.until, 1, 4294967290.0, "N", "use the first N events only"},
         {"version", FR_ARG_INT, &f.version, 1, 9007199254740991.0, "N", "of the bundles (the time of the newest example in ms)"},
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
@@ -342,6 +362,7 @@ int fr_cmd_train_run(int argc, char **argv)
     struct fr_args a = {"train --events FILE | --from-topics --out DIR [flags]",
                         "Replay a stream through the serving code and train the models on it.",
                         flags, (int)(sizeof(flags) / sizeof(flags[0])), NULL, 0, 0};
+    join_optimizers(optimizers, sizeof(optimizers));
     int rc = fr_args_parse(&a, argc, argv);
 
     if (rc != FR_ARGS_GO_ON)

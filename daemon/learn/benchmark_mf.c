@@ -55,6 +55,8 @@ enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
     struct fr_benchmark_progress *at = &l->sv.at;
     struct fr_mf_train_config c;
 
+    if (run->set.optimizer != FR_OPTIMIZER_SGD)
+        return fr_fault(fault, FR_EINVAL, "mf is trained by its own sgd: no other optimizer");
     fr_mf_train_config_default(&c);
     c.dim = (int)run->set.dim;
     c.lr = (float)run->set.lr;

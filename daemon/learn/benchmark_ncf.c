@@ -54,7 +54,7 @@ static enum fr_err new_trainer(const struct fit *f,
     memcpy(c.model.hidden, s->hidden, sizeof(int) * (size_t)s->n_hidden);
     c.opt.seed = f->run->seed + (uint64_t)kind;
     c.opt.threads = f->run->threads;
-    c.opt.lr = (float)s->lr;
+    fr_benchmark_optimizer(s, &c.opt);
     c.opt.l2_embedding = (float)s->l2;
     c.opt.dense_rows = s->dense_rows > 0;
     c.opt.clip_norm = (float)s->clip;
@@ -62,9 +62,10 @@ static enum fr_err new_trainer(const struct fit *f,
     c.opt.xavier = s->xavier > 0;
     c.opt.init_std = (float)s->init_std;
     c.opt.max_rows = FR_BENCHMARK_MAX_ID;
-    c.opt.sgd = kind == FR_MODEL_NEUMF && s->pretrain > 0;
-    if (c.opt.sgd)
+    if (kind == FR_MODEL_NEUMF && s->pretrain > 0) {
+        c.opt.optimizer = FR_OPTIMIZER_SGD;
         c.opt.lr = (float)s->sgd_lr;
+    }
     enum fr_err e = fr_train_ncf_new(&c, f->l->fs, out, fault);
     if (e == FR_OK &&
         (e = fr_train_ncf_ids(*out, f->l->user, f->l->users, f->l->item, f->l->items)) != FR_OK)
@@ -142,7 +143,7 @@ static enum fr_err epochs(struct fit *f,
     return e;
 }
 
-/* gmf and mlp with Adam, each by its best epoch, into the run's trainer. */
+/* gmf and mlp with the run's optimiser, each by its best epoch, into the run's trainer. */
 static enum fr_err pretrain(struct fit *f, struct fr_fault *fault)
 {
     struct fr_benchmark_saver *sv = &f->l->sv;

@@ -1,11 +1,12 @@
 /*
- * daemon/learn/benchmark_preset.c - keys with their ranges, presets as lists of `key=value`.
+ * daemon/learn/benchmark_preset.c - keys with their ranges or names, presets as lists of `key=value`.
  */
 #include "daemon/learn/benchmark_preset.h"
 
 #include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "models/attention.h"
@@ -20,7 +21,13 @@ static const struct {
 } keys[] = {
     {"dim", AT(dim), 1, 512, 10, true},
     {"batch", AT(batch), 1, 65536, 4096, true},
+    {"optimizer", AT(optimizer), 0, FR_OPTIMIZER_COUNT - 1, FR_OPTIMIZER_ADAM, true},
     {"lr", AT(lr), 1e-9, 10, 1e-3, false},
+    {"eps", AT(eps), 1e-20, 1, 1e-8, false},
+    {"decay", AT(decay), 1e-6, 1, 1, false},
+    {"ftrl_beta", AT(ftrl_beta), 0, 1e6, 1, false},
+    {"ftrl_l1", AT(ftrl_l1), 0, 1e6, 0, false},
+    {"ftrl_l2", AT(ftrl_l2), 0, 1e6, 0, false},
     {"dropout", AT(dropout), 0, 0.95, 0, false},
     {"batch_norm", AT(batch_norm), 0, 1, 0, true},
     {"l2", AT(l2), 0, 10, 0, false},
@@ -54,8 +61,15 @@ static const struct {
 };
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 
-/* Names of a key's values, in order from 0. */
-static const char *const loss_names[] = {"softmax", "sampled_softmax", "ccl"};
+static const char *const loss_names[] = {"softmax", "sampled_softmax", "ccl", NULL};
+/* Keys that take a name instead of a number: those of the values 0, 1, ..., then NULL. */
+static const struct {
+    const char *key;
+    const char *const *names;
+} named[] = {
+    {"optimizer", fr_optimizer_names},
+    {"loss", loss_names},
+};
 
 /* FuxiCTR's published frappe settings (BARS, Frappe_x1): embedding 10, batch 4096, Adam 1e-3, tables
  * N(0, 1e-4), global clip 10, learning rate x .1 when validation AUC does not rise by 1e-6, stop at the
@@ -88,7 +102,8 @@ static const struct {
     {"mlp32", "ncf", FR_MODEL_MLP,
      "hidden=256,128,64,32 negatives=4 batch=256 lr=0.001 epochs=30 average=1 lr_patience=1000 "
      "patience=5 init_std=0.01 clip=0"},
-    {"mf192", "ncf", FR_MODEL_MF, "dim=192 negatives=8 lr=0.002 l2=0.005 epochs=256 lr_patience=1000 patience=30 init_std=0.1"},
+    {"mf192", "ncf", FR_MODEL_MF,
+     "optimizer=sgd dim=192 negatives=8 lr=0.002 l2=0.005 epochs=256 lr_patience=1000 patience=30 init_std=0.1"},
     {"ml1m-retrieval-two_tower", "ml1m-retrieval", FR_MODEL_TWO_TOWER,
      "bare=1 dim=64 negatives=0 tau=0.2 lr=0.003 batch=1024 epochs=40 patience=3 init_std=0.1 clip=0"},
 };
@@ -114,16 +129,28 @@ static enum fr_err set_hidden(struct fr_benchmark_settings *s, struct fr_str v, 
     return FR_OK;
 }
 
-static bool named(const char *key, struct fr_str value, double *out)
+static enum fr_err
+find_name(const char *key, const char *const *names, struct fr_str v, double *out, struct fr_fault *fault)
 {
-    if (strcmp(key, "loss") != 0)
-        return false;
-    for (size_t i = 0; i < sizeof(loss_names) / sizeof(loss_names[0]); i++)
-        if (fr_str_eqz(value, loss_names[i])) {
-            *out = (double)i;
-            return true;
+    char all[128] = "";
+    size_t n = 0;
+
+    for (int i = 0; names[i] != NULL; i++) {
+        if (fr_str_eqz(v, names[i])) {
+            *out = i;
+            return FR_OK;
         }
-    return false;
+        n += (size_t)snprintf(all + n, n < sizeof(all) ? sizeof(all) - n : 0, "%s%s", i == 0 ? "" : ", ", names[i]);
+    }
+    return fr_fault(fault, FR_ERANGE, "--set %s: must be one of %s", key, all);
+}
+
+static const char *const *names_of(const char *key)
+{
+    for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++)
+        if (strcmp(named[i].key, key) == 0)
+            return named[i].names;
+    return NULL;
 }
 
 static enum fr_err unknown_key(struct fr_str key, struct fr_fault *fault)
@@ -154,9 +181,13 @@ enum fr_err fr_benchmark_set(struct fr_benchmark_settings *s, struct fr_str a, s
     for (size_t i = 0; i < N_KEYS; i++) {
         if (!fr_str_eqz(key, keys[i].name))
             continue;
-        if (!named(keys[i].name, value, &v) && fr_str_to_f64(value, &v) != FR_OK)
-            return fr_fault(fault, FR_ESYNTAX, "--set %s: not a number%s", keys[i].name,
-                            keys[i].at == AT(loss) ? ", nor softmax, sampled_softmax or ccl" : "");
+        const char *const *names = names_of(keys[i].name);
+        enum fr_err e = names == NULL ? FR_OK : find_name(keys[i].name, names, value, &v, fault);
+
+        if (e != FR_OK)
+            return e;
+        if (names == NULL && fr_str_to_f64(value, &v) != FR_OK)
+            return fr_fault(fault, FR_ESYNTAX, "--set %s: not a number", keys[i].name);
         if (v < keys[i].min || v > keys[i].max || (keys[i].whole && floor(v) != v))
             return fr_fault(fault, FR_ERANGE, "--set %s: must be %s%g..%g", keys[i].name,
                             keys[i].whole ? "whole, " : "", keys[i].min, keys[i].max);
@@ -172,6 +203,17 @@ const char *fr_benchmark_setting_at(const struct fr_benchmark_settings *s, int i
         return NULL;
     memcpy(out_value, (const char *)s + keys[i].at, sizeof(*out_value));
     return keys[i].name;
+}
+
+void fr_benchmark_optimizer(const struct fr_benchmark_settings *s, struct fr_train_options *o)
+{
+    o->optimizer = (enum fr_optimizer)(int)s->optimizer;
+    o->lr = (float)s->lr;
+    o->eps = (float)s->eps;
+    o->decay = (float)s->decay;
+    o->ftrl_beta = (float)s->ftrl_beta;
+    o->ftrl_l1 = (float)s->ftrl_l1;
+    o->ftrl_l2 = (float)s->ftrl_l2;
 }
 
 enum fr_err fr_benchmark_preset(const char *benchmark,

@@ -1,7 +1,7 @@
 /*
  * daemon/learn/benchmark_preset.h - settings of a benchmark run: presets as data, `key=value` over them.
  *
- * Layer: daemon/base/, models/model.h. Thread: any.
+ * Layer: daemon/base/, models/. Thread: any.
  */
 #ifndef FR_LEARN_BENCHMARK_PRESET_H
 #define FR_LEARN_BENCHMARK_PRESET_H
@@ -11,6 +11,7 @@
 #include "daemon/base/err.h"
 #include "daemon/base/str.h"
 #include "models/model.h"
+#include "models/train/train.h"
 
 #define FR_BENCHMARK_HIDDEN_MAX 7
 
@@ -18,11 +19,15 @@
 struct fr_benchmark_settings {
     double dim;         /* embedding length */
     double batch;       /* rows a step */
-    double lr;          /* Adam */
+    double optimizer;   /* enum fr_optimizer; mf: sgd only */
+    double lr;
+    double eps;         /* adam, adagrad */
+    double decay;       /* adagrad: of its accumulators, 1 = none */
+    double ftrl_beta, ftrl_l1, ftrl_l2;
     double dropout;     /* of the hidden layers */
     double batch_norm;  /* 0 or 1 */
     double l2;          /* lambda of lambda/2 ||w||^2 over the tables */
-    double dense_rows;  /* 1: L2 and Adam on all rows every step (FuxiCTR); 0: on touched rows */
+    double dense_rows;  /* 1: L2 and the optimiser on all rows every step (FuxiCTR); 0: on touched rows */
     double clip;        /* global gradient norm; 0 = off */
     double init_std;    /* of the tables */
     double xavier;      /* 1: linear layers Xavier-normal; 0: He */
@@ -35,7 +40,7 @@ struct fr_benchmark_settings {
     double valid_share; /* of train, where the benchmark has no validation file */
     double negatives;   /* sampled, a positive or a step; two_tower: 0 = full softmax */
     double tau;         /* two_tower */
-    double pretrain;    /* neumf: 1 = gmf and mlp first, then SGD over both */
+    double pretrain;    /* neumf: 1 = gmf and mlp first, then SGD over both, whatever `optimizer` */
     double sgd_lr;      /* of that */
     double bare;        /* two_tower: 1 = no layers over the embeddings */
     double attention_layers, attention_heads, attention_width;               /* autoint, autoint+ */
@@ -59,7 +64,9 @@ FR_MUST_CHECK enum fr_err fr_benchmark_preset(const char *benchmark,
                                               struct fr_benchmark_settings *out,
                                               const char **out_name,
                                               struct fr_fault *fault);
-/** Apply "key=value"; `hidden` takes "400,400,400" or "". @errors FR_ENOTFOUND (nearest key named)
+/** The optimiser and its constants into a trainer's options. */
+void fr_benchmark_optimizer(const struct fr_benchmark_settings *s, struct fr_train_options *o);
+/** Apply "key=value"; keys with names for values (optimizer) take a name; `hidden` takes "400,400,400" or "". @errors FR_ENOTFOUND (nearest key named)
  *  FR_ESYNTAX FR_ERANGE; nothing changed then */
 FR_MUST_CHECK enum fr_err
 fr_benchmark_set(struct fr_benchmark_settings *s, struct fr_str assignment, struct fr_fault *fault);

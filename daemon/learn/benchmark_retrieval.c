@@ -319,7 +319,7 @@ new_trainer(const struct work *w, struct fr_train_two_tower **out, struct fr_fau
     c.model.tau = (float)s->tau;
     c.opt.seed = w->run->seed;
     c.opt.threads = w->run->threads;
-    c.opt.lr = (float)s->lr;
+    fr_benchmark_optimizer(s, &c.opt);
     c.opt.l2_embedding = (float)s->l2;
     c.opt.dense_rows = s->dense_rows > 0;
     c.opt.clip_norm = (float)s->clip;

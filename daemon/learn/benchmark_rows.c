@@ -419,7 +419,7 @@ static enum fr_err new_trainer(struct work *w, struct fr_fault *fault)
     }
     c.opt.seed = w->run->seed;
     c.opt.threads = w->run->threads;
-    c.opt.lr = (float)s->lr;
+    fr_benchmark_optimizer(s, &c.opt);
     c.opt.l2_embedding = (float)s->l2;
     c.opt.dense_rows = s->dense_rows > 0;
     c.opt.clip_norm = (float)s->clip;

@@ -38,6 +38,9 @@ struct fr_stream_train_config {
     enum fr_model_kind ranker_kind;    /* one of models/ctr.h or models/ncf.h */
     uint64_t seed;
     int threads;
+    enum fr_optimizer optimizer; /* of towers and ranker */
+    double lr;                   /* of both; 0 = what suits optimiser and model */
+    double decay;                /* adagrad: of its accumulators at a touch, 1 = none */
     int epochs;        /* of the tower */
     int mf_epochs;     /* at most: the number is chosen on the newest examples */
     int ranker_epochs; /* at most, early stop on held-out lists; 0 = 2 to 10, more for fewer lists; of pairs 10 to 40 */
@@ -50,7 +53,7 @@ struct fr_stream_train_config {
     int pair_negatives; /* drawn for each pair, anew each epoch */
     uint32_t max_lists, max_held_out; /* spread evenly over their parts */
     const struct fr_two_tower_train_config *tower; /* nullable: the default; seed, threads, fields are ours */
-    const struct fr_ctr_train_config *ranker; /* nullable: what suits the kind; seed, threads, fields are ours */
+    const struct fr_ctr_train_config *ranker; /* nullable: what suits the kind; seed, threads, fields are ours; optimizer, lr, decay are not */
     uint64_t version;    /* of the bundles; 0 = the time of the newest example, in ms */
     bool shuffle_labels; /* for tests: the ranker's positives are drawn at random */
     /* nullable: what is being done and how far; loss so far and, of a ranker, the AUC on held-out lists

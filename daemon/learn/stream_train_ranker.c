@@ -263,6 +263,7 @@ static void config(const struct fr_learner *l, struct fr_ctr_train_config *cfg)
     cfg->opt.lr = 1e-3f;
     cfg->opt.l2_embedding = 1e-4f;
     cfg->opt.id_dropout = 0.5f;
+    fr_learner_optimizer(l, &cfg->opt);
     cfg->model.kind = l->c->ranker_kind;
     if (cfg->model.kind == FR_MODEL_LR)
         cfg->model.dim = 0;

@@ -151,6 +151,7 @@ tower(struct fr_learner *l, const char *what, size_t end, uint32_t n_items, stru
         cfg = *l->c->tower;
     cfg.opt.seed = l->c->seed;
     cfg.opt.threads = l->c->threads;
+    fr_learner_optimizer(l, &cfg.opt);
     cfg.fields = fields;
     cfg.n_fields = tower_fields(l->spec, fields);
     e = fr_train_two_tower_new(&cfg, &l->spec->fields, &tr, l->fault);

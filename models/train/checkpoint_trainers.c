@@ -17,7 +17,11 @@ static void options(struct fr_checkpoint *ck, struct fr_train_options *o)
 {
     fr_checkpoint_same_u64(ck, "seed", o->seed);
     fr_checkpoint_same_u64(ck, "threads", (uint64_t)o->threads);
-    fr_checkpoint_same_u64(ck, "sgd", o->sgd);
+    fr_checkpoint_same_str(ck, "optimizer", fr_optimizer_name(o->optimizer));
+    fr_checkpoint_same_f64(ck, "decay", (double)o->decay);
+    fr_checkpoint_same_f64(ck, "ftrl_beta", (double)o->ftrl_beta);
+    fr_checkpoint_same_f64(ck, "ftrl_l1", (double)o->ftrl_l1);
+    fr_checkpoint_same_f64(ck, "ftrl_l2", (double)o->ftrl_l2);
     fr_checkpoint_same_f64(ck, "beta1", (double)o->beta1);
     fr_checkpoint_same_f64(ck, "beta2", (double)o->beta2);
     fr_checkpoint_same_f64(ck, "eps", (double)o->eps);
@@ -110,7 +114,7 @@ enum fr_err fr_train_ctr_build(
     enum fr_err e = fr_encoder_clone(tr->t.enc, &enc);
 
     if (e == FR_OK)
-        e = fr_ctr_new(&enc, &tr->cfg.model, t, n, out_m, fault);
+        e = fr_ctr_new(&enc, &tr->cfg.model, t, n, FR_WEIGHTS_COPY, out_m, fault);
     fr_encoder_free(enc);
     return e;
 }
@@ -136,7 +140,7 @@ enum fr_err fr_train_ncf_build(
     enum fr_err e = fr_encoder_clone(tr->t.enc, &enc);
 
     if (e == FR_OK)
-        e = fr_ncf_new(&enc, &tr->cfg, t, n, out_m, fault);
+        e = fr_ncf_new(&enc, &tr->cfg, t, n, FR_WEIGHTS_COPY, out_m, fault);
     fr_encoder_free(enc);
     return e;
 }

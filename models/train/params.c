@@ -1,5 +1,5 @@
 /*
- * models/train/params.c - parameter storage, gradient accumulation. Steps are in params_adam.c.
+ * models/train/params.c - parameter storage, gradient accumulation. Steps are in params_step.c.
  */
 #include "models/train/params.h"
 
@@ -28,10 +28,11 @@ fr_params_add_dense(struct fr_params *p, const char *name, int rows, int cols, i
         return FR_EINVAL;
     d.n = (size_t)rows * (size_t)(cols == 0 ? 1 : cols);
     d.at = p->dense_total;
+    bool m = fr_optimizer_has_m(p->optimizer), v = fr_optimizer_has_v(p->optimizer);
     d.w = fr_calloc_aligned(d.n, sizeof(float));
-    d.m = fr_calloc_aligned(d.n, sizeof(float));
-    d.v = fr_calloc_aligned(d.n, sizeof(float));
-    if (d.w == NULL || d.m == NULL || d.v == NULL) {
+    d.m = m ? fr_calloc_aligned(d.n, sizeof(float)) : NULL;
+    d.v = v ? fr_calloc_aligned(d.n, sizeof(float)) : NULL;
+    if (d.w == NULL || (m && d.m == NULL) || (v && d.v == NULL)) {
         fr_free(d.w);
         fr_free(d.m);
         fr_free(d.v);
@@ -75,48 +76,49 @@ enum fr_err fr_params_add_table(struct fr_params *p, const char *name, int dim, 
     return FR_OK;
 }
 
-/* A bigger copy of an aligned array, the rest zero. */
-static float *enlarge(const float *old, size_t n, size_t cap)
+/* All or none of a table's arrays to `cap` rows, at least as many as it has. */
+static enum fr_err table_resize(struct fr_table *t, enum fr_optimizer o, uint32_t cap)
 {
-    float *q = fr_calloc_aligned(cap, sizeof(float));
-    if (q != NULL && n > 0)
-        memcpy(q, old, n * sizeof(float));
-    return q;
-}
+    float **array[3] = {&t->w, &t->m, &t->v};
+    bool has[3] = {true, fr_optimizer_has_m(o), fr_optimizer_has_v(o)};
+    size_t row = (size_t)t->dim * sizeof(float), from = (size_t)t->cap * row, to = 0;
 
-static enum fr_err table_reserve(struct fr_table *t, uint32_t rows)
-{
-    uint32_t cap = t->cap < 64 ? 64 : t->cap;
-    size_t dim = (size_t)t->dim, n = (size_t)t->rows * dim;
-
-    if (rows <= t->cap)
-        return FR_OK;
-    while (cap < rows)
-        cap = cap > UINT32_MAX / 2 ? rows : cap * 2;
-    float *w = enlarge(t->w, n, cap * dim);
-    float *m = enlarge(t->m, n, cap * dim);
-    float *v = enlarge(t->v, n, cap * dim);
-    if (w == NULL || m == NULL || v == NULL) {
-        fr_free(w);
-        fr_free(m);
-        fr_free(v);
+    if (!fr_mul_size(cap, row, &to))
         return FR_ENOMEM;
+    for (int i = 0; i < 3; i++) {
+        float *q = has[i] ? fr_pages_resize(*array[i], from, to) : NULL;
+        if (has[i] && q == NULL) {
+            while (i-- > 0) /* those before go back: cap is of all */
+                if (has[i] && from > 0) {
+                    *array[i] = fr_pages_resize(*array[i], to, from);
+                } else if (has[i]) {
+                    fr_pages_free(*array[i], to);
+                    *array[i] = NULL;
+                }
+            return FR_ENOMEM;
+        }
+        *array[i] = q;
     }
-    fr_free(t->w);
-    fr_free(t->m);
-    fr_free(t->v);
-    t->w = w;
-    t->m = m;
-    t->v = v;
     t->cap = cap;
     return FR_OK;
+}
+
+/* A growing table is moved and not copied, so the room to spare can be small: a sixteenth. */
+static enum fr_err make_room(struct fr_params *p, int table, uint32_t rows)
+{
+    uint32_t cap = p->table[table].cap, more = cap / 16 < 64 ? 64 : cap / 16;
+
+    if (rows <= cap)
+        return FR_OK;
+    cap = cap > UINT32_MAX - more || cap + more < rows ? rows : cap + more;
+    return table_resize(&p->table[table], p->optimizer, cap);
 }
 
 enum fr_err
 fr_params_grow(struct fr_params *p, int table, uint32_t rows, float std, struct fr_rng *rng)
 {
     struct fr_table *t = &p->table[table];
-    enum fr_err e = table_reserve(t, rows);
+    enum fr_err e = make_room(p, table, rows);
 
     if (e != FR_OK)
         return e;
@@ -150,9 +152,10 @@ void fr_params_done(struct fr_params *p)
         fr_free(p->dense[i].v);
     }
     for (int i = 0; i < p->n_tables; i++) {
-        fr_free(p->table[i].w);
-        fr_free(p->table[i].m);
-        fr_free(p->table[i].v);
+        size_t bytes = (size_t)p->table[i].cap * (size_t)p->table[i].dim * sizeof(float);
+        fr_pages_free(p->table[i].w, bytes);
+        fr_pages_free(p->table[i].m, bytes);
+        fr_pages_free(p->table[i].v, bytes);
     }
     *p = (struct fr_params){0};
 }
@@ -186,11 +189,62 @@ int fr_params_tensors(const struct fr_params *p, struct fr_tensor *out)
 
 /* ---- gradients ---- */
 
+/* A bigger copy of an aligned array, the rest zero. */
+static float *enlarge(const float *old, size_t n, size_t cap)
+{
+    float *q = fr_calloc_aligned(cap, sizeof(float));
+    if (q != NULL && n > 0)
+        memcpy(q, old, n * sizeof(float));
+    return q;
+}
+
 static void forget_rows(struct fr_row_grads *r)
 {
-    for (uint32_t k = 0; k < r->n; k++)
+    if (r->hashed)
+        memset(r->index, 0, (size_t)r->cap_index * sizeof(*r->index));
+    for (uint32_t k = 0; k < r->n && !r->hashed; k++)
         r->index[r->rows[k]] = 0;
     r->n = 0;
+}
+
+/* The index of a table of `rows`, or the first one of a table that has become long; nothing is touched. */
+static enum fr_err index_fit(struct fr_row_grads *r, uint32_t rows)
+{
+    bool hashed = rows > FR_GRADS_DIRECT_ROWS;
+    uint32_t cap = hashed ? 64 : rows;
+
+    if (hashed == r->hashed && r->cap_index >= cap)
+        return FR_OK;
+    while (hashed && cap < 2 * (uint64_t)r->cap)
+        cap *= 2;
+    uint32_t *q = fr_calloc(cap, sizeof(*q));
+    if (q == NULL)
+        return FR_ENOMEM;
+    fr_free(r->index);
+    r->index = q;
+    r->cap_index = cap;
+    r->hashed = hashed;
+    return FR_OK;
+}
+
+/* A hashed index for `want` rows; those touched are put again. */
+static enum fr_err index_grow(struct fr_row_grads *r, size_t want)
+{
+    uint64_t cap = r->cap_index;
+
+    while (cap < 2 * (uint64_t)want)
+        cap *= 2;
+    if (!r->hashed || cap == r->cap_index)
+        return FR_OK;
+    uint32_t *q = cap > UINT32_MAX ? NULL : fr_calloc(cap, sizeof(*q));
+    if (q == NULL)
+        return FR_ENOMEM;
+    fr_free(r->index);
+    r->index = q;
+    r->cap_index = (uint32_t)cap;
+    for (uint32_t k = 0; k < r->n; k++)
+        *fr_row_grads_slot(r, r->rows[k]) = k + 1;
+    return FR_OK;
 }
 
 enum fr_err fr_grads_begin(struct fr_grads *g, const struct fr_params *p)
@@ -202,16 +256,10 @@ enum fr_err fr_grads_begin(struct fr_grads *g, const struct fr_params *p)
     }
     memset(g->dense, 0, p->dense_total * sizeof(float));
     for (int i = 0; i < p->n_tables; i++) {
-        struct fr_row_grads *r = &g->table[i];
-        forget_rows(r);
-        if (r->cap_rows >= p->table[i].cap)
-            continue;
-        uint32_t *q = fr_calloc(p->table[i].cap, sizeof(*q));
-        if (q == NULL)
-            return FR_ENOMEM;
-        fr_free(r->index);
-        r->index = q;
-        r->cap_rows = p->table[i].cap;
+        forget_rows(&g->table[i]);
+        enum fr_err e = p->table[i].cap == 0 ? FR_OK : index_fit(&g->table[i], p->table[i].cap);
+        if (e != FR_OK)
+            return e;
     }
     return FR_OK;
 }
@@ -230,6 +278,9 @@ enum fr_err fr_grads_reserve(struct fr_grads *g, const struct fr_params *p, int 
     if (rows == NULL)
         return FR_ENOMEM;
     r->rows = rows;
+    enum fr_err e = index_grow(r, want);
+    if (e != FR_OK)
+        return e;
     float *q = enlarge(r->g, r->n * dim, want * dim);
     if (q == NULL)
         return FR_ENOMEM;
@@ -243,11 +294,11 @@ float *fr_grads_row(struct fr_grads *g, const struct fr_params *p, int table, in
 {
     struct fr_row_grads *r = &g->table[table];
     size_t dim = (size_t)p->table[table].dim;
-    uint32_t k = r->index[row];
+    uint32_t *slot = fr_row_grads_slot(r, (uint32_t)row), k = *slot;
 
     if (k == 0) {
         r->rows[r->n] = (uint32_t)row;
-        r->index[row] = k = ++r->n;
+        *slot = k = ++r->n;
         memset(r->g + (size_t)(k - 1) * dim, 0, dim * sizeof(float));
     }
     return r->g + (size_t)(k - 1) * dim;
@@ -257,7 +308,7 @@ const float *
 fr_grads_find(const struct fr_grads *g, const struct fr_params *p, int table, int32_t row)
 {
     const struct fr_row_grads *r = &g->table[table];
-    uint32_t k = (uint32_t)row < r->cap_rows ? r->index[row] : 0;
+    uint32_t k = fr_row_grads_at(r, (uint32_t)row);
     return k == 0 ? NULL : r->g + (size_t)(k - 1) * (size_t)p->table[table].dim;
 }
 

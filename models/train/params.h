@@ -1,19 +1,19 @@
 /*
- * models/train/params.h - trained parameters, their gradients, and Adam (dense, and lazy for rows).
+ * models/train/params.h - trained parameters, their gradients, and the steps (dense, and lazy for rows).
  *
  * Dense parameters (layers) are updated every step. Tables are sparse: a step has gradients for the
- * rows it touched only, in a compact buffer, and only those rows (and their moments) move: "lazy
- * Adam".
+ * rows it touched only, in a compact buffer, and only those rows (and their state) move: with Adam,
+ * "lazy Adam".
  *
  *   table w, m, v (rows, dim)      gradient of a step: index[row] -> k, rows[k], g (k, dim)
  *
- * With fr_train_options.dense_rows every row of every table moves in every step, as a plain Adam
- * over a PyTorch nn.Embedding does. With fr_train_options.sgd a step is w -= lr (g + l2 w).
+ * With fr_train_options.dense_rows every row of every table moves in every step, as an optimiser
+ * over a plain PyTorch nn.Embedding does. The optimiser is one of models/train/step.h; its state is
+ * at most two arrays beside the weights, of the weights' shape: m and v, NULL where it has none (sgd
+ * neither, adagrad only v). Adam's t counts steps, not touches (as PyTorch's SparseAdam).
  *
  * Each worker thread has its own fr_grads; they are added in worker order, so a result depends on
- * the number of threads but not on their timing. Math: m <- b1 m + (1-b1) g; v <- b2 v + (1-b2)
- * g^2; w -= lr * (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps) Source: Kingma & Ba 2015; t counts
- * steps, not touches (as PyTorch's SparseAdam). Layer: models/ and daemon/base/.
+ * the number of threads but not on their timing. Layer: models/ and daemon/base/.
  */
 #ifndef FR_MODELS_TRAIN_PARAMS_H
 #define FR_MODELS_TRAIN_PARAMS_H
@@ -24,6 +24,7 @@
 #include "daemon/base/err.h"
 #include "daemon/base/rng.h"
 #include "models/tensor.h"
+#include "models/train/step.h"
 #include "models/train/train.h"
 
 #define FR_PARAMS_MAX_DENSE 128
@@ -37,7 +38,7 @@ struct fr_dense {
     int rows, cols;
     size_t n;
     size_t at; /* offset in the dense gradient */
-    float *w, *m, *v;
+    float *w, *m, *v; /* m, v: NULL where the optimiser has none */
 };
 
 /** One table, growable. */
@@ -45,11 +46,12 @@ struct fr_table {
     char name[FR_TENSOR_NAME];
     int dim;
     uint32_t rows, cap;
-    float *w, *m, *v;
+    float *w, *m, *v; /* (cap, dim) by fr_pages_resize(); m, v: as of a dense parameter */
 };
 
 /** All parameters of a model. Owner: the trainer. Thread: one; workers read `w` during a step. */
 struct fr_params {
+    enum fr_optimizer optimizer; /* set before the first parameter is added */
     struct fr_dense dense[FR_PARAMS_MAX_DENSE];
     int n_dense;
     size_t dense_total; /* floats of all dense parameters */
@@ -60,14 +62,36 @@ struct fr_params {
     uint64_t t; /* steps taken */
 };
 
+/** Up to so many rows a gradient's index is an array by row; above, a hash of the touched rows, so that it costs
+ *  what a step touches and not what the table holds, times the workers. */
+#define FR_GRADS_DIRECT_ROWS (1u << 18)
+
 /** Sparse gradient of one table. */
 struct fr_row_grads {
-    uint32_t *index; /* (cap_rows) 1 + position in rows, 0 = untouched */
-    uint32_t cap_rows;
+    uint32_t *index; /* (cap_index) 1 + position in rows, 0 = untouched or free */
+    uint32_t cap_index;
+    bool hashed; /* cap_index is a power of two, twice `cap` or more */
     uint32_t *rows;
     float *g; /* (cap, dim) */
     uint32_t n, cap;
 };
+
+/** Where the index says a row's position is, or where it belongs. `hashed` or row < cap_index. */
+static inline uint32_t *fr_row_grads_slot(const struct fr_row_grads *r, uint32_t row)
+{
+    if (!r->hashed)
+        return &r->index[row];
+    uint32_t mask = r->cap_index - 1, i = row * 2654435761u; /* Fibonacci; the high bits are the good ones */
+    for (i = (i ^ i >> 15) & mask; r->index[i] != 0 && r->rows[r->index[i] - 1] != row;)
+        i = (i + 1) & mask;
+    return &r->index[i];
+}
+
+/** 1 + position of a row, 0 if it is untouched; any row. */
+static inline uint32_t fr_row_grads_at(const struct fr_row_grads *r, uint32_t row)
+{
+    return r->cap_index > 0 && (r->hashed || row < r->cap_index) ? *fr_row_grads_slot(r, row) : 0;
+}
 
 /** Gradients of one step (or one worker's part). Owner: the trainer. Thread: its worker. */
 struct fr_grads {
@@ -85,7 +109,7 @@ fr_params_add_buffer(struct fr_params *p, const char *name, int n, float value, 
 /** Add an empty table. */
 FR_MUST_CHECK enum fr_err
 fr_params_add_table(struct fr_params *p, const char *name, int dim, int *out_i);
-/** Grow a table to `rows`; new rows are N(0, std) (zeros when std is 0). @errors FR_ENOMEM */
+/** Grow a table to `rows`, exactly if they come at once, with room to spare for more if by and by; new rows are N(0, std) (zeros when std is 0). @errors FR_ENOMEM */
 FR_MUST_CHECK enum fr_err
 fr_params_grow(struct fr_params *p, int table, uint32_t rows, float std, struct fr_rng *rng);
 /** N(0, std) into a dense parameter. */
@@ -129,26 +153,25 @@ void fr_grads_done(struct fr_grads *g);
 bool fr_grads_merge_part(struct fr_grads *const *g, int parts, int part, const struct fr_params *p);
 
 /** Constants of a step for dense parameters and for rows. */
-struct fr_adam_pair {
-    struct fr_adam_step dense, rows;
+struct fr_step_pair {
+    struct fr_step dense, rows;
     bool all_rows; /* every row of a table, touched or not */
-    bool sgd;
 };
 /** Count the step, clip the merged gradient: the dense part in g[0], with o->clip_all the rows and
  * the L2 terms too. */
-void fr_params_adam_begin(struct fr_params *p,
+void fr_params_step_begin(struct fr_params *p,
                           struct fr_grads *const *g,
                           int parts,
                           const struct fr_train_options *o,
-                          struct fr_adam_pair *out);
-/** Adam on what fr_grads_merge_part() left for `part`. Parts may run at the same time. */
-void fr_params_adam_part(struct fr_params *p,
+                          struct fr_step_pair *out);
+/** A step on what fr_grads_merge_part() left for `part`. Parts may run at the same time. */
+void fr_params_step_part(struct fr_params *p,
                          struct fr_grads *const *g,
                          int parts,
                          int part,
-                         const struct fr_adam_pair *a);
+                         const struct fr_step_pair *a);
 
-/** One Adam step over dense parameters and touched rows, with L2 and clipping as `o` says. */
-void fr_params_adam(struct fr_params *p, struct fr_grads *g, const struct fr_train_options *o);
+/** One step over dense parameters and touched rows, with L2 and clipping as `o` says. */
+void fr_params_step(struct fr_params *p, struct fr_grads *g, const struct fr_train_options *o);
 
 #endif

@@ -163,9 +163,9 @@ static void count(struct fr_rest *r, float step, float scale)
     }
 }
 
-void fr_rest_count(struct fr_rest *r, const struct fr_adam_step *a)
+void fr_rest_count(struct fr_rest *r, const struct fr_step *a)
 {
-    count(r, a->step, a->inv_sc2);
+    count(r, a->lr, a->inv_sc2);
 }
 
 /* What came in must be what count() could have left. */

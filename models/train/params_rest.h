@@ -51,7 +51,7 @@ void fr_rest_row(struct fr_rest *r, struct fr_params *p, int group, uint32_t row
 /** The row will soon be asked for: into the cache. @thread any */
 void fr_rest_expect(const struct fr_rest *r, const struct fr_params *p, int group, uint32_t row);
 /** The step just begun, before fr_rest_moved(). At most FR_REST_STEPS between two fr_rest_settled(). */
-void fr_rest_count(struct fr_rest *r, const struct fr_adam_step *a);
+void fr_rest_count(struct fr_rest *r, const struct fr_step *a);
 /** The row took part in the counted step. @thread as fr_rest_row() */
 void fr_rest_moved(struct fr_rest *r, int group, uint32_t row);
 /** Steps counted since fr_rest_settled(). */

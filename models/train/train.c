@@ -19,6 +19,8 @@ void fr_train_options_default(struct fr_train_options *o)
         .beta1 = 0.9f,
         .beta2 = 0.999f,
         .eps = 1e-8f,
+        .decay = 1,
+        .ftrl_beta = 1,
         .init_std = 0.01f,
         .admit = 2,
         .max_rows = 10000000,
@@ -40,6 +42,12 @@ static enum fr_err check_options(const struct fr_train_options *o, struct fr_fau
         return fr_fault(fault, FR_EINVAL, "beta1 and beta2 must be in [0, 1)");
     if (!in_range(o->eps, 1e-20f, 1))
         return fr_fault(fault, FR_EINVAL, "eps must be in [1e-20, 1]");
+    if ((unsigned)o->optimizer >= FR_OPTIMIZER_COUNT)
+        return fr_fault(fault, FR_EINVAL, "no such optimizer");
+    if (!in_range(o->decay, 1e-6f, 1))
+        return fr_fault(fault, FR_EINVAL, "decay must be in [1e-6, 1]");
+    if (!in_range(o->ftrl_beta, 0, 1e6f) || !in_range(o->ftrl_l1, 0, 1e6f) || !in_range(o->ftrl_l2, 0, 1e6f))
+        return fr_fault(fault, FR_EINVAL, "ftrl_beta, ftrl_l1 and ftrl_l2 must be in 0..1e6");
     if (!in_range(o->l2_embedding, 0, 100) || !in_range(o->l2_dense, 0, 100))
         return fr_fault(fault, FR_EINVAL, "l2 must be in 0..100");
     if (!in_range(o->id_dropout, 0, 0.99f))
@@ -61,6 +69,7 @@ enum fr_err fr_trainer_init(struct fr_trainer *t,
     if (e != FR_OK)
         return e;
     t->opt = *opt;
+    t->params.optimizer = opt->optimizer;
     fr_rng_seed(&t->rng, opt->seed);
     if ((e = fr_arena_new((size_t)1 << 20, 0, &t->ar)) != FR_OK)
         goto no_memory;
@@ -219,7 +228,7 @@ enum fr_err fr_trainer_reduce(struct fr_trainer *t, double *out_loss)
 struct update {
     struct fr_trainer *t;
     struct fr_grads *g[FR_TRAIN_MAX_THREADS];
-    struct fr_adam_pair adam;
+    struct fr_step_pair step;
 };
 
 static void merge(void *arg, int worker)
@@ -229,10 +238,10 @@ static void merge(void *arg, int worker)
         u->t->w[worker].err = FR_ENONFINITE;
 }
 
-static void adam(void *arg, int worker)
+static void step(void *arg, int worker)
 {
     struct update *u = arg;
-    fr_params_adam_part(&u->t->params, u->g, u->t->opt.threads, worker, &u->adam);
+    fr_params_step_part(&u->t->params, u->g, u->t->opt.threads, worker, &u->step);
 }
 
 enum fr_err fr_trainer_apply(struct fr_trainer *t, double *out_loss)
@@ -249,8 +258,8 @@ enum fr_err fr_trainer_apply(struct fr_trainer *t, double *out_loss)
         e = FR_ENONFINITE;
     if (e != FR_OK)
         return e;
-    fr_params_adam_begin(&t->params, u.g, t->opt.threads, &t->opt, &u.adam);
-    e = fr_trainer_run(t, adam, &u);
+    fr_params_step_begin(&t->params, u.g, t->opt.threads, &t->opt, &u.step);
+    e = fr_trainer_run(t, step, &u);
     *out_loss = loss;
     return e;
 }

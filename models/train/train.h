@@ -17,15 +17,19 @@
 
 #include "daemon/base/err.h"
 #include "daemon/base/field.h"
+#include "models/train/step.h"
 
 /** Start from fr_train_options_default(). */
 struct fr_train_options {
     uint64_t seed;
     int threads;             /* >= 1 */
-    float lr;                /* Adam step size */
+    enum fr_optimizer optimizer;
+    float lr;                /* step size; ftrl's alpha */
     float lr_dense;          /* of the dense layers; 0 = lr */
-    float beta1, beta2, eps; /* Adam: .9 .999 1e-8 */
-    bool sgd;                /* w -= lr (g + l2 w) instead of Adam; moments stay as they are */
+    float beta1, beta2, eps; /* Adam: .9 .999 1e-8; eps is Adagrad's too */
+    float decay;             /* Adagrad: its accumulators are multiplied by this first when a step moves
+                              * their weights, (0, 1]; 1 = plain Adagrad, below 1 a stream's old part fades */
+    float ftrl_beta, ftrl_l1, ftrl_l2; /* FTRL-proximal: 1 0 0 */
     float l2_embedding;      /* lambda of lambda/2 ||row||^2, on the rows a step moves */
     bool dense_rows;         /* a step moves all rows of all tables, not only those it touches */
     float l2_dense;

@@ -261,6 +261,8 @@ prepare(struct fr_train_ctr *tr, const struct fr_rank_list *lists, int n, bool t
         if (!tr->t.observed && (e = fr_train_ctr_observe(tr, lists, n)) != FR_OK)
             return e;
         tr->t.fitted = true;
+        if (tr->t.opt.frozen_vocab)
+            fr_encoder_settle(tr->t.enc);
     }
     fr_arena_reset(tr->t.ar);
     tr->lists = fr_arena_array(tr->t.ar, (size_t)n, sizeof(*tr->lists));
@@ -355,26 +357,36 @@ enum fr_err fr_train_ctr_eval(struct fr_train_ctr *tr,
 
 /* ---- results ---- */
 
-enum fr_err
-fr_train_ctr_model(const struct fr_train_ctr *tr, struct fr_model **out_m, struct fr_fault *fault)
+static enum fr_err make(const struct fr_train_ctr *tr,
+                        struct fr_encoder **take_enc,
+                        enum fr_weights weights,
+                        struct fr_model **out_m,
+                        struct fr_fault *fault)
 {
-    struct fr_encoder *enc = NULL;
-    size_t max = FR_PARAMS_MAX_TENSORS;
-    struct fr_tensor *t = fr_calloc(max, sizeof(*t));
-    enum fr_err e = t == NULL ? FR_ENOMEM : fr_encoder_clone(tr->t.enc, &enc);
+    struct fr_tensor *t = fr_calloc(FR_PARAMS_MAX_TENSORS, sizeof(*t));
 
-    if (e != FR_OK) {
-        e = fr_fault(fault, e, "trainer: %s", fr_err_text(e));
-        goto out;
-    }
+    if (t == NULL)
+        return fr_fault(fault, FR_ENOMEM, "trainer: out of memory");
     int n = fr_params_mean_tensors(&tr->t.mean, &tr->t.params, t);
-    e = fr_ctr_new(&enc, &tr->cfg.model, t, n, out_m, fault);
-out:
-    fr_encoder_free(enc);
+    enum fr_err e = fr_ctr_new(take_enc, &tr->cfg.model, t, n, weights, out_m, fault);
     fr_free(t);
     return e;
 }
 
+enum fr_err fr_train_ctr_model(const struct fr_train_ctr *tr,
+                               struct fr_model **out_m,
+                               struct fr_fault *fault)
+{
+    struct fr_encoder *enc = NULL;
+    enum fr_err e = fr_encoder_clone(tr->t.enc, &enc);
+
+    e = e == FR_OK ? make(tr, &enc, FR_WEIGHTS_COPY, out_m, fault)
+                   : fr_fault(fault, e, "trainer: %s", fr_err_text(e));
+    fr_encoder_free(enc);
+    return e;
+}
+
+/* Written from where the weights and vocabularies stand. */
 enum fr_err fr_train_ctr_finish(const struct fr_train_ctr *tr,
                                 const struct fr_model_meta *meta,
                                 const struct fr_model_case *cases,
@@ -382,12 +394,13 @@ enum fr_err fr_train_ctr_finish(const struct fr_train_ctr *tr,
                                 const char *dir,
                                 struct fr_fault *fault)
 {
+    struct fr_encoder *lent = tr->t.enc;
     struct fr_model *m = NULL;
-    enum fr_err e = fr_train_ctr_model(tr, &m, fault);
+    enum fr_err e = make(tr, &lent, FR_WEIGHTS_BORROW, &m, fault);
 
     if (e == FR_OK)
         e = fr_model_save(m, meta, cases, n_cases, dir, fault);
-    fr_model_free(m);
+    fr_model_free_borrowed(m);
     return e;
 }
 

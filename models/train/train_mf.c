@@ -274,7 +274,7 @@ fr_train_mf_model(const struct fr_train_mf *tr, struct fr_model **out_m, struct 
         if (e == FR_OK)
             e = fr_tensor_f32(&t[2 + 2 * i], s[i]->linear, s[i]->rows, 1, s[i]->b);
     }
-    e = e == FR_OK ? fr_mf_new(&enc, tr->cfg.dim, t, 5, out_m, fault)
+    e = e == FR_OK ? fr_mf_new(&enc, tr->cfg.dim, t, 5, FR_WEIGHTS_COPY, out_m, fault)
                    : fr_fault(fault, e, "trainer: %s", fr_err_text(e));
     fr_encoder_free(enc);
     return e;
@@ -345,7 +345,7 @@ enum fr_err fr_train_mf_build(
     enum fr_err e = fr_encoder_clone(tr->enc, &enc);
 
     if (e == FR_OK)
-        e = fr_mf_new(&enc, tr->cfg.dim, t, n, out_m, fault);
+        e = fr_mf_new(&enc, tr->cfg.dim, t, n, FR_WEIGHTS_COPY, out_m, fault);
     fr_encoder_free(enc);
     return e;
 }

@@ -256,7 +256,7 @@ static void update(void *arg, int worker)
 {
     struct fr_train_ncf *tr = arg;
 
-    fr_params_adam_part(&tr->t.params, tr->g, tr->t.opt.threads, worker, &tr->adam);
+    fr_params_step_part(&tr->t.params, tr->g, tr->t.opt.threads, worker, &tr->adam);
     if (tr->resting)
         own_rows(tr, worker, true);
 }
@@ -264,7 +264,7 @@ static void update(void *arg, int worker)
 /* Rows without a gradient may wait: nothing but their moments moves them. */
 static bool may_rest(const struct fr_train_options *o)
 {
-    return o->dense_rows && !o->sgd && o->l2_embedding == 0;
+    return o->dense_rows && o->optimizer == FR_OPTIMIZER_ADAM && o->l2_embedding == 0;
 }
 
 enum fr_err
@@ -288,11 +288,11 @@ fr_train_ncf_step(struct fr_train_ncf *tr, const struct fr_ncf_rows *rows, doubl
         loss += tr->t.w[i].loss;
     if (!fr_is_finite((float)loss))
         return FR_ENONFINITE;
-    fr_params_adam_begin(&tr->t.params, tr->g, o->threads, o, &tr->adam);
+    fr_params_step_begin(&tr->t.params, tr->g, o->threads, o, &tr->adam);
     if (tr->resting) {
         tr->adam.all_rows = false;
         fr_rest_count(tr->rest, &tr->adam.rows);
-    } else if (o->sgd && o->l2_embedding == 0) {
+    } else if (o->optimizer == FR_OPTIMIZER_SGD && o->l2_embedding == 0) {
         tr->adam.all_rows = false; /* without a gradient nothing moves */
     }
     fr_pool_run(tr->t.pool, update, tr);
@@ -382,8 +382,13 @@ fr_train_ncf_model(struct fr_train_ncf *tr, struct fr_model **out_m, struct fr_f
 
     fr_train_ncf_settle(tr);
     if (e == FR_OK)
-        e = fr_ncf_new(
-            &enc, &tr->cfg, t, fr_params_mean_tensors(&tr->t.mean, &tr->t.params, t), out_m, fault);
+        e = fr_ncf_new(&enc,
+                       &tr->cfg,
+                       t,
+                       fr_params_mean_tensors(&tr->t.mean, &tr->t.params, t),
+                       FR_WEIGHTS_COPY,
+                       out_m,
+                       fault);
     else
         e = fr_fault(fault, e, "trainer: %s", fr_err_text(e));
     fr_encoder_free(enc);

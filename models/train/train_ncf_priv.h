@@ -22,7 +22,7 @@ struct fr_train_ncf {
     const struct fr_ncf_rows *rows; /* of the step in flight */
     bool resting;                   /* rows outside the step wait */
     struct fr_grads *g[FR_TRAIN_MAX_THREADS];
-    struct fr_adam_pair adam;
+    struct fr_step_pair adam;
 };
 
 /** Gradients of the mean loss into t.w[0].g, nothing applied. For tests. */

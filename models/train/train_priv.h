@@ -78,7 +78,7 @@ FR_MUST_CHECK enum fr_err fr_trainer_encode(struct fr_trainer *t,
 FR_MUST_CHECK enum fr_err fr_trainer_begin(struct fr_trainer *t);
 /** Add all workers' gradients into worker 0's and sum the losses. */
 FR_MUST_CHECK enum fr_err fr_trainer_reduce(struct fr_trainer *t, double *out_loss);
-/** Merge all workers' gradients and take an Adam step, on all threads. @errors FR_ENONFINITE: the
+/** Merge all workers' gradients and take a step, on all threads. @errors FR_ENONFINITE: the
  * weights are as they were */
 FR_MUST_CHECK enum fr_err fr_trainer_apply(struct fr_trainer *t, double *out_loss);
 /** fn(arg, i) for every worker i, in its own thread; returns the first error of a worker. */

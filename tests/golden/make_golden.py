@@ -487,12 +487,81 @@ def two_tower(name, names, edim, dim, hidden, tau, skip, gates, batch, steps, **
     return g
 
 
+# ---------------------------------------------------------------- optimisers
+
+STEPS = 10
+
+
+def optimizers():
+    """A matrix and a table under a given sequence of gradients, by torch.optim; rows 2 and 5 of the table are never
+    touched, the others not in every step. FTRL-proximal, which torch has not, from its definition: each weight is the
+    minimiser of all gradients so far, the proximal terms around all weights so far (the first around where the weight
+    began), l1 and l2."""
+    rs = np.random.RandomState(20241)
+    g = Frg(**meta(what="optimizers", steps=STEPS, lr=.05, eps=1e-3, weight_decay=.03, atol=1e-6, rtol=1e-5,
+                   ftrl_beta=.5, ftrl_l1=4, ftrl_l2=.2))
+    w0 = {"dense": rs.randn(3, 5), "table": rs.randn(7, 13) * .3}
+    touched = rs.rand(STEPS, 7) < .5
+    touched[:, [2, 5]] = False
+    touched[:, 0] |= ~touched.any(1)  # SparseAdam fails on a step without any row
+    grad = {"dense": rs.randn(STEPS, 3, 5), "table": rs.randn(STEPS, 7, 13) * touched[:, :, None]}
+    for k in w0:
+        g.add(f"{k}.w", w0[k])
+        g.add(f"{k}.g", grad[k])
+    g.add("touched", touched, "I32")
+    # what the C side reads is float32, so that is what torch starts from too
+    w0 = {k: v.astype(np.float32).astype(np.float64) for k, v in w0.items()}
+    grad = {k: v.astype(np.float32).astype(np.float64) for k, v in grad.items()}
+
+    def run(name, make, sparse=False):
+        for k in w0:
+            p = torch.tensor(w0[k].copy(), requires_grad=True)
+            opt = make([p])
+            for t in range(STEPS):
+                d = torch.tensor(grad[k][t])
+                if sparse and k == "table":
+                    rows = np.flatnonzero(touched[t])
+                    d = torch.sparse_coo_tensor(torch.tensor(rows[None, :]), d[rows], d.shape).coalesce()
+                elif sparse:
+                    d = d.to_sparse(1).coalesce()
+                p.grad = d
+                opt.step()
+            g.add(f"{name}.{k}", p)
+
+    decay = dict(weight_decay=.03)
+    run("adam", lambda p: torch.optim.Adam(p, lr=.05, betas=(.9, .999), eps=1e-3))
+    run("adam_l2", lambda p: torch.optim.Adam(p, lr=.05, betas=(.9, .999), eps=1e-3, **decay))
+    # SparseAdam adds eps before the correction of v and Adam after it: one that does not count
+    run("sparse_adam", lambda p: torch.optim.SparseAdam(p, lr=.05, betas=(.9, .999), eps=1e-8), sparse=True)
+    run("adagrad", lambda p: torch.optim.Adagrad(p, lr=.05, lr_decay=0, eps=1e-3))
+    run("adagrad_l2", lambda p: torch.optim.Adagrad(p, lr=.05, lr_decay=0, eps=1e-3, **decay))
+    run("sparse_adagrad", lambda p: torch.optim.Adagrad(p, lr=.05, lr_decay=0, eps=1e-3), sparse=True)
+    run("adagrad_half", lambda p: torch.optim.Adagrad(p, lr=.05, lr_decay=0, eps=.5))
+    run("sgd", lambda p: torch.optim.SGD(p, lr=.05))
+    run("sgd_l2", lambda p: torch.optim.SGD(p, lr=.05, **decay))
+    for k in w0:
+        alpha, beta, l1, l2 = .05, .5, 4, .2
+        seen, quad, lin = (np.zeros_like(w0[k]) for _ in range(3))
+        w, quad, lin = w0[k].copy(), quad + beta / alpha, lin - beta / alpha * w0[k]
+        for t in range(STEPS):
+            d = grad[k][t]
+            sigma = (np.sqrt(seen + d * d) - np.sqrt(seen)) / alpha
+            seen = seen + d * d
+            quad, lin = quad + sigma, lin + d - sigma * w
+            best = -np.sign(lin) * np.maximum(np.abs(lin) - l1, 0) / (quad + l2)
+            w = np.where(seen > 0, best, w)  # ours: a weight without a gradient stays where it began
+        assert k == "dense" or 5 < (w == 0).sum() < 60
+        g.add(f"ftrl.{k}", w)
+    return g
+
+
 ALL = [f[0] for f in FIELDS]
 TOWER = ["u_id", "hist", "u_num", "hour", "i_id", "cats"]
 
 
 def files():
     yield "layer_ops.frg", layers()
+    yield "optimizers.frg", optimizers()
     yield "deepfm_tiny.frg", deepfm("deepfm_tiny", ALL, 5, [13, 7], [1, 3, 7], "listwise", 1)
     yield "deepfm_one_field.frg", deepfm("deepfm_one_field", ["i_id"], 3, [5], [3, 7], "bce", 1)
     yield "deepfm_no_mlp.frg", deepfm("deepfm_no_mlp", ["hist", "i_id", "x_num"], 13, [], [7, 1], "bce", 1)

@@ -155,7 +155,7 @@ static struct fr_model *mf_model(const struct fr_train_mf *tr, int dim)
         const float *w = golden_f32(&g, key, (size_t)(n * (cols > 0 ? cols : 1)));
         ck_assert_int_eq(fr_tensor_f32(&t[i], mf_names[i], n, cols, w), FR_OK);
     }
-    ck_assert_msg(fr_mf_new(&enc, dim, t, 5, &m, &f) == FR_OK, "%s", f.msg);
+    ck_assert_msg(fr_mf_new(&enc, dim, t, 5, FR_WEIGHTS_COPY, &m, &f) == FR_OK, "%s", f.msg);
     fr_model_free(own);
     return m;
 }

@@ -23,6 +23,7 @@ THIRD = {
     "librdkafka/": r"daemon/stream/kafka_\w+\.[ch]$",
     "microhttpd.h": r"daemon/serve/\w+\.[ch]$",
     "yaml.h": r"daemon/config\w*\.c$",
+    "malloc.h": r"daemon/base/alloc\.c$",
     "sys/auxv.h": r"daemon/base/cpu\.c$",
 }
 # folder -> what it may include (prefixes of root-relative paths); the longest matching folder counts

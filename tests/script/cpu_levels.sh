@@ -8,7 +8,7 @@ source=$1 build=$2 rc=0 ran=0
 # every golden of the models, and the unit tests of what has a kernel per level: read off the tree, so that a
 # renamed test cannot leave this list behind
 tests=()
-for file in "$source"/tests/golden/test_models_*.c "$source"/tests/unit/test_models_{packed,tensor,attend,attention,ncf,mf}*.c; do
+for file in "$source"/tests/golden/test_models_*.c "$source"/tests/unit/test_models_{packed,tensor,step,params,attend,attention,ncf,mf}*.c; do
   [ -e "$file" ] || { echo "no such test: $file"; exit 1; }
   kind=$(basename "$(dirname "$file")") name=$(basename "$file" .c)
   tests+=("${kind}_${name#test_}")

@@ -53,6 +53,70 @@ START_TEST(calloc__any_size__zeroed_and_aligned)
 }
 END_TEST
 
+START_TEST(pages__grown_and_shrunk__kept_zeroed_and_aligned)
+{
+    size_t at = 0;
+    unsigned char *p = NULL;
+    const size_t sizes[] = {1, 100, 4096, 4097, 70000, 5000000, 5000001, 300, 200, 9000, 1 << 24, 10};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        size_t n = sizes[i], bad = 0;
+        unsigned char *q = fr_pages_resize(p, at, n);
+        ck_assert_ptr_nonnull(q);
+        ck_assert_uint_eq((uintptr_t)q % 64, 0);
+        for (size_t k = 0; k < n; k++)
+            bad += q[k] != (k < at ? 0xa5 : 0);
+        ck_assert_uint_eq(bad, 0);
+        memset(q, 0xa5, n);
+        p = q;
+        at = n;
+    }
+    fr_pages_free(p, at);
+    fr_pages_free(NULL, 0);
+    ck_assert_ptr_null(fr_pages_resize(NULL, 0, 0));
+    ck_assert_ptr_null(fr_pages_resize(NULL, 0, SIZE_MAX));
+}
+END_TEST
+
+START_TEST(pages__growth_refused__as_it_was_and_shrinking_is_not_refused)
+{
+    char *p = fr_pages_resize(NULL, 0, 10000), *q;
+    ck_assert_ptr_nonnull(p);
+    memset(p, 7, 10000);
+    fr_alloc_fail_at(1);
+    ck_assert_ptr_null(fr_pages_resize(p, 10000, 100000));
+    ck_assert_int_eq(p[9999], 7);
+    q = fr_pages_resize(p, 10000, 5000);
+    fr_alloc_fail_at(0);
+    ck_assert_ptr_nonnull(q);
+    ck_assert_int_eq(q[4999], 7);
+    fr_pages_free(q, 5000);
+}
+END_TEST
+
+START_TEST(watch__all_kinds__their_bytes_and_the_most_at_once)
+{
+    char *before = fr_malloc_array(1000, 1), *a, *b, *p;
+    fr_alloc_watch(true);
+    a = fr_malloc_array(100000, 1);
+    ck_assert_uint_ge(fr_alloc_peak(), 100000);
+    b = fr_calloc_aligned(200000, 1);
+    ck_assert_uint_ge(fr_alloc_peak(), 300000);
+    ck_assert_uint_lt(fr_alloc_peak(), 320000);
+    fr_free(b);
+    a = fr_realloc_array(a, 150000, 1);
+    ck_assert_uint_lt(fr_alloc_peak(), 320000); /* 150000 now, 300000 was the most */
+    p = fr_pages_resize(NULL, 0, 1 << 20);
+    p = fr_pages_resize(p, 1 << 20, 1 << 21);
+    ck_assert_uint_ge(fr_alloc_peak(), 150000 + (1 << 21));
+    ck_assert_uint_lt(fr_alloc_peak(), 170000 + (1 << 21));
+    fr_pages_free(p, 1 << 21);
+    fr_free(before);
+    fr_alloc_watch(false);
+    fr_free(a);
+    ck_assert_uint_lt(fr_alloc_peak(), 170000 + (1 << 21));
+}
+END_TEST
+
 /* Release of each kind is the same call; a failed realloc leaves the old block. */
 START_TEST(realloc__refused__old_block_stays)
 {
@@ -115,6 +179,9 @@ int main(void)
     tcase_add_test(tc, mul_size__overflow__false_and_untouched);
     tcase_add_test(tc, all__zero_or_overflow__null);
     tcase_add_test(tc, calloc__any_size__zeroed_and_aligned);
+    tcase_add_test(tc, pages__grown_and_shrunk__kept_zeroed_and_aligned);
+    tcase_add_test(tc, pages__growth_refused__as_it_was_and_shrinking_is_not_refused);
+    tcase_add_test(tc, watch__all_kinds__their_bytes_and_the_most_at_once);
     tcase_add_test(tc, realloc__refused__old_block_stays);
     tcase_add_test(tc, fail_at__n__the_nth_and_later_fail);
     suite_add_tcase(s, tc);

@@ -1,6 +1,7 @@
 /* Presets and `key=value`: defaults, what each assignment changes, what is refused and stays. */
 #include "daemon/learn/benchmark_preset.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/support/model_fixture.h"
@@ -55,8 +56,46 @@ START_TEST(set__numbers_and_widths__change_their_member)
     ck_assert_double_eq(s.loss, 2);
     ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("loss=sampled_softmax"), NULL), FR_OK);
     ck_assert_double_eq(s.loss, 1);
-    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("loss=0"), NULL), FR_OK);
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("loss=softmax"), NULL), FR_OK);
     ck_assert_double_eq(s.loss, 0);
+}
+END_TEST
+
+START_TEST(set__names__change_their_member_and_reach_the_trainer)
+{
+    struct fr_benchmark_settings s = deepfm();
+    struct fr_train_options o;
+    fr_train_options_default(&o);
+    ck_assert_double_eq(s.optimizer, FR_OPTIMIZER_ADAM);
+    for (int i = 0; fr_optimizer_names[i] != NULL; i++) {
+        char text[64];
+        (void)snprintf(text, sizeof(text), "optimizer=%s", fr_optimizer_names[i]);
+        ck_assert_int_eq(fr_benchmark_set(&s, fr_str_z(text), NULL), FR_OK);
+        fr_benchmark_optimizer(&s, &o);
+        ck_assert_int_eq((int)o.optimizer, i);
+    }
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("lr=0.5"), NULL), FR_OK);
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("decay=0.25"), NULL), FR_OK);
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("eps=0.125"), NULL), FR_OK);
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("ftrl_beta=2"), NULL), FR_OK);
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("ftrl_l1=3"), NULL), FR_OK);
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("ftrl_l2=4"), NULL), FR_OK);
+    fr_benchmark_optimizer(&s, &o);
+    mf_float_eq(o.lr, .5f);
+    mf_float_eq(o.decay, .25f);
+    mf_float_eq(o.eps, .125f);
+    mf_float_eq(o.ftrl_beta, 2);
+    mf_float_eq(o.ftrl_l1, 3);
+    mf_float_eq(o.ftrl_l2, 4);
+}
+END_TEST
+
+START_TEST(set__no_such_name__the_names_are_told)
+{
+    struct fr_benchmark_settings s = deepfm();
+    struct fr_fault f = {.err = FR_OK};
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_STR_LIT("optimizer=adamw"), &f), FR_ERANGE);
+    ck_assert_str_eq(f.msg, "--set optimizer: must be one of adam, sgd, adagrad, ftrl");
 }
 END_TEST
 
@@ -67,8 +106,9 @@ static const struct {
     {"", FR_ESYNTAX},           {"lr", FR_ESYNTAX},          {"=1", FR_ENOTFOUND},     {"lrr=1", FR_ENOTFOUND},
     {"lr=x", FR_ESYNTAX},       {"lr=nan", FR_ESYNTAX},      {"lr=0", FR_ERANGE},      {"dim=1.5", FR_ERANGE},
     {"dropout=1", FR_ERANGE},   {"hidden=0", FR_ERANGE},     {"hidden=4097", FR_ERANGE}, {"hidden=1,,2", FR_ERANGE},
-    {"hidden=1,2,3,4,5,6,7,8", FR_ERANGE}, {"loss=hinge", FR_ESYNTAX}, {"loss=3", FR_ERANGE}, {"lr=ccl", FR_ESYNTAX},
+    {"hidden=1,2,3,4,5,6,7,8", FR_ERANGE}, {"loss=hinge", FR_ERANGE}, {"loss=3", FR_ERANGE}, {"lr=ccl", FR_ESYNTAX},
     {"margin=1.1", FR_ERANGE},
+    {"optimizer=1", FR_ERANGE}, {"optimizer=", FR_ERANGE}, {"decay=0", FR_ERANGE},
 };
 
 START_TEST(set__bad__refused_and_unchanged)
@@ -106,6 +146,8 @@ int main(void)
     TCase *tc = tcase_create("all");
     tcase_add_test(tc, preset__deepfm_on_frappe__the_published_settings);
     tcase_add_test(tc, preset__unknown__refused);
+    tcase_add_test(tc, set__names__change_their_member_and_reach_the_trainer);
+    tcase_add_test(tc, set__no_such_name__the_names_are_told);
     tcase_add_test(tc, set__numbers_and_widths__change_their_member);
     tcase_add_test(tc, setting_at__all__each_by_its_name);
     tcase_add_loop_test(tc, set__bad__refused_and_unchanged, 0, sizeof(bad) / sizeof(bad[0]));

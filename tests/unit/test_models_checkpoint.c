@@ -103,7 +103,7 @@ static void options(struct fr_train_options *o, int i, enum change change)
     o->clip_all = true;
     o->admit = change == ADMIT ? 39 : 40; /* some have a row by the third step, some wait then, some for ever */
     o->id_dropout = kinds[i].plain ? 0 : 0.3f;
-    o->sgd = kinds[i].plain;
+    o->optimizer = kinds[i].plain ? FR_OPTIMIZER_SGD : FR_OPTIMIZER_ADAM;
     o->dense_rows = kinds[i].plain;
 }
 

@@ -194,7 +194,7 @@ static struct fr_model *ctr(int kind, int shape)
     }
     if (a->layers > 0)
         add("out.weight", 1, (uint64_t)(enc->n_fields * a->width));
-    enum fr_err e = fr_ctr_new(&enc, c, tensor, n_tensors, &m, &fault);
+    enum fr_err e = fr_ctr_new(&enc, c, tensor, n_tensors, FR_WEIGHTS_COPY, &m, &fault);
     ck_assert_msg(e == FR_OK, "kind %d shape %d: %s", kind, shape, fault.msg);
     return m;
 }
@@ -499,7 +499,7 @@ START_TEST(two_ids__parts)
         add("bias", 1, 0);
         tables(enc, "linear", 1);
         tables(enc, "embedding", f);
-        ck_assert_int_eq(fr_mf_new(&enc, f, tensor, n_tensors, &m, NULL), FR_OK);
+        ck_assert_int_eq(fr_mf_new(&enc, f, tensor, n_tensors, FR_WEIGHTS_COPY, &m, NULL), FR_OK);
     } else {
         add("out.bias", 1, 0);
         add("out.weight", 1, (uint64_t)(f + last));
@@ -511,7 +511,7 @@ START_TEST(two_ids__parts)
         }
         if (last > 0)
             tables(enc, "mlp_embedding", c->hidden[0] / 2);
-        ck_assert_int_eq(fr_ncf_new(&enc, c, tensor, n_tensors, &m, NULL), FR_OK);
+        ck_assert_int_eq(fr_ncf_new(&enc, c, tensor, n_tensors, FR_WEIGHTS_BORROW, &m, NULL), FR_OK);
     }
     for (int which = 0; which < CASES; which++) {
         const struct fr_cell *item;
@@ -565,7 +565,7 @@ START_TEST(two_towers__cosine)
     addf(5, 0, "user_mlp", NULL, 0, "bias");
     addf(5, 3, "item_mlp", NULL, 0, "weight");
     addf(5, 0, "item_mlp", NULL, 0, "bias");
-    ck_assert_int_eq(fr_two_tower_new(&enc, &c, tensor, n_tensors, &m, NULL), FR_OK);
+    ck_assert_int_eq(fr_two_tower_new(&enc, &c, tensor, n_tensors, FR_WEIGHTS_COPY, &m, NULL), FR_OK);
     struct fr_model_case k = one_case(1, &item);
     ck_assert_int_eq(fr_explain(m, &k, 0, ar, &x), FR_OK);
     for (int i = 0; i < 2; i++) {

@@ -1,4 +1,4 @@
-/* Parameters: growth keeps rows, gradients collect and merge, lazy Adam moves touched rows only. */
+/* Parameters: growth keeps rows, gradients collect and merge, every optimiser moves the rows it should by its twin. */
 #include "models/train/params.h"
 
 #include <math.h>
@@ -7,6 +7,7 @@
 
 #include "daemon/base/alloc.h"
 #include "tests/support/model_fixture.h"
+#include "tests/support/ref_step.h"
 
 static struct fr_params p;
 static struct fr_rng rng;
@@ -75,6 +76,41 @@ START_TEST(grads__touched_merged_and_forgotten__as_written)
 }
 END_TEST
 
+/* A table that grows from an array by row to a hash of the touched rows, and steps through both. */
+START_TEST(grads__long_table__hashed_and_as_a_plain_array)
+{
+    enum { LONG = FR_GRADS_DIRECT_ROWS + 1000 };
+    static float want[LONG];
+    struct fr_grads g = {0};
+    int wrong = 0;
+    for (int step = 0; step < 6; step++) {
+        uint32_t rows = step < 2 ? 10 : LONG;
+        size_t before = step == 5 ? 3 : 1; /* reserved at once or in three parts */
+        ck_assert_int_eq(fr_params_grow(&p, table, rows, 0.5f, &rng), FR_OK);
+        ck_assert_int_eq(fr_grads_begin(&g, &p), FR_OK);
+        ck_assert(g.table[table].hashed == (step >= 2));
+        memset(want, 0, sizeof(want));
+        for (size_t part = 0; part < before; part++) {
+            ck_assert_int_eq(fr_grads_reserve(&g, &p, table, 3000), FR_OK);
+            for (int i = 0; i < 3000; i++) {
+                uint32_t row = (uint32_t)fr_rng_below(&rng, rows);
+                row = i % 3 == 0 ? row : row / 64 * 64; /* many that meet */
+                want[row] += 1;
+                fr_grads_row(&g, &p, table, (int32_t)row)[2] += 1;
+            }
+        }
+        for (uint32_t row = 0; row < rows; row++) {
+            const float *got = fr_grads_find(&g, &p, table, (int32_t)row);
+            wrong += (got == NULL ? 0 : got[2]) != want[row] || (got == NULL) != (want[row] == 0);
+        }
+        ck_assert_int_eq(wrong, 0);
+        ck_assert_ptr_null(fr_grads_find(&g, &p, table, INT32_MAX));
+    }
+    ck_assert_uint_le(g.table[table].cap_index, 32768); /* by what was touched, not by the rows */
+    fr_grads_done(&g);
+}
+END_TEST
+
 START_TEST(adam__untouched_rows__do_not_move_touched_ones_do)
 {
     struct fr_grads g = {0};
@@ -88,7 +124,7 @@ START_TEST(adam__untouched_rows__do_not_move_touched_ones_do)
         ck_assert_int_eq(fr_grads_begin(&g, &p), FR_OK);
         ck_assert_int_eq(fr_grads_reserve(&g, &p, table, 1), FR_OK);
         fr_grads_row(&g, &p, table, 4)[0] = 1;
-        fr_params_adam(&p, &g, &o);
+        fr_params_step(&p, &g, &o);
     }
     for (int i = 0; i < 30; i++)
         ck_assert_msg((memcmp(&before[i], &p.table[table].w[i], 4) != 0) == (i / 3 == 4), "%d", i);
@@ -108,7 +144,7 @@ START_TEST(adam__first_step_and_clipping__step_size_and_norm)
     ck_assert_int_eq(fr_grads_begin(&g, &p), FR_OK);
     for (int i = 0; i < 15; i++)
         fr_grads_dense(&g, &p, dense)[i] = i % 2 ? 5.0f : -5.0f;
-    fr_params_adam(&p, &g, &o);
+    fr_params_step(&p, &g, &o);
     /* the first Adam step is lr * sign(g), whatever the size of g */
     for (int i = 0; i < 15; i++)
         mf_float_tol(p.dense[dense].w[i], i % 2 ? -0.01 : 0.01, 1e-5);
@@ -117,6 +153,127 @@ START_TEST(adam__first_step_and_clipping__step_size_and_norm)
         sq += pow((double)fr_grads_dense(&g, &p, dense)[i], 2);
     ck_assert_double_eq_tol(sqrt(sq), 1e-3, 1e-6);
     fr_grads_done(&g);
+}
+END_TEST
+
+/* The optimiser's twin over all parameters of setup(), in double. */
+struct twin {
+    double w[45], m[45], v[45];
+};
+
+static float *weights(int i)
+{
+    return i < 15 ? &p.dense[dense].w[i] : &p.table[table].w[i - 15];
+}
+
+static void twin_step(struct twin *t, const struct fr_train_options *o, const float *g, const bool *moves)
+{
+    struct fr_step s = {.optimizer = p.optimizer,
+                        .b1 = o->beta1,
+                        .b2 = o->beta2,
+                        .eps = o->eps,
+                        .decay = o->decay,
+                        .beta = o->ftrl_beta,
+                        .l1 = o->ftrl_l1,
+                        .prox2 = o->ftrl_l2};
+    double c1 = 1 - pow((double)o->beta1, (double)p.t);
+
+    s.inv_sc2 = (float)(1 / sqrt(1 - pow((double)o->beta2, (double)p.t)));
+    for (int i = 0; i < 45; i++) {
+        s.lr = i < 15 ? o->lr_dense : o->lr;
+        s.l2 = i < 15 ? o->l2_dense : o->l2_embedding;
+        if (p.optimizer == FR_OPTIMIZER_ADAM)
+            s.lr = (float)((double)s.lr / c1);
+        if (i < 15 || moves[(i - 15) / 3])
+            ref_step(&s, (double)g[i], &t->w[i], &t->m[i], &t->v[i]);
+    }
+}
+
+/* Gradients of one step over two workers; which rows are touched. */
+static void draw(struct fr_grads *a, struct fr_grads *b, float *g, bool *touched)
+{
+    struct fr_grads *two[2] = {a, b};
+
+    for (int k = 0; k < 2; k++) {
+        ck_assert_int_eq(fr_grads_begin(two[k], &p), FR_OK);
+        ck_assert_int_eq(fr_grads_reserve(two[k], &p, table, 10), FR_OK);
+    }
+    for (int r = 0; r < 10; r++)
+        touched[r] = r != 3 && r != 8 && fr_rng_f64(&rng) < .6;
+    for (int i = 0; i < 45; i++) {
+        int row = (i - 15) / 3;
+        g[i] = i < 15 || touched[row] ? (float)fr_rng_normal(&rng) : 0;
+        if (i < 15)
+            fr_grads_dense(two[i % 2], &p, dense)[i] = g[i];
+        else if (touched[row])
+            fr_grads_row(two[row % 2], &p, table, row)[(i - 15) % 3] = g[i];
+    }
+}
+
+/* Loop: optimiser, rows touched or all. */
+START_TEST(step__every_optimizer__as_its_twin_in_double)
+{
+    struct fr_grads a = {0}, b = {0}, *parts[2] = {&a, &b};
+    struct fr_train_options o;
+    struct twin t = {0};
+    bool touched[10], all[10];
+
+    fr_params_done(&p);
+    p.optimizer = (enum fr_optimizer)(_i / 2);
+    ck_assert_int_eq(fr_params_add_dense(&p, "layer.weight", 3, 5, &dense), FR_OK);
+    ck_assert_int_eq(fr_params_add_table(&p, "embedding.item.weight", 3, &table), FR_OK);
+    ck_assert_int_eq(fr_params_grow(&p, table, 10, 0.5f, &rng), FR_OK);
+    fr_params_init_normal(&p, dense, .4f, &rng);
+    fr_train_options_default(&o);
+    o.dense_rows = _i % 2 == 1;
+    o.lr = .03f;
+    o.lr_dense = .01f;
+    o.l2_embedding = .02f;
+    o.l2_dense = .01f;
+    o.decay = .9f;
+    o.ftrl_l1 = 2;
+    o.ftrl_l2 = .5f;
+    for (int i = 0; i < 45; i++)
+        t.w[i] = (double)*weights(i);
+    memset(all, true, sizeof(all));
+    for (int step = 0; step < 12; step++) {
+        struct fr_step_pair s;
+        float g[45];
+        if (step == 6)
+            o.lr *= .5f;
+        draw(&a, &b, g, touched);
+        for (int k = 0; k < 2; k++)
+            ck_assert(fr_grads_merge_part(parts, 2, k, &p));
+        fr_params_step_begin(&p, parts, 2, &o, &s);
+        for (int k = 0; k < 2; k++)
+            fr_params_step_part(&p, parts, 2, k, &s);
+        twin_step(&t, &o, g, o.dense_rows ? all : touched);
+        for (int i = 0; i < 45; i++)
+            ck_assert_msg(fabs((double)*weights(i) - t.w[i]) <= 1e-5, "step %d weight %d: %.9g, want %.9g", step,
+                          i, (double)*weights(i), t.w[i]);
+    }
+    fr_grads_done(&a);
+    fr_grads_done(&b);
+}
+END_TEST
+
+START_TEST(states__every_optimizer__only_the_arrays_it_needs)
+{
+    enum fr_optimizer o = (enum fr_optimizer)_i;
+    bool m = o == FR_OPTIMIZER_ADAM || o == FR_OPTIMIZER_FTRL, v = o != FR_OPTIMIZER_SGD;
+
+    fr_params_done(&p);
+    p.optimizer = o;
+    ck_assert_int_eq(fr_params_add_dense(&p, "layer.weight", 3, 5, &dense), FR_OK);
+    ck_assert_int_eq(fr_params_add_table(&p, "embedding.item.weight", 3, &table), FR_OK);
+    for (uint32_t rows = 10; rows <= 100000; rows *= 100) {
+        ck_assert_int_eq(fr_params_grow(&p, table, rows, 0.5f, &rng), FR_OK);
+        ck_assert(p.table[table].w != NULL);
+        ck_assert_int_eq(p.table[table].m != NULL, m);
+        ck_assert_int_eq(p.table[table].v != NULL, v);
+    }
+    ck_assert_int_eq(p.dense[dense].m != NULL, m);
+    ck_assert_int_eq(p.dense[dense].v != NULL, v);
 }
 END_TEST
 
@@ -160,8 +317,11 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, grow__past_the_capacity__old_rows_and_moments_kept_new_rows_drawn);
     tcase_add_test(tc, grads__touched_merged_and_forgotten__as_written);
+    tcase_add_test(tc, grads__long_table__hashed_and_as_a_plain_array);
     tcase_add_test(tc, adam__untouched_rows__do_not_move_touched_ones_do);
     tcase_add_test(tc, adam__first_step_and_clipping__step_size_and_norm);
+    tcase_add_loop_test(tc, step__every_optimizer__as_its_twin_in_double, 0, 2 * FR_OPTIMIZER_COUNT);
+    tcase_add_loop_test(tc, states__every_optimizer__only_the_arrays_it_needs, 0, FR_OPTIMIZER_COUNT);
     tcase_add_test(tc, tensors__names_and_shapes__as_added_and_bad_names_refused);
     tcase_add_test(tc, growth__allocation_fails__nothing_lost);
     suite_add_tcase(s, tc);

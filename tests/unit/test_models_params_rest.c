@@ -53,13 +53,14 @@ static void teardown(void)
     fr_params_done(&p);
 }
 
-static struct fr_adam_step constants(void)
+static struct fr_step constants(void)
 {
-    return (struct fr_adam_step){.b1 = o.beta1,
-                                 .b2 = o.beta2,
-                                 .eps = o.eps,
-                                 .step = (float)((double)o.lr / (1 - pow((double)o.beta1, (double)t))),
-                                 .inv_sc2 = (float)(1 / sqrt(1 - pow((double)o.beta2, (double)t)))};
+    return (struct fr_step){.optimizer = FR_OPTIMIZER_ADAM,
+                            .b1 = o.beta1,
+                            .b2 = o.beta2,
+                            .eps = o.eps,
+                            .lr = (float)((double)o.lr / (1 - pow((double)o.beta1, (double)t))),
+                            .inv_sc2 = (float)(1 / sqrt(1 - pow((double)o.beta2, (double)t)))};
 }
 
 /* A step in which `touched` has a gradient of size `size`, and none has if it is < 0. */
@@ -68,15 +69,15 @@ static void step(int touched, double size)
     float g[DIMS];
 
     t++;
-    struct fr_adam_step a = constants();
+    struct fr_step a = constants();
     if (touched >= 0)
         fr_rest_row(rest, &p, group, (uint32_t)touched);
     for (int k = 0; k < DIMS; k++)
         g[k] = k % 4 == 3 ? 0 : (float)(size * fr_rng_normal(&rng));
     if (touched >= 0) {
         size_t r = (size_t)touched;
-        fr_adam_update(&a, 5, g, p.table[0].w + r * 5, p.table[0].m + r * 5, p.table[0].v + r * 5);
-        fr_adam_update(&a, 8, g + 5, p.table[1].w + r * 8, p.table[1].m + r * 8, p.table[1].v + r * 8);
+        fr_step_update(&a, 5, g, p.table[0].w + r * 5, p.table[0].m + r * 5, p.table[0].v + r * 5);
+        fr_step_update(&a, 8, g + 5, p.table[1].w + r * 8, p.table[1].m + r * 8, p.table[1].v + r * 8);
     }
     fr_rest_count(rest, &a);
     if (touched >= 0)
@@ -86,7 +87,7 @@ static void step(int touched, double size)
             double d = r == touched ? (double)g[k] : 0, b1 = (double)o.beta1, b2 = (double)o.beta2;
             m[r][k] = b1 * m[r][k] + (1 - b1) * d;
             v[r][k] = b2 * v[r][k] + (1 - b2) * d * d;
-            w[r][k] -= (double)a.step * m[r][k] / (sqrt(v[r][k]) * (double)a.inv_sc2 + (double)o.eps);
+            w[r][k] -= (double)a.lr * m[r][k] / (sqrt(v[r][k]) * (double)a.inv_sc2 + (double)o.eps);
         }
     if (fr_rest_pending(rest) == FR_REST_STEPS) {
         for (int part = 0; part < 3; part++)

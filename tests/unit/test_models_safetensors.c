@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/base/alloc.h"
 #include "tests/support/model_fixture.h"
@@ -23,14 +24,79 @@ static struct fr_str make(const char *header, uint64_t claimed, const void *data
     return (struct fr_str){file, 8 + n + data_n};
 }
 
+/* The file reader does as the parser of memory does, and every tensor is aligned and its own. */
+static void check_read(struct fr_str file, enum fr_err want, const struct fr_tensor *t, int n)
+{
+    char path[] = "/tmp/freshet-safetensors-XXXXXX";
+    struct fr_fault f = {0};
+    struct fr_arena *ar = NULL;
+    struct fr_tensor *got = NULL;
+    void **own = NULL;
+    int n_got = 0, fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    (void)unlink(path);
+    ck_assert_int_eq((int)write(fd, file.p, file.n), (int)file.n);
+    ck_assert_int_eq(fr_arena_new(1 << 14, 0, &ar), FR_OK);
+    ck_assert_int_eq(fr_safetensors_read(fd, file.n, ar, &got, &own, &n_got, &f), want);
+    ck_assert_int_eq(f.err, want);
+    for (int i = 0; want == FR_OK && i < n; i++) {
+        ck_assert_int_eq(n_got, n);
+        ck_assert_str_eq(got[i].name, t[i].name);
+        ck_assert_ptr_eq(got[i].data, own[i]);
+        ck_assert_uint_eq((uintptr_t)own[i] % 64, 0);
+        ck_assert_mem_eq(got[i].dim, t[i].dim, sizeof(t[i].dim));
+        ck_assert_mem_eq(own[i], t[i].data, fr_tensor_count(&t[i]) * fr_dtype_size(t[i].dtype));
+        fr_free(own[i]);
+    }
+    fr_arena_free(ar);
+    (void)close(fd);
+}
+
 static enum fr_err parse(struct fr_str file, struct fr_tensor **t, int *n, struct fr_fault *f)
 {
     static struct fr_arena *ar;
     if (ar == NULL)
         ck_assert_int_eq(fr_arena_new(1 << 14, 0, &ar), FR_OK);
     fr_arena_reset(ar);
-    return fr_safetensors_parse(file, ar, t, n, f);
+    enum fr_err e = fr_safetensors_parse(file, ar, t, n, f);
+    check_read(file, e, *t, *n);
+    return e;
 }
+
+START_TEST(read__file_shorter_than_said_or_memory_out__refused_without_a_leak)
+{
+    static const float x[2000] = {1};
+    struct fr_tensor in[2] = {{"a", FR_DTYPE_F32, 1, {2000}, x}, {"b", FR_DTYPE_F32, 1, {7}, x}}, *t = NULL;
+    char path[] = "/tmp/freshet-safetensors-XXXXXX";
+    struct fr_arena *ar = NULL;
+    void **own = NULL;
+    struct fr_buf b;
+    int n = 0, fd = mkstemp(path), failed = 0;
+    ck_assert_int_ge(fd, 0);
+    (void)unlink(path);
+    fr_buf_init(&b);
+    ck_assert_int_eq(fr_safetensors_write(in, 2, &b), FR_OK);
+    ck_assert_int_eq((int)write(fd, b.p, b.n), (int)b.n);
+    for (uint64_t nth = 1; nth < 50; nth++) {
+        ck_assert_int_eq(fr_arena_new(1 << 14, 0, &ar), FR_OK);
+        fr_alloc_fail_at(nth);
+        enum fr_err e = fr_safetensors_read(fd, b.n, ar, &t, &own, &n, NULL);
+        fr_alloc_fail_at(0);
+        failed += e == FR_ENOMEM;
+        ck_assert(e == FR_OK || e == FR_ENOMEM);
+        for (int i = 0; e == FR_OK && i < n; i++)
+            fr_free(own[i]);
+        fr_arena_free(ar);
+    }
+    ck_assert_int_ge(failed, 2);
+    ck_assert_int_eq(ftruncate(fd, (off_t)b.n - 1), 0);
+    ck_assert_int_eq(fr_arena_new(1 << 14, 0, &ar), FR_OK);
+    ck_assert_int_eq(fr_safetensors_read(fd, b.n, ar, &t, &own, &n, NULL), FR_ERANGE);
+    fr_arena_free(ar);
+    fr_buf_done(&b);
+    (void)close(fd);
+}
+END_TEST
 
 START_TEST(write_then_parse__every_type_and_rank__same_bytes)
 {
@@ -286,6 +352,7 @@ int main(void)
     Suite *s = suite_create("models/safetensors");
     TCase *tc = tcase_create("all");
     tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, read__file_shorter_than_said_or_memory_out__refused_without_a_leak);
     tcase_add_test(tc, write_then_parse__every_type_and_rank__same_bytes);
     tcase_add_test(tc, parse__odd_header_length_metadata_empty__accepted);
     tcase_add_loop_test(tc,

@@ -114,37 +114,6 @@ START_TEST(gather_sum__unused_slot_with_nan_row__is_skipped)
 }
 END_TEST
 
-START_TEST(adam__all_lengths__as_naive_and_nothing_past_the_end)
-{
-    struct fr_adam_step c = {
-        .b1 = .9f, .b2 = .999f, .eps = 1e-8f, .step = .01f, .inv_sc2 = 30, .l2 = .1f};
-    if (!level(_i))
-        return;
-    for (size_t n = 0; n <= MAX; n++) {
-        static float w[MAX + 1], m[MAX + 1], v[MAX + 1];
-        fill(n);
-        for (size_t i = 0; i <= n; i++) {
-            w[i] = b[i];
-            m[i] = a[i] * .1f;
-            v[i] = fabsf(b[i]) * .1f;
-        }
-        float wn = w[n], mn = m[n], vn = v[n];
-        fr_adam_update(&c, n, a, w, m, v);
-        for (size_t i = 0; i < n; i++) {
-            double g = (double)a[i] + .1 * (double)b[i];
-            double mi = .9 * (double)(a[i] * .1f) + .1 * g;
-            double vi = .999 * (double)(fabsf(b[i]) * .1f) + .001 * g * g;
-            ck_assert_double_eq_tol((double)m[i], mi, 1e-6);
-            ck_assert_double_eq_tol((double)v[i], vi, 1e-6);
-            double want = (double)b[i] - .01 * mi / (sqrt(vi) * 30 + 1e-8);
-            ck_assert_double_eq_tol((double)w[i], want, 1e-5 * (1 + fabs(want)));
-        }
-        ck_assert(memcmp(&wn, &w[n], 4) == 0 && memcmp(&mn, &m[n], 4) == 0 &&
-                  memcmp(&vn, &v[n], 4) == 0);
-    }
-}
-END_TEST
-
 START_TEST(all_finite__nan_and_infinities_at_every_place__found)
 {
     const float bad[] = {NAN, -NAN, INFINITY, -INFINITY};
@@ -203,7 +172,6 @@ int main(void)
     tcase_add_loop_test(tc, axpy__all_lengths__as_naive_and_nothing_past_the_end, 0, levels);
     tcase_add_loop_test(tc, gather_sum__dims_and_slot_counts__as_naive, 0, levels);
     tcase_add_loop_test(tc, gather_sum__unused_slot_with_nan_row__is_skipped, 0, levels);
-    tcase_add_loop_test(tc, adam__all_lengths__as_naive_and_nothing_past_the_end, 0, levels);
     tcase_add_test(tc, all_finite__nan_and_infinities_at_every_place__found);
     tcase_add_test(tc, require__missing_type_shape_nan__each_refused_by_name);
     suite_add_tcase(s, tc);

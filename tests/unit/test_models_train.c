@@ -187,7 +187,7 @@ START_TEST(new__bad_options__each_refused)
     struct fr_ctr_train_config good, c;
     struct fr_train_ctr *tr = NULL;
     fr_ctr_train_config_default(&good);
-    for (int k = 0; k < 12; k++) {
+    for (int k = 0; k < 17; k++) {
         struct fr_fault f = {0};
         c = good;
         switch (k) {
@@ -223,6 +223,21 @@ START_TEST(new__bad_options__each_refused)
             break;
         case 10:
             c.model.hidden[0] = FR_NN_MAX_WIDTH + 1;
+            break;
+        case 11:
+            c.opt.optimizer = FR_OPTIMIZER_COUNT;
+            break;
+        case 12:
+            c.opt.decay = 0;
+            break;
+        case 13:
+            c.opt.decay = 1.01f;
+            break;
+        case 14:
+            c.opt.ftrl_l1 = NAN;
+            break;
+        case 15:
+            c.opt.ftrl_beta = -1;
             break;
         default:
             c.opt.l2_embedding = -1;

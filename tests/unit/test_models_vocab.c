@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "daemon/base/alloc.h"
+#include "daemon/base/hash.h"
 #include "tests/support/model_fixture.h"
 
 static int32_t see(struct fr_vocab *v, uint64_t key)
@@ -69,6 +70,55 @@ START_TEST(see__ten_thousand_ids__rows_are_dense_and_stable)
 }
 END_TEST
 
+/* Through every size of the index and its growth: right row for every key, none for others. Counted, as a
+ * million assertions take their time. */
+START_TEST(see_and_load__every_size_of_the_index__as_a_plain_list)
+{
+    struct fr_vocab v, w;
+    int wrong = 0;
+    ck_assert_int_eq(fr_vocab_init(&v, 1000000, 1), FR_OK);
+    ck_assert_int_eq(fr_vocab_init(&w, 1000000, 1), FR_OK);
+    for (uint64_t k = 1; k <= 100000; k++) {
+        int32_t row = -1;
+        wrong += fr_vocab_see(&v, fr_mix64(k), &row) != FR_OK || row != (int32_t)k;
+        for (uint64_t j = 1; (k < 200 || k % 1000 == 0) && j <= 2 * k && j < 4000; j++)
+            wrong += fr_vocab_row(&v, fr_mix64(j)) != (j <= k ? (int32_t)j : 0);
+    }
+    ck_assert_uint_le(v.n_rows * 10ULL, v.cap_index * 7);
+    ck_assert_int_eq(fr_vocab_load(&w, v.keys, v.n_rows), FR_OK);
+    for (uint64_t k = 1; k <= 200000; k++) {
+        int32_t want = k <= 100000 ? (int32_t)k : 0;
+        wrong += fr_vocab_row(&v, fr_mix64(k)) != want;
+        wrong += fr_vocab_row(&w, fr_mix64(k)) != want;
+    }
+    ck_assert_int_eq(wrong, 0);
+    fr_vocab_done(&v);
+    fr_vocab_done(&w);
+}
+END_TEST
+
+START_TEST(take__an_array__is_the_vocabularys_and_stays_the_callers_when_refused)
+{
+    struct fr_vocab v;
+    uint64_t *keys = fr_malloc_array(3, sizeof(*keys)), *p = keys;
+    ck_assert_ptr_nonnull(keys);
+    ck_assert_int_eq(fr_vocab_init(&v, 3, 2), FR_OK);
+    keys[0] = 0;
+    keys[1] = keys[2] = 5;
+    ck_assert_int_eq(fr_vocab_take(&v, &p, 3), FR_EDUPLICATE);
+    ck_assert_ptr_eq(p, keys);
+    ck_assert_uint_eq(v.n_rows, 1);
+    keys[2] = 6;
+    ck_assert_int_eq(fr_vocab_take(&v, &p, 3), FR_OK);
+    ck_assert_ptr_null(p);
+    ck_assert_ptr_eq(v.keys, keys);
+    ck_assert_int_eq(fr_vocab_row(&v, 6), 2);
+    fr_vocab_settle(&v);
+    ck_assert_int_eq(fr_vocab_row(&v, 5), 1);
+    fr_vocab_done(&v);
+}
+END_TEST
+
 START_TEST(load__good_and_hostile_keys__refused_without_a_change)
 {
     struct fr_vocab v;
@@ -126,6 +176,8 @@ int main(void)
     tcase_add_test(tc, see__cap_reached__new_ids_stay_unknown_and_are_counted);
     tcase_add_test(tc, see__many_rare_ids__waiting_room_stays_bounded);
     tcase_add_test(tc, see__ten_thousand_ids__rows_are_dense_and_stable);
+    tcase_add_test(tc, see_and_load__every_size_of_the_index__as_a_plain_list);
+    tcase_add_test(tc, take__an_array__is_the_vocabularys_and_stays_the_callers_when_refused);
     tcase_add_test(tc, load__good_and_hostile_keys__refused_without_a_change);
     tcase_add_test(tc, allocation__every_nth_fails__no_leak_and_rows_unchanged);
     suite_add_tcase(s, tc);

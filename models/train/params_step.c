@@ -1,6 +1,6 @@
 /*
- * models/train/params_adam.c - the steps of models/train/params.h: merging workers' gradients, clipping,
- * Adam.
+ * models/train/params_step.c - the steps of models/train/params.h: merging workers' gradients, clipping,
+ * the optimisers over what is merged.
  */
 #include <math.h>
 
@@ -17,7 +17,7 @@ static void slice(size_t n, int part, int parts, size_t *from, size_t *to)
 static int owner_of(struct fr_grads *const *g, int table, uint32_t row)
 {
     int k = 0;
-    while (g[k]->table[table].index[row] == 0)
+    while (fr_row_grads_at(&g[k]->table[table], row) == 0)
         k++;
     return k;
 }
@@ -74,7 +74,7 @@ static float *merged_row(struct fr_grads *const *g, int parts, int table, uint32
 {
     for (int k = 0; k < parts; k++) {
         const struct fr_row_grads *r = &g[k]->table[table];
-        uint32_t at = row < r->cap_rows ? r->index[row] : 0;
+        uint32_t at = fr_row_grads_at(r, row);
         if (at != 0)
             return r->g + (size_t)(at - 1) * dim;
     }
@@ -124,92 +124,91 @@ clip(struct fr_params *p, struct fr_grads *const *g, int parts, const struct fr_
     return f;
 }
 
-void fr_params_adam_begin(struct fr_params *p,
+void fr_params_step_begin(struct fr_params *p,
                           struct fr_grads *const *g,
                           int parts,
                           const struct fr_train_options *o,
-                          struct fr_adam_pair *out)
+                          struct fr_step_pair *out)
 {
     double t = (double)++p->t;
-    struct fr_adam_step a = {.b1 = o->beta1, .b2 = o->beta2, .eps = o->eps};
-    float c1 = (float)(1.0 / (1.0 - pow((double)o->beta1, t))), f = 1;
+    struct fr_step s = {.optimizer = p->optimizer,
+                        .b1 = o->beta1,
+                        .b2 = o->beta2,
+                        .eps = o->eps,
+                        .decay = o->decay,
+                        .beta = o->ftrl_beta,
+                        .l1 = o->ftrl_l1,
+                        .prox2 = o->ftrl_l2};
+    float c1 = 1, f = 1;
 
     if (o->clip_norm > 0)
         f = clip(p, g, parts, o);
-    a.inv_sc2 = (float)(1.0 / sqrt(1.0 - pow((double)o->beta2, t)));
-    out->dense = out->rows = a;
-    out->dense.step = (o->lr_dense > 0 ? o->lr_dense : o->lr) * c1;
+    if (p->optimizer == FR_OPTIMIZER_ADAM) {
+        c1 = (float)(1.0 / (1.0 - pow((double)o->beta1, t)));
+        s.inv_sc2 = (float)(1.0 / sqrt(1.0 - pow((double)o->beta2, t)));
+    }
+    out->dense = out->rows = s;
+    out->dense.lr = (o->lr_dense > 0 ? o->lr_dense : o->lr) * c1;
     out->dense.l2 = o->l2_dense;
-    out->rows.step = o->lr * c1;
+    out->rows.lr = o->lr * c1;
     out->rows.l2 = o->l2_embedding;
     out->all_rows = o->dense_rows;
-    out->sgd = o->sgd;
-    if (o->sgd) {
-        out->dense.step = o->lr_dense > 0 ? o->lr_dense : o->lr;
-        out->rows.step = o->lr;
-    }
     if (o->clip_all) {
         out->dense.l2 *= f;
         out->rows.l2 *= f;
     }
 }
 
-static void
-update(const struct fr_adam_step *a, bool sgd, size_t n, const float *g, float *w, float *m, float *v)
+/* Where element i of a state is; there may be none. */
+static float *state_at(float *state, size_t i)
 {
-    if (!sgd) {
-        fr_adam_update(a, n, g, w, m, v);
-        return;
-    }
-    for (size_t i = 0; i < n; i++)
-        w[i] -= a->step * (g[i] + a->l2 * w[i]);
+    return state == NULL ? NULL : state + i;
 }
 
 /* Every row of a table that is the part's; rows no one touched have a zero gradient. */
-static void adam_all_rows(struct fr_table *s,
+static void step_all_rows(struct fr_table *s,
                           int table,
                           struct fr_grads *const *g,
                           int parts,
                           int part,
-                          const struct fr_adam_pair *pair)
+                          const struct fr_step_pair *pair)
 {
-    const struct fr_adam_step *a = &pair->rows;
     static const float zeros[512];
     size_t dim = (size_t)s->dim;
 
     for (uint32_t row = (uint32_t)part; row < s->rows; row += (uint32_t)parts) {
         const float *gr = merged_row(g, parts, table, row, dim);
-        size_t at = (size_t)row * dim;
+        size_t from = (size_t)row * dim;
         for (size_t d = 0, n; d < dim; d += n) {
+            size_t i = from + d;
             n = dim - d < 512 ? dim - d : 512;
-            update(a, pair->sgd, n, gr == NULL ? zeros : gr + d, s->w + at + d, s->m + at + d, s->v + at + d);
+            fr_step_update(&pair->rows, n, gr == NULL ? zeros : gr + d, s->w + i, state_at(s->m, i), state_at(s->v, i));
         }
     }
 }
 
-void fr_params_adam_part(struct fr_params *p,
+void fr_params_step_part(struct fr_params *p,
                          struct fr_grads *const *g,
                          int parts,
                          int part,
-                         const struct fr_adam_pair *a)
+                         const struct fr_step_pair *a)
 {
     for (int i = 0; i < p->n_dense; i++) {
         struct fr_dense *d = &p->dense[i];
         size_t from = 0, to = 0;
         slice(d->n, part, parts, &from, &to);
-        update(&a->dense,
-                       a->sgd,
+        fr_step_update(&a->dense,
                        to - from,
                        g[0]->dense + d->at + from,
                        d->w + from,
-                       d->m + from,
-                       d->v + from);
+                       state_at(d->m, from),
+                       state_at(d->v, from));
     }
     for (int i = 0; i < p->n_tables; i++) {
         struct fr_table *s = &p->table[i];
         size_t dim = (size_t)s->dim;
         if (a->all_rows) {
-            adam_all_rows(s, i, g, parts, part, a);
+            step_all_rows(s, i, g, parts, part, a);
             continue;
         }
         for (int k = 0; k < parts; k++) {
@@ -218,16 +217,17 @@ void fr_params_adam_part(struct fr_params *p,
                 uint32_t row = r->rows[j];
                 if ((int)(row % (uint32_t)parts) != part || owner_of(g, i, row) != k)
                     continue;
-                size_t at = (size_t)row * dim;
-                update(&a->rows, a->sgd, dim, r->g + (size_t)j * dim, s->w + at, s->m + at, s->v + at);
+                size_t i0 = (size_t)row * dim;
+                fr_step_update(
+                    &a->rows, dim, r->g + (size_t)j * dim, s->w + i0, state_at(s->m, i0), state_at(s->v, i0));
             }
         }
     }
 }
 
-void fr_params_adam(struct fr_params *p, struct fr_grads *g, const struct fr_train_options *o)
+void fr_params_step(struct fr_params *p, struct fr_grads *g, const struct fr_train_options *o)
 {
-    struct fr_adam_pair a;
-    fr_params_adam_begin(p, &g, 1, o, &a);
-    fr_params_adam_part(p, &g, 1, 0, &a);
+    struct fr_step_pair a;
+    fr_params_step_begin(p, &g, 1, o, &a);
+    fr_params_step_part(p, &g, 1, 0, &a);
 }
