@@ -222,9 +222,8 @@ static void step(struct subject *x, int s)
     if (x->ncf != NULL) {
         struct fr_ncf_rows rows = {who[s], pick[s], label[s], LISTS};
 
-        ck_assert_int_eq(fr_train_ncf_step(x->ncf, &rows, &loss), FR_OK);
-        if (s % 2 == 1) /* an average settles the rows that wait; some shall wait when it is saved */
-            ck_assert_int_eq(fr_train_ncf_average(x->ncf, 0.3f), FR_OK);
+        ck_assert(fr_train_ncf_step(x->ncf, &rows, &loss) == FR_OK); /* some rows shall wait: no mean */
+        ck_assert(s % 2 == 0 || fr_train_ncf_average(x->ncf, 0.3f) == FR_OK);
     }
     if (x->mf != NULL)
         ck_assert_int_eq(fr_train_mf_pass(x->mf, who[s], pick[s], label[s], LISTS, &loss), FR_OK);
