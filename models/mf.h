@@ -2,6 +2,9 @@
  * models/mf.h - matrix factorisation with biases: z = b + b_u + b_i + p_u . q_i, score =
  * sigmoid(z).
  *
+ * An unknown id is row 0: zero as trained here, so a new user gets [0, 1, 0] (items by their bias,
+ * popular first) and a new item stands where the average item does.
+ *
  * Source: Rendle et al. 2020, "Neural Collaborative Filtering vs. Matrix Factorization Revisited",
  * arXiv:2005.09683. Fields as models/ncf.h; an absent id is a zero vector without bias.
  * Retrieval: an index wants unit vectors, so the inner product is turned into a cosine (Bachrach et

@@ -7,7 +7,8 @@
  * ...)]               + b;   score = sigmoid(z)
  *
  * Source: He et al. 2017, "Neural Collaborative Filtering", eq. 8-12; hidden is what its code calls
- * layers: hidden[0] is the width of the concatenation. An absent id is a zero vector. Saving: the
+ * layers: hidden[0] is the width of the concatenation. An absent id is a zero vector, an unknown
+ * one row 0 (train_ncf.h: FR_NCF_UNKNOWN). Saving: the
  * user's part of the first layer is made once a query. Layer: daemon/base/ and models/. Check:
  * tests/unit/test_models_ncf.c, tests/golden/ncf_*.frg.
  */

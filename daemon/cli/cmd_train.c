@@ -22,18 +22,22 @@
 #define MAX_FILE ((size_t)1 << 34)
 #define PATH_BYTES 4096
 
-#define MODELS "all|two_tower|lr|fm|wide_deep|deepfm|autoint|autoint+"
 #define LOSSES "softmax|sampled_softmax|ccl"
-static const char *const model[] = {"all", "two_tower", "lr", "fm", "wide_deep", "deepfm", "autoint", "autoint+"};
+#define RETRIEVALS "two_tower|mf"
+#define MODELS "all|" RETRIEVALS "|lr|fm|wide_deep|deepfm|autoint|autoint+|gmf|mlp|neumf"
+static const char *const model[] = {"all",    "two_tower", "mf",       "lr",  "fm",  "wide_deep",
+                                    "deepfm", "autoint",   "autoint+", "gmf", "mlp", "neumf"};
+enum { ALL, TWO_TOWER, MF, FIRST_RANKER }; /* of `model` */
 
 struct flags {
     struct fr_settings s;
     const char *events, *items, *out;
-    int model; /* an index of `model` below */
-    int loss;  /* of LOSSES */
+    int model;     /* an index of `model` */
+    int retrieval; /* of RETRIEVALS */
+    int loss; /* of LOSSES */
     double margin, negative_weight;
-    int64_t negatives;
-    int64_t seed, threads, epochs, until, version;
+    int64_t tower_negatives;
+    int64_t seed, threads, epochs, negatives, until, version;
     bool json, quiet, topics;
 };
 
@@ -108,6 +112,8 @@ static void print_json(const struct flags *f, const struct fr_stream_train_resul
     fr_jsonw_u64(&w, r->examples);
     fr_jsonw_key(&w, "lists");
     fr_jsonw_u64(&w, r->lists);
+    fr_jsonw_key(&w, "lists_held_out");
+    fr_jsonw_u64(&w, r->lists_held_out);
     fr_jsonw_key(&w, "items");
     fr_jsonw_u64(&w, r->items);
     fr_jsonw_key(&w, "impressions");
@@ -116,6 +122,10 @@ static void print_json(const struct flags *f, const struct fr_stream_train_resul
     fr_jsonw_u64(&w, r->shown);
     fr_jsonw_key(&w, "ranker_epoch");
     fr_jsonw_i64(&w, r->ranker_epochs);
+    fr_jsonw_key(&w, "pairs");
+    fr_jsonw_u64(&w, r->pairs);
+    fr_jsonw_key(&w, "mf_epochs");
+    fr_jsonw_i64(&w, r->mf_epochs);
     fr_jsonw_key(&w, "metrics");
     fr_jsonw_object(&w);
     for (size_t i = 0; i < sizeof(metric) / sizeof(metric[0]); i++) {
@@ -139,16 +149,16 @@ static void print_text(const struct fr_stream_train_result *r)
     if (r->impressions > 0)
         printf("%llu lists were shown, %llu of them clicked in\n", (unsigned long long)r->impressions,
                (unsigned long long)r->shown);
-    if (r->lists > 0 && r->candidates <= 0)
-        printf("ranker: %llu lists; held out, among what was shown: AUC %.4f, MRR %.4f (tower alone %.4f) "
-               "over %llu lists\n",
-               (unsigned long long)r->lists, r->auc, r->mrr_ranker, r->mrr_tower,
-               (unsigned long long)r->lists_held_out);
-    else if (r->lists > 0)
-        printf("ranker: %llu lists; held out: AUC %.4f, HR@20 %.4f (tower alone %.4f, among the "
-               "candidates %.4f) over %llu triggers\n",
-               (unsigned long long)r->lists, r->auc, r->hr20_ranker, r->hr20_tower, r->candidates,
-               (unsigned long long)r->eval_triggers);
+    if (r->mf_epochs > 0)
+        printf("mf: %d epochs\n", r->mf_epochs);
+    if (r->lists_held_out > 0)
+        printf("ranker: %llu %s; ", (unsigned long long)(r->pairs > 0 ? r->pairs : r->lists), r->pairs > 0 ? "pairs" : "lists");
+    if (r->lists_held_out > 0 && r->candidates <= 0)
+        printf("held out, among what was shown: AUC %.4f, MRR %.4f (retrieval alone %.4f) over %llu lists\n", r->auc,
+               r->mrr_ranker, r->mrr_tower, (unsigned long long)r->lists_held_out);
+    else if (r->lists_held_out > 0)
+        printf("held out: AUC %.4f, HR@20 %.4f (retrieval alone %.4f, among the candidates %.4f) over %llu triggers\n",
+               r->auc, r->hr20_ranker, r->hr20_tower, r->candidates, (unsigned long long)r->eval_triggers);
     printf("%.1f s\n", r->total_s);
 }
 
@@ -176,8 +186,8 @@ static enum fr_err write_curves(const struct flags *f,
 {
     enum fr_err e = FR_OK;
 
-    if (c->two_tower)
-        e = write_curve(f, FR_MODEL_TWO_TOWER, &r->tower_curve, NULL, fault);
+    if (r->tower_curve.n > 0)
+        e = write_curve(f, c->retrieval_kind, &r->tower_curve, c->retrieval_kind == FR_MODEL_MF ? "ndcg@10" : NULL, fault);
     if (e == FR_OK && c->with_ranker)
         e = write_curve(f, c->ranker_kind, &r->ranker_curve, "mrr+hr@20", fault);
     return e;
@@ -196,20 +206,23 @@ static int train(const struct flags *f, const struct fr_stream_input *in)
     fr_two_tower_train_config_default(&tower);
     tower.loss = f->loss == 2 ? FR_TOWER_CCL : FR_TOWER_SOFTMAX;
     tower.in_batch = f->loss == 0;
-    tower.negatives = (int)f->negatives;
+    tower.negatives = (int)f->tower_negatives;
     tower.margin = (float)f->margin;
     tower.negative_weight = (float)f->negative_weight;
     c.tower = &tower;
     c.in = *in;
     c.cfg = &f->s.cfg;
     c.dir = f->out;
-    c.two_tower = f->model <= 1;
-    c.with_ranker = f->model != 1;
-    if (f->model > 1)
+    c.with_retrieval = f->model < FIRST_RANKER;
+    c.with_ranker = f->model == ALL || f->model >= FIRST_RANKER;
+    c.retrieval_kind = f->model == MF || f->retrieval == MF - TWO_TOWER ? FR_MODEL_MF : FR_MODEL_TWO_TOWER;
+    if (f->model >= FIRST_RANKER)
         c.ranker_kind = fr_model_kind_find(fr_str_z(model[f->model]));
     c.seed = (uint64_t)f->seed;
     c.threads = (int)f->threads;
-    c.epochs = (int)f->epochs;
+    if (f->epochs > 0)
+        c.epochs = c.mf_epochs = (int)f->epochs;
+    c.pair_negatives = (int)f->negatives;
     c.version = (uint64_t)f->version;
     c.progress = bar_tell;
     c.progress_ctx = &bar;
@@ -301,22 +314,25 @@ int fr_cmd_train_run(int argc, char **argv)
     fr_two_tower_train_config_default(&tower);
     struct flags f = {.seed = 1,
                       .threads = fr_cpu_count(64),
-                      .epochs = 4,
-                      .negatives = tower.negatives,
+                      .negatives = 4,
+                      .tower_negatives = tower.negatives,
                       .margin = (double)tower.margin,
-                      .negative_weight = (double)tower.negative_weight};
+                      .negative_weight = (double)tower.negative_weight,
+                      .retrieval = -1};
     const struct fr_arg flags[] = {
         FR_SETTINGS_ARGS(&f.s),
         {"events", FR_ARG_STR, &f.events, 0, 0, "FILE", "JSON Lines of `events` values, in order"},
         {"items", FR_ARG_STR, &f.items, 0, 0, "FILE", "JSON Lines of `items` values"},
         {"from-topics", FR_ARG_BOOL, &f.topics, 0, 0, NULL, "read the events and items topics to their present end instead"},
-        {"model", FR_ARG_CHOICE, &f.model, 0, 0, MODELS, "what to train; all: two_tower and deepfm"},
-        {"out", FR_ARG_STR, &f.out, 0, 0, "DIR", "bundles go to DIR/two_tower, DIR/deepfm (autoint+: DIR/autoint_plus), learning curves beside them (.curve.csv, .curve.svg)"},
+        {"model", FR_ARG_CHOICE, &f.model, 0, 0, MODELS, "what to train; all: a retrieval model and deepfm"},
+        {"retrieval", FR_ARG_CHOICE, &f.retrieval, 0, 0, RETRIEVALS, "what retrieves: trained by all, and whose candidates a ranker learns to order"},
+        {"out", FR_ARG_STR, &f.out, 0, 0, "DIR", "each bundle goes to DIR/MODEL, e.g. DIR/two_tower (autoint+: DIR/autoint_plus), its learning curve beside it (.curve.csv, .curve.svg)"},
         {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle"},
         {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (one a processor)"},
-        {"epochs", FR_ARG_INT, &f.epochs, 1, 100, "N", "passes of the tower over its examples (4)"},
+        {"epochs", FR_ARG_INT, &f.epochs, 1, 100, "N", "passes of two_tower over its examples (4); mf: at most (64), the number is chosen on the newest"},
+        {"negatives", FR_ARG_INT, &f.negatives, 1, 1000, "N", "gmf, mlp, neumf, mf: items drawn beside each positive, anew each epoch (4)"},
         {"loss", FR_ARG_CHOICE, &f.loss, 0, 0, LOSSES, "of the tower: in the batch and over drawn items; over drawn items alone; cosine contrastive over drawn items"},
-        {"negatives", FR_ARG_INT, &f.negatives, 0, 1000000, "N", "items drawn into each step of the tower (1000)"},
+        {"tower-negatives", FR_ARG_INT, &f.tower_negatives, 0, 1000000, "N", "items drawn into each step of the tower (1000)"},
         {"margin", FR_ARG_F64, &f.margin, -1, 1, "X", "ccl: cosine from which a negative counts (.8)"},
         {"negative-weight", FR_ARG_F64, &f.negative_weight, 0, 1e6, "X", "ccl: of the negatives' mean (150)"},
         {"until-event", FR_ARG_INT, &f.until, 1, 4294967290.0, "N", "use the first N events only"},
@@ -332,6 +348,8 @@ int fr_cmd_train_run(int argc, char **argv)
         return rc;
     if (f.out == NULL || (f.events == NULL && !f.topics))
         return fr_args_usage("train", "--out, and --events or --from-topics, are needed");
+    if (f.retrieval >= 0 && (f.model == TWO_TOWER || f.model == MF) && f.model != TWO_TOWER + f.retrieval)
+        return fr_args_usage("train", "--model and --retrieval name two retrieval models: --model trains that one alone");
     if (f.topics && (f.events != NULL || f.items != NULL))
         return fr_args_usage("train", "--from-topics reads both topics: it goes with neither --events nor --items");
     rc = fr_settings_load(&f.s, "train");

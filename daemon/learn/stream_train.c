@@ -14,11 +14,14 @@
 void fr_stream_train_config_default(struct fr_stream_train_config *c)
 {
     memset(c, 0, sizeof(*c));
-    c->two_tower = c->with_ranker = true;
+    c->with_retrieval = c->with_ranker = true;
+    c->retrieval_kind = FR_MODEL_TWO_TOWER;
     c->ranker_kind = FR_MODEL_DEEPFM;
     c->seed = 1;
     c->threads = 1;
     c->epochs = 4;
+    c->mf_epochs = 64;
+    c->pair_negatives = 4;
     c->batch = 256;
     c->held_out = .1;
     c->max_held_out = 2000;
@@ -111,7 +114,7 @@ static enum fr_err freeze_items(struct fr_learner *l, struct fr_epochs *ep)
 
     fr_epochs_pin(ep, &view);
     l->n_items = fr_item_table_end(view.table);
-    l->item_cells = fr_calloc((size_t)l->n_items + 1, (size_t)ni * sizeof(*l->item_cells));
+    l->item_cells = fr_calloc((size_t)l->n_items + 1, (size_t)(ni > 0 ? ni : 1) * sizeof(*l->item_cells));
     if (l->item_cells == NULL)
         e = FR_ENOMEM;
     for (uint32_t i = 0; i < l->n_items && e == FR_OK; i++)
@@ -165,13 +168,9 @@ static enum fr_err collect(struct fr_learner *l, const struct fr_stream_labels *
 
 static enum fr_err with_ranker(struct fr_learner *l, const struct fr_stream_labels *labels)
 {
-    struct fr_train_two_tower *tr = NULL;
     double t = seconds(l);
-    enum fr_err e = fr_learner_tower(l, "tower for the lists", l->from, l->n_items_a, &tr);
+    enum fr_err e = fr_learner_retrieval(l, "tower for the lists", l->from, l->n_items_a, &l->tower_a);
 
-    if (e == FR_OK)
-        e = fr_train_two_tower_model(tr, &l->tower_a, l->fault);
-    fr_train_two_tower_free(tr);
     if (e == FR_OK)
         l->inv_tau = fr_model_inv_tau(l->tower_a);
     l->out->tower_a_s = seconds(l) - t;
@@ -188,13 +187,13 @@ static enum fr_err with_ranker(struct fr_learner *l, const struct fr_stream_labe
 
 static enum fr_err final_tower(struct fr_learner *l)
 {
-    struct fr_train_two_tower *tr = NULL;
+    struct fr_model *m = NULL;
     double t = seconds(l);
-    enum fr_err e = fr_learner_tower(l, "tower", l->user.n, l->n_items, &tr);
+    enum fr_err e = fr_learner_retrieval(l, "tower", l->user.n, l->n_items, &m);
 
     if (e == FR_OK)
-        e = fr_learner_save_tower(l, tr);
-    fr_train_two_tower_free(tr);
+        e = fr_learner_save_retrieval(l, m);
+    fr_model_free(m);
     l->out->tower_s = seconds(l) - t;
     return e;
 }
@@ -215,11 +214,13 @@ static void learner_done(struct fr_learner *l)
 
 static enum fr_err check(const struct fr_stream_train_config *c, struct fr_fault *fault)
 {
-    if (c->epochs < 1 || c->ranker_epochs < 0 || c->batch < 1 || c->threads < 1 || c->negatives < 1 ||
-        c->max_lists < 1 || c->max_held_out < 2)
+    if (c->epochs < 1 || c->mf_epochs < 1 || c->ranker_epochs < 0 || c->batch < 1 || c->threads < 1 ||
+        c->negatives < 1 || c->pair_negatives < 1 || c->max_lists < 1 || c->max_held_out < 2)
         return fr_fault(fault, FR_EINVAL, "epochs, batch, threads, negatives and lists must be at least 1");
     if (!(c->tower_part >= 0) || !(c->tower_part < 1) || !(c->held_out > 0) || !(c->held_out < 1))
         return fr_fault(fault, FR_EINVAL, "the parts of the stream must lie between 0 and 1");
+    if (c->retrieval_kind != FR_MODEL_TWO_TOWER && c->retrieval_kind != FR_MODEL_MF)
+        return fr_fault(fault, FR_EINVAL, "%s is no retrieval model", fr_model_kind_name(c->retrieval_kind));
     return FR_OK;
 }
 
@@ -262,8 +263,9 @@ enum fr_err fr_stream_train(const struct fr_stream_train_config *c,
     out->examples_s = seconds(&l) - t0;
     if (e == FR_OK && c->with_ranker)
         e = with_ranker(&l, &labels);
-    if (e == FR_OK && c->two_tower)
+    if (e == FR_OK && c->with_retrieval)
         e = final_tower(&l);
+    out->mf_epochs = l.mf_epochs;
     out->total_s = seconds(&l) - t0;
     fr_stream_labels_done(&labels);
     learner_done(&l);

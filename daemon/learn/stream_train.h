@@ -1,8 +1,11 @@
 /*
  * daemon/learn/stream_train.h - models from a replayed stream: tower, ranker, bundles.
  *
- *   examples ─► tower A on the first part ─► candidates of the rest by stage 4 ─► lists ─► DeepFM
- *           └─► tower on everything
+ *   examples ─► tower A on the first part ─► candidates of the rest by stage 4 ─► lists ─► ranker
+ *           ├─► tower on everything
+ *           └─► pairs of a user and an item ─► the ranker, if it is gmf, mlp or neumf
+ *
+ * The tower may be mf instead (`retrieval_kind`).
  *
  * Version of a bundle: the event time of the newest example, in milliseconds. So a later training on
  * the same stream has a higher one, and lineage says how fresh the model's knowledge is; two trainings
@@ -29,19 +32,22 @@
 struct fr_stream_train_config {
     struct fr_stream_input in;
     const struct fr_config *cfg; /* candidate policy */
-    const char *dir; /* bundles go to dir/two_tower and dir/<fr_model_kind_slug(ranker_kind)> */
-    bool two_tower, with_ranker;
-    enum fr_model_kind ranker_kind; /* one of models/ctr.h */
+    const char *dir; /* bundles go to dir/<fr_model_kind_slug(kind)> */
+    bool with_retrieval, with_ranker;
+    enum fr_model_kind retrieval_kind; /* two_tower or mf; the ranker's candidates come from it */
+    enum fr_model_kind ranker_kind;    /* one of models/ctr.h or models/ncf.h */
     uint64_t seed;
     int threads;
     int epochs;        /* of the tower */
-    int ranker_epochs; /* at most, early stop on held-out lists; 0 = 2 to 10, more for fewer lists */
+    int mf_epochs;     /* at most: the number is chosen on the newest examples */
+    int ranker_epochs; /* at most, early stop on held-out lists; 0 = 2 to 10, more for fewer lists; of pairs 10 to 40 */
     int batch;         /* examples of a tower step */
     /* Share of the examples that tower A is trained on; 0 = .8 (the closer it comes to the final tower,
      * the better the ranker fits that one), .3 where what was shown is known (clicks are few) */
     double tower_part;
     double held_out;   /* share of the rest, the newest, that the ranker is measured on */
     int negatives;     /* of a ranker list; with impressions: whatever was shown */
+    int pair_negatives; /* drawn for each pair, anew each epoch */
     uint32_t max_lists, max_held_out; /* spread evenly over their parts */
     const struct fr_two_tower_train_config *tower; /* nullable: the default; seed, threads, fields are ours */
     const struct fr_ctr_train_config *ranker; /* nullable: what suits the kind; seed, threads, fields are ours */
@@ -57,7 +63,7 @@ struct fr_stream_train_config {
 struct fr_stream_curve {
     int n, best; /* epochs; the one kept, from 1, 0 = the start or the last */
     double loss[FR_STREAM_TRAIN_EPOCHS];
-    double valid[FR_STREAM_TRAIN_EPOCHS]; /* of the ranker: MRR + HR@20 on the lists that choose */
+    double valid[FR_STREAM_TRAIN_EPOCHS]; /* of the ranker: MRR + HR@20 on the lists that choose; of mf: NDCG@10 on the newest pairs */
     double lr[FR_STREAM_TRAIN_EPOCHS];    /* at its begin */
 };
 
@@ -66,9 +72,11 @@ struct fr_stream_curve {
 struct fr_stream_train_result {
     char first_refused[FR_STREAM_REFUSED]; /* as struct fr_stream_labels */
     uint64_t lines, refused, examples, lists, lists_held_out, eval_triggers, items;
+    uint64_t pairs;              /* that gmf, mlp or neumf learnt from; lists are 0 then */
     uint64_t rows_held_out;      /* that auc and logloss are over */
     uint64_t impressions, shown; /* impressions events; of these, lists with a click */
     int ranker_epochs;           /* the one that was kept, from 1 */
+    int mf_epochs;               /* chosen; 0: no mf */
     double examples_s, tower_a_s, lists_s, ranker_s, tower_s, total_s;
     double tower_loss, ranker_loss; /* of the last epoch */
     struct fr_stream_curve tower_curve, ranker_curve;

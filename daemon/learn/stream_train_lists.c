@@ -233,6 +233,8 @@ static bool wanted(struct fr_learner *l, const struct fr_stream_trigger *t, size
 {
     bool eval = i >= eval_from;
 
+    if (!eval && fr_learner_ncf_is(l->c->ranker_kind)) /* learns from pairs */
+        return false;
     if (l->n_shown > 0)
         return t->n_shown > 0 &&
                (eval ? l->out->eval_triggers < l->c->max_held_out
@@ -290,7 +292,7 @@ enum fr_err fr_learner_lists(struct fr_learner *l, const struct fr_stream_labels
         e = fr_stream_replay(&in, labels, ep, on_list, l, l->fault);
     fr_epochs_free(ep);
     fr_free(l->mx);
-    if (e == FR_OK && (l->n_train == 0 || l->n_train == l->n_lists))
+    if (e == FR_OK && ((l->n_train == 0 && !fr_learner_ncf_is(l->c->ranker_kind)) || l->n_train == l->n_lists))
         e = fr_fault(l->fault, FR_EINVAL, "too few lists for a ranker: %zu to train on, %zu held out; "
                      "a list needs a trigger whose next item is among its candidates", l->n_train,
                      l->n_lists - l->n_train);

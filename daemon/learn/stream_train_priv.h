@@ -2,9 +2,11 @@
  * daemon/learn/stream_train_priv.h - what the parts of the stream trainer share.
  *
  *   stream_train.c         the order of things; examples of the whole stream
- *   stream_train_tower.c   the two towers
+ *   stream_train_tower.c   the retrieval models: towers
+ *   stream_train_mf.c      or matrix factorisation
  *   stream_train_lists.c   the ranker's lists, by the code that serves
- *   stream_train_ranker.c  DeepFM on those lists
+ *   stream_train_ranker.c  a ranker on those lists, and how any ranker is measured
+ *   stream_train_ncf.c     a ranker on pairs of a user and an item (stream_train_pairs.c)
  */
 #ifndef FR_LEARN_STREAM_TRAIN_PRIV_H
 #define FR_LEARN_STREAM_TRAIN_PRIV_H
@@ -46,7 +48,8 @@ struct fr_learner {
     int64_t newest_ts;
     /* lists */
     size_t from; /* examples before are tower A's, lists come from those after */
-    struct fr_model *tower_a;
+    struct fr_model *tower_a; /* or whatever retrieves */
+    int mf_epochs;            /* 0 until chosen */
     float inv_tau; /* of tower A: its logit = score * inv_tau */
     size_t seen, held; /* triggers met; how many of them are held out, at the end */
     bool held_began;
@@ -71,18 +74,33 @@ FR_MUST_CHECK enum fr_err fr_learner_epochs(const struct fr_learner *l, struct f
 /** Version of the bundles. */
 uint64_t fr_learner_version(const struct fr_learner *l);
 
-/** Train a tower on the first `end` examples with the first `n_items` of the catalogue. */
-FR_MUST_CHECK enum fr_err fr_learner_tower(struct fr_learner *l,
-                                           const char *what,
-                                           size_t end,
-                                           uint32_t n_items,
-                                           struct fr_train_two_tower **out_tr);
-FR_MUST_CHECK enum fr_err fr_learner_save_tower(struct fr_learner *l, struct fr_train_two_tower *tr);
+/** Train the retrieval model on the first `end` examples with the first `n_items` of the catalogue. */
+FR_MUST_CHECK enum fr_err fr_learner_retrieval(struct fr_learner *l,
+                                               const char *what,
+                                               size_t end,
+                                               uint32_t n_items,
+                                               struct fr_model **out_m);
+/** The same when it is mf. */
+FR_MUST_CHECK enum fr_err
+fr_learner_mf(struct fr_learner *l, const char *what, size_t end, uint32_t n_items, struct fr_model **out_m);
+FR_MUST_CHECK enum fr_err fr_learner_save_retrieval(struct fr_learner *l, const struct fr_model *m);
 
 /** Replay once more and keep lists of the triggers after `from`. */
 FR_MUST_CHECK enum fr_err fr_learner_lists(struct fr_learner *l, const struct fr_stream_labels *labels);
 
 /** Train on the lists, measure on the held-out ones, write the bundle. */
 FR_MUST_CHECK enum fr_err fr_learner_ranker(struct fr_learner *l);
+
+/** gmf, mlp, neumf: learn from pairs, need no lists but those held out. */
+struct fr_learner_ncf;
+bool fr_learner_ncf_is(enum fr_model_kind kind);
+/** After the lists. @errors those of fr_learner_pairs_new() and the trainer */
+FR_MUST_CHECK enum fr_err fr_learner_ncf_new(struct fr_learner *l, enum fr_model_kind kind, struct fr_learner_ncf **out);
+void fr_learner_ncf_free(struct fr_learner_ncf *n);
+/** Once through the pairs with negatives drawn anew. @param epoch, epochs  for the progress */
+FR_MUST_CHECK enum fr_err fr_learner_ncf_epoch(struct fr_learner_ncf *n, int epoch, int epochs);
+/** Has the last epoch's loss fallen below that of a constant? gmf's small vectors take some epochs to differ. */
+bool fr_learner_ncf_began(const struct fr_learner_ncf *n);
+FR_MUST_CHECK enum fr_err fr_learner_ncf_model(const struct fr_learner_ncf *n, struct fr_model **out);
 
 #endif

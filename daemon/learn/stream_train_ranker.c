@@ -1,5 +1,5 @@
 /*
- * daemon/learn/stream_train_ranker.c - a ranker on the lists of stream_train_lists.c.
+ * daemon/learn/stream_train_ranker.c - a ranker on the lists of stream_train_lists.c, or on pairs.
  *
  * Every epoch goes through the lists in a new order. After each epoch the held-out lists are scored;
  * of those, every other one decides which epoch is kept (early stop), the rest are what is reported.
@@ -16,6 +16,9 @@
 #define PATIENCE 2 /* epochs without a better one */
 #define FEW_LISTS 20000
 #define MAX_EPOCHS 10
+#define PAIR_EPOCHS 10 /* at least; and FEW_PAIRS / pairs more, up to MAX_PAIR_EPOCHS */
+#define FEW_PAIRS 400000
+#define MAX_PAIR_EPOCHS 40
 
 /* Measures over one half of the held-out lists. */
 struct measure {
@@ -26,10 +29,12 @@ struct measure {
 struct ranker {
     struct fr_learner *l;
     struct fr_train_ctr *tr;
+    struct fr_learner_ncf *ncf; /* instead of tr */
     enum fr_model_kind kind;
     struct fr_arena *ar;
     float lr;
     int epochs; /* at most */
+    int patience;
     uint32_t *order; /* (n_train) */
     struct fr_model *best;
     struct measure choose, report; /* of the best epoch */
@@ -97,9 +102,9 @@ static enum fr_err pass(struct ranker *r, bool observe, int epoch)
     return e;
 }
 
-/* Score every other held-out list, from the first or the second on. HR@20 is over those triggers whose
+/* Score every other held-out list by m, from the first or the second on. HR@20 is over those triggers whose
  * label was among the candidates; the caller scales it. */
-static enum fr_err measure(struct ranker *r, size_t first, struct measure *out)
+static enum fr_err measure(struct ranker *r, const struct fr_model *m, size_t first, struct measure *out)
 {
     const struct fr_learner *l = r->l;
     size_t at = 0, hits = 0, n = 0;
@@ -110,7 +115,7 @@ static enum fr_err measure(struct ranker *r, size_t first, struct measure *out)
         uint32_t which = (uint32_t)i;
         struct fr_rank_list *one = expand(r, &which, 1, UINT32_MAX);
         size_t place;
-        e = one == NULL ? FR_ENOMEM : fr_train_ctr_eval(r->tr, one, 1, NULL, r->logit + at);
+        e = one == NULL ? FR_ENOMEM : fr_model_score_case(m, &one[0].c, 0, r->ar, r->logit + at);
         fr_arena_reset(r->ar);
         if (e != FR_OK)
             break;
@@ -138,19 +143,19 @@ static enum fr_err keep(struct ranker *r, bool *out_better)
 {
     struct measure choose, report;
     struct fr_model *m = NULL;
-    enum fr_err e = measure(r, 0, &choose);
+    enum fr_err e = r->ncf != NULL ? fr_learner_ncf_model(r->ncf, &m) : fr_train_ctr_model(r->tr, &m, r->l->fault);
 
     if (e == FR_OK)
-        e = measure(r, r->l->n_lists - r->l->n_train > 1, &report);
-    if (e != FR_OK)
+        e = measure(r, m, 0, &choose);
+    if (e == FR_OK)
+        e = measure(r, m, r->l->n_lists - r->l->n_train > 1, &report);
+    if (e == FR_OK)
+        r->last = choose;
+    *out_better = e == FR_OK && (r->best == NULL || choose.mrr + choose.hr20 > r->choose.mrr + r->choose.hr20);
+    if (!*out_better) {
+        fr_model_free(m);
         return e;
-    r->last = choose;
-    *out_better = r->best == NULL || choose.mrr + choose.hr20 > r->choose.mrr + r->choose.hr20;
-    if (!*out_better)
-        return FR_OK;
-    e = fr_train_ctr_model(r->tr, &m, r->l->fault);
-    if (e != FR_OK)
-        return e;
+    }
     fr_model_free(r->best);
     r->best = m;
     r->choose = choose;
@@ -189,14 +194,16 @@ static enum fr_err fit(struct ranker *r)
 {
     const struct fr_learner *l = r->l;
     int worse = 0;
-    enum fr_err e = pass(r, true, 0);
+    enum fr_err e = r->ncf != NULL ? FR_OK : pass(r, true, 0);
 
-    if (e == FR_OK)
+    if (e == FR_OK && r->ncf == NULL)
         e = start(r);
-    for (int ep = 0; ep < r->epochs && e == FR_OK && worse < PATIENCE; ep++) {
+    for (int ep = 0; ep < r->epochs && e == FR_OK && worse < r->patience; ep++) {
         bool better = false;
         shuffle(r->l, r->order, l->n_train);
-        e = pass(r, false, ep);
+        e = r->ncf != NULL ? fr_learner_ncf_epoch(r->ncf, ep, r->epochs) : pass(r, false, ep);
+        if (e == FR_OK && r->ncf != NULL && !fr_learner_ncf_began(r->ncf) && ep + 1 < r->epochs)
+            continue; /* a chance order: were it the best of few lists, it would be kept */
         if (e == FR_OK)
             e = keep(r, &better);
         fr_learner_curve(&l->out->ranker_curve, l->out->ranker_loss, r->last.mrr + r->last.hr20,
@@ -278,13 +285,11 @@ static int epochs_of(size_t lists)
     return n < 2 ? 2 : n > MAX_EPOCHS ? MAX_EPOCHS : (int)n;
 }
 
-static enum fr_err ranker_new(struct ranker *r)
+static enum fr_err new_ctr(struct ranker *r)
 {
     const struct fr_learner *l = r->l;
     const char *fields[FR_MAX_FIELDS];
     struct fr_ctr_train_config cfg;
-    size_t rows = l->l_item.n - l->list[l->n_train].first;
-    enum fr_err e = fr_arena_new((size_t)1 << 20, 0, &r->ar);
 
     config(l, &cfg);
     r->kind = cfg.model.kind;
@@ -296,7 +301,32 @@ static enum fr_err ranker_new(struct ranker *r)
             fields[cfg.n_fields++] = l->spec->fields.f[i].name;
     cfg.fields = fields;
     r->lr = cfg.opt.lr;
-    r->epochs = l->c->ranker_epochs > 0 ? l->c->ranker_epochs : epochs_of(l->n_train);
+    r->epochs = epochs_of(l->n_train);
+    r->patience = PATIENCE;
+    return fr_train_ctr_new(&cfg, &l->spec->fields, &r->tr, l->fault);
+}
+
+static enum fr_err new_ncf(struct ranker *r)
+{
+    enum fr_err e;
+
+    r->kind = r->l->c->ranker_kind;
+    e = fr_learner_ncf_new(r->l, r->kind, &r->ncf);
+    if (e != FR_OK)
+        return e;
+    r->epochs = PAIR_EPOCHS + (int)(FEW_PAIRS / r->l->out->pairs);
+    if (r->epochs > MAX_PAIR_EPOCHS)
+        r->epochs = MAX_PAIR_EPOCHS;
+    r->patience = r->epochs / 4;
+    return FR_OK;
+}
+
+static enum fr_err ranker_new(struct ranker *r)
+{
+    const struct fr_learner *l = r->l;
+    size_t rows = l->l_item.n - l->list[l->n_train].first;
+    enum fr_err e = fr_arena_new((size_t)1 << 20, 0, &r->ar);
+
     r->order = fr_calloc(l->n_train + 1, sizeof(*r->order));
     r->logit = fr_calloc(rows + 1, sizeof(*r->logit));
     r->label = fr_calloc(rows + 1, sizeof(*r->label));
@@ -304,7 +334,10 @@ static enum fr_err ranker_new(struct ranker *r)
         e = FR_ENOMEM;
     for (size_t i = 0; i < l->n_train && e == FR_OK; i++)
         r->order[i] = (uint32_t)i;
-    return e == FR_OK ? fr_train_ctr_new(&cfg, &l->spec->fields, &r->tr, l->fault) : e;
+    if (e == FR_OK)
+        e = fr_learner_ncf_is(l->c->ranker_kind) ? new_ncf(r) : new_ctr(r);
+    r->epochs = l->c->ranker_epochs > 0 ? l->c->ranker_epochs : r->epochs;
+    return e;
 }
 
 enum fr_err fr_learner_ranker(struct fr_learner *l)
@@ -322,6 +355,7 @@ enum fr_err fr_learner_ranker(struct fr_learner *l)
     }
     fr_model_free(r.best);
     fr_train_ctr_free(r.tr);
+    fr_learner_ncf_free(r.ncf);
     fr_arena_free(r.ar);
     fr_free(r.order);
     fr_free(r.logit);

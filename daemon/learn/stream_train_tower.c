@@ -1,5 +1,5 @@
 /*
- * daemon/learn/stream_train_tower.c - the towers of stream_train.c.
+ * daemon/learn/stream_train_tower.c - the towers of stream_train.c, and saving whatever retrieves.
  *
  * A tower reads what the catalogue says of an item and the items of the user's history, so its item
  * vectors stay valid until the catalogue changes. Tower A knows only the items that existed when its
@@ -138,13 +138,11 @@ static enum fr_err epochs(struct fr_learner *l,
     return e;
 }
 
-enum fr_err fr_learner_tower(struct fr_learner *l,
-                             const char *what,
-                             size_t end,
-                             uint32_t n_items,
-                             struct fr_train_two_tower **out_tr)
+static enum fr_err
+tower(struct fr_learner *l, const char *what, size_t end, uint32_t n_items, struct fr_model **out_m)
 {
     const char *fields[FR_MAX_FIELDS];
+    struct fr_train_two_tower *tr = NULL;
     struct fr_two_tower_train_config cfg;
     enum fr_err e;
 
@@ -155,21 +153,35 @@ enum fr_err fr_learner_tower(struct fr_learner *l,
     cfg.opt.threads = l->c->threads;
     cfg.fields = fields;
     cfg.n_fields = tower_fields(l->spec, fields);
-    e = fr_train_two_tower_new(&cfg, &l->spec->fields, out_tr, l->fault);
+    e = fr_train_two_tower_new(&cfg, &l->spec->fields, &tr, l->fault);
     if (e == FR_OK)
-        e = observe(l, *out_tr, end, n_items);
+        e = observe(l, tr, end, n_items);
     if (e == FR_OK)
-        e = epochs(l, what, *out_tr, cfg.opt.lr, end, n_items);
+        e = epochs(l, what, tr, cfg.opt.lr, end, n_items);
+    if (e == FR_OK)
+        e = fr_train_two_tower_model(tr, out_m, l->fault);
+    fr_train_two_tower_free(tr);
     return e == FR_OK || l->fault == NULL || l->fault->err != FR_OK
                ? e
                : fr_fault(l->fault, e, "training the tower: %s", fr_err_text(e));
 }
 
-enum fr_err fr_learner_save_tower(struct fr_learner *l, struct fr_train_two_tower *tr)
+enum fr_err fr_learner_retrieval(struct fr_learner *l,
+                                 const char *what,
+                                 size_t end,
+                                 uint32_t n_items,
+                                 struct fr_model **out_m)
+{
+    return l->c->retrieval_kind == FR_MODEL_MF ? fr_learner_mf(l, what, end, n_items, out_m)
+                                               : tower(l, what, end, n_items, out_m);
+}
+
+enum fr_err fr_learner_save_retrieval(struct fr_learner *l, const struct fr_model *m)
 {
     static const char *const names[] = {"loss", "hr20", "candidates"};
     const double values[] = {l->out->tower_loss, l->out->hr20_tower, l->out->candidates};
-    struct fr_model_meta meta = {"two_tower", fr_learner_version(l), "", l->newest_ts, names, values, 3};
+    const char *name = fr_model_kind_slug(l->c->retrieval_kind);
+    struct fr_model_meta meta = {name, fr_learner_version(l), "", l->newest_ts, names, values, 3};
     const struct fr_cell *items[8];
     struct fr_two_tower_batch b;
     struct fr_model_case mc;
@@ -187,10 +199,10 @@ enum fr_err fr_learner_save_tower(struct fr_learner *l, struct fr_train_two_towe
     for (int i = 0; i < 8; i++)
         items[i] = l->item_cells + (size_t)b.item[i] * l->nc[FR_ENTITY_ITEM];
     mc = (struct fr_model_case){w.user[0], w.context[0], items, cross, 8};
-    if (snprintf(path, sizeof(path), "%s/two_tower", l->c->dir) >= (int)sizeof(path))
+    if (snprintf(path, sizeof(path), "%s/%s", l->c->dir, name) >= (int)sizeof(path))
         e = fr_fault(l->fault, FR_ETOOLARGE, "the output path is too long");
     else
-        e = fr_train_two_tower_finish(tr, &meta, &mc, 1, path, l->fault);
+        e = fr_model_save(m, &meta, &mc, 1, path, l->fault);
     window_done(&w);
     fr_free(cross);
     return e;

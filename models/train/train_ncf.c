@@ -189,7 +189,8 @@ static enum fr_err check_rows(const struct fr_train_ncf *tr, const struct fr_ncf
     if (rows->n < 1)
         return FR_EINVAL;
     for (int i = 0; i < rows->n; i++)
-        if (rows->user[i] >= tr->n_user || rows->item[i] >= tr->n_item)
+        if ((rows->user[i] >= tr->n_user && rows->user[i] != FR_NCF_UNKNOWN) ||
+            (rows->item[i] >= tr->n_item && rows->item[i] != FR_NCF_UNKNOWN))
             return FR_EINVAL;
     return FR_OK;
 }

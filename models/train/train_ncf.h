@@ -14,6 +14,8 @@
 #ifndef FR_MODELS_TRAIN_TRAIN_NCF_H
 #define FR_MODELS_TRAIN_TRAIN_NCF_H
 
+#include <stdint.h>
+
 #include "models/model.h"
 #include "models/ncf.h"
 #include "models/train/train.h"
@@ -26,9 +28,12 @@ struct fr_ncf_train_config {
     const char *user, *item; /* the two fields, by name */
 };
 
+/** The unknown row as a position: what an id that the model does not know is scored by. */
+#define FR_NCF_UNKNOWN UINT32_MAX
+
 /** Rows of one step. Borrowed for the call. */
 struct fr_ncf_rows {
-    const uint32_t *user, *item; /* (n) positions in what fr_train_ncf_ids() was given */
+    const uint32_t *user, *item; /* (n) positions in what fr_train_ncf_ids() was given, or unknown */
     const float *label;          /* (n) 0 or 1 */
     int n;
 };

@@ -24,7 +24,7 @@ static const float *row_of(const struct fr_train_ncf *tr, int table, uint32_t po
 {
     const struct fr_table *t = &tr->t.params.table[table];
 
-    return t->w + ((size_t)position + 1) * (size_t)t->dim;
+    return t->w + (size_t)(uint32_t)(position + 1) * (size_t)t->dim; /* unknown wraps to row 0 */
 }
 
 static enum fr_err alloc(const struct fr_train_ncf *tr, struct fr_arena *ar, struct chunk *c)
@@ -77,8 +77,8 @@ static void back_gmf(const struct fr_train_ncf *tr, const struct chunk *c, struc
 
     for (size_t i = 0; i < (size_t)c->n; i++) {
         const float *p = row_of(tr, user, c->user[i]), *q = row_of(tr, item, c->item[i]);
-        float *dp = fr_grads_row(g, params, user, (int32_t)c->user[i] + 1);
-        float *dq = fr_grads_row(g, params, item, (int32_t)c->item[i] + 1);
+        float *dp = fr_grads_row(g, params, user, (int32_t)(c->user[i] + 1));
+        float *dq = fr_grads_row(g, params, item, (int32_t)(c->item[i] + 1));
         float dz = c->dz[i];
 
         for (size_t k = 0; k < f; k++) {
@@ -114,11 +114,11 @@ back_mlp(const struct fr_train_ncf *tr, struct chunk *c, struct fr_train_worker 
 
         fr_axpy(1,
                 dx,
-                fr_grads_row(&w->g, params, tr->mlp_of[tr->user], (int32_t)c->user[i] + 1),
+                fr_grads_row(&w->g, params, tr->mlp_of[tr->user], (int32_t)(c->user[i] + 1)),
                 half);
         fr_axpy(1,
                 dx + half,
-                fr_grads_row(&w->g, params, tr->mlp_of[tr->item], (int32_t)c->item[i] + 1),
+                fr_grads_row(&w->g, params, tr->mlp_of[tr->item], (int32_t)(c->item[i] + 1)),
                 half);
     }
     return e;

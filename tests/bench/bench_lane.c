@@ -186,7 +186,7 @@ static void train(const struct shape *shape)
     c.in = (struct fr_stream_input){.spec = w.r.spec, .events = fr_buf_str(&text)};
     c.cfg = &w.r.cfg;
     c.dir = dir;
-    c.two_tower = c.with_ranker = true;
+    c.with_retrieval = c.with_ranker = true;
     c.threads = 1;
     c.epochs = c.ranker_epochs = 1;
     c.max_lists = 400;

@@ -53,6 +53,8 @@ CASES = {
     "full": ("lists", "two_tower", "--set dim=8 --set batch=32 --set lr=0.01 --epochs 3"),
     "sampled": ("lists", "two_tower",
                 "--set dim=8 --set batch=32 --set negatives=20 --set bare=0 --set hidden=12 --set dropout=0.1 --epochs 3"),
+    "drawn": ("lists", "two_tower", "--set dim=8 --set batch=32 --set loss=sampled_softmax --set log_uniform=1 "
+              "--set negatives=20 --epochs 3"),
 }
 
 
@@ -108,7 +110,7 @@ def broken(case):
           re.findall(r"going on in part (\d+) after (\d+) epochs and (\d+) rows", open(f"{work}/err").read())]
     if len(on) < 2 or (case != "mf" and not any(rows for _, _, rows in on)):
         sys.exit(f"{case}: killed {kills} times, but went on only so: {on}")
-    want = {"pretrained": {1, 2, 3}, "full": {1, 2}, "sampled": {1, 2}}.get(case)
+    want = {"pretrained": {1, 2, 3}, "full": {1, 2}, "sampled": {1, 2}, "drawn": {1, 2}}.get(case)
     if want and {part for part, _, _ in on} != want:
         print(f"note: {case}: no kill in one of the parts: {sorted({p for p, _, _ in on})}")
     for a, b in ((f"{whole}/weights.safetensors", f"{pieces}/weights.safetensors"),

@@ -352,7 +352,7 @@ START_TEST(shuffled_labels_teach_nothing)
         ck_assert_int_eq(fr_config_set(&cfg, set[i], &fault), FR_OK);
     structured(5, slow ? 3000 : 24000);
     c = config(1);
-    c.two_tower = false;
+    c.with_retrieval = false;
     c.shuffle_labels = true;
     c.tower_part = .1;
     c.held_out = .8;

@@ -97,7 +97,9 @@ static const double *weight(const char *name)
     return NULL;
 }
 
-/* u and i are positions; -1 is an absent id. */
+#define ABSENT (-2)
+
+/* u and i are positions, -1 (FR_NCF_UNKNOWN) is the unknown row. */
 static double score(int kind, int u, int i)
 {
     const int *h = kinds[kind].hidden;
@@ -105,15 +107,15 @@ static double score(int kind, int u, int i)
     double z = weight("out.bias")[0], x[2][64] = {{0}};
     char name[64];
 
-    for (int k = 0; k < f && u >= 0 && i >= 0; k++)
+    for (int k = 0; k < f && u != ABSENT && i != ABSENT; k++)
         z += weight("out.weight")[k] * weight("gmf_embedding.user.weight")[(u + 1) * f + k] *
              weight("gmf_embedding.item.weight")[(i + 1) * f + k];
     if (kinds[kind].n_hidden == 0)
         return z;
     for (int k = 0; k < h[0] / 2; k++) {
-        x[0][k] = u < 0 ? 0 : weight("mlp_embedding.user.weight")[(u + 1) * (h[0] / 2) + k];
+        x[0][k] = u == ABSENT ? 0 : weight("mlp_embedding.user.weight")[(u + 1) * (h[0] / 2) + k];
         x[0][h[0] / 2 + k] =
-            i < 0 ? 0 : weight("mlp_embedding.item.weight")[(i + 1) * (h[0] / 2) + k];
+            i == ABSENT ? 0 : weight("mlp_embedding.item.weight")[(i + 1) * (h[0] / 2) + k];
     }
     for (int l = 0; l + 1 < kinds[kind].n_hidden; l++) {
         for (int j = 0; j < h[l + 1]; j++) {
@@ -144,6 +146,7 @@ static struct fr_ncf_rows rows(void)
     }
     row_u[1] = row_u[0]; /* the same pair with both labels */
     row_i[1] = row_i[0];
+    row_u[2] = row_u[7] = row_i[4] = row_i[7] = FR_NCF_UNKNOWN;
     return (struct fr_ncf_rows){row_u, row_i, row_y, ROWS};
 }
 
@@ -200,22 +203,23 @@ START_TEST(gradient__every_parameter__as_finite_differences)
 }
 END_TEST
 
-/* Candidates: every item, one of them twice, and one that is unknown. */
+/* Candidates: every item, one of them twice, an absent one, and one that is unknown; users alike. */
 START_TEST(score__live_deterministic_and_read_back__as_the_formulas)
 {
     struct fr_train_ncf *tr = trainer(_i, 1);
     struct fr_model *m = NULL, *back = NULL;
     struct fr_arena *ar = NULL;
-    const struct fr_cell *cand[ITEMS + 2];
-    const struct fr_cell absent = {0, 1};
+    const struct fr_cell *cand[ITEMS + 3];
+    const struct fr_cell absent = {0, 1}, unknown = {99999, 1};
     struct fr_model_meta meta = {.name = "m", .version = 1, .parent = ""};
     char *dir = tmpdir_make(), path[256];
-    float z[3][ITEMS + 2];
+    float z[3][ITEMS + 3];
 
     for (int k = 0; k < ITEMS; k++)
         cand[k] = &item[k];
     cand[ITEMS] = &item[4];
     cand[ITEMS + 1] = &absent;
+    cand[ITEMS + 2] = &unknown;
     ck_assert_int_eq(fr_arena_new(1 << 16, 0, &ar), FR_OK);
     ck_assert_int_eq(fr_train_ncf_model(tr, &m, NULL), FR_OK);
     ck_assert_int_eq(fr_model_info(m)->job, FR_JOB_RANKER);
@@ -225,14 +229,14 @@ START_TEST(score__live_deterministic_and_read_back__as_the_formulas)
     ck_assert_int_eq(fr_model_save(m, &meta, &few, 1, path, NULL), FR_OK);
     struct fr_fault f = {.err = FR_OK};
     ck_assert_msg(fr_model_load(path, &fs, &back, &f) == FR_OK, "%s", f.msg);
-    for (int u = -1; u < USERS; u++) {
-        struct fr_model_case c = {u < 0 ? &absent : &user[u], NULL, cand, NULL, ITEMS + 2};
+    for (int u = ABSENT; u < USERS; u++) {
+        struct fr_model_case c = {u == ABSENT ? &absent : u < 0 ? &unknown : &user[u], NULL, cand, NULL, ITEMS + 3};
 
         ck_assert_int_eq(fr_model_score_case(m, &c, 0, ar, z[0]), FR_OK);
         ck_assert_int_eq(fr_model_score_case(m, &c, FR_SCORE_DETERMINISTIC, ar, z[1]), FR_OK);
         ck_assert_int_eq(fr_model_score_case(back, &c, 0, ar, z[2]), FR_OK);
-        for (int k = 0; k < ITEMS + 2; k++) {
-            double want = score(_i, u, k == ITEMS ? 4 : k == ITEMS + 1 ? -1 : k);
+        for (int k = 0; k < ITEMS + 3; k++) {
+            double want = score(_i, u, k == ITEMS ? 4 : k == ITEMS + 1 ? ABSENT : k == ITEMS + 2 ? -1 : k);
 
             mf_float_tol(z[0][k], want, 1e-5 * (1 + fabs(want)));
             mf_float_tol(z[1][k], want, 1e-5 * (1 + fabs(want)));
