@@ -1,7 +1,7 @@
 /*
  * Models from a replayed stream: they find a planted structure, the same seed gives the same bundle,
  * hostile streams end in a sentence, shuffled labels teach nothing, lists that were shown are used.
- * ctest: timeout 120
+ * ctest: timeout 240
  */
 #include "daemon/learn/stream_train.h"
 
@@ -168,6 +168,7 @@ START_TEST(a_planted_structure_is_found)
     c.tower_part = .6;
     c.ranker_epochs = 3;
     if (_i > 0) {
+        c.ranker_epochs = 1;
         fr_two_tower_train_config_default(&tower);
         tower.in_batch = false;
         tower.negatives = 100;
