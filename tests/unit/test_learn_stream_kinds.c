@@ -23,7 +23,7 @@
 #define EVENTS 6000
 #define HELD_OUT 300
 #define SIGMAS 4 /* of the measure by chance */
-#define FIRST 5  /* ranker; proc.kinds trains the others */
+#define FIRST 6  /* ranker; proc.kinds trains the others */
 #else
 #define EVENTS 12000
 #define HELD_OUT 600
