@@ -64,7 +64,7 @@ static struct fr_rank_list *expand(struct ranker *r, const uint32_t *which, size
             fr_cell_rows_get(&l->l_cross, it->first + j, x + (size_t)j * nc[FR_ENTITY_CROSS],
                              nc[FR_ENTITY_CROSS]);
         }
-        out[i] = (struct fr_rank_list){{u, c, p, x, (int)k}, (int)it->label, NULL, 1.0f};
+        out[i] = (struct fr_rank_list){{u, c, p, x, (int)k}, (int)it->label, NULL, 1.0f, NULL};
     }
     return out;
 }
