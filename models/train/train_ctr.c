@@ -43,6 +43,7 @@ static enum fr_err add_norm(struct fr_train_ctr *tr)
 static enum fr_err add_value(struct fr_train_ctr *tr)
 {
     struct fr_params *p = &tr->t.params;
+    struct fr_rng own; /* so that the rest draws what it draws without the head */
     size_t inputs = fr_ctr_value_inputs(&tr->cfg.model, tr->t.enc->n_fields);
     enum fr_err e;
 
@@ -51,7 +52,8 @@ static enum fr_err add_value(struct fr_train_ctr *tr)
         return FR_OK;
     if ((e = fr_params_add_dense(p, "value.weight", 1, (int)inputs, &tr->value_w)) != FR_OK)
         return e;
-    fr_params_init_xavier(p, tr->value_w, &tr->t.rng);
+    fr_rng_seed(&own, fr_mix64(tr->t.opt.seed + 1));
+    fr_params_init_xavier(p, tr->value_w, &own);
     return fr_params_add_dense(p, "value.bias", 1, 0, &tr->value_b);
 }
 
@@ -81,7 +83,7 @@ static enum fr_err add_params(struct fr_train_ctr *tr)
         (m->dim > 0 &&
          (e = fr_trainer_add_tables(&tr->t, "embedding", m->dim, tr->v_of)) != FR_OK) ||
         ((tr->parts & FR_CTR_LINEAR) != 0 && (e = fr_trainer_add_tables(&tr->t, "linear", 1, tr->l_of)) != FR_OK) ||
-        (e = add_value(tr)) != FR_OK) /* last: without it the same seed draws what it always drew */
+        (e = add_value(tr)) != FR_OK)
         return e;
     return FR_OK;
 }
