@@ -69,6 +69,49 @@ attention ai2 autoint --set attention_width=9 --set attention_heads=3 --set atte
 attention ai4 autoint --set attention_width=8 --set attention_residual=3
 attention ai3 autoint+ --set hidden=7,5 --set batch_norm=1 --set dropout=0.1 --set attention_residual=0
 
+# two heads: both are compared, trained on in PyTorch, loaded again
+"$python" - <<'EOF' || exit 1
+import json
+with open("sim/valued.jsonl", "w") as out:
+    for i, line in enumerate(open("sim/events.jsonl")):
+        e = json.loads(line)
+        if e["type"] != "impressions":
+            e["value"] = len(e["item_id"]) * 7 % 30 + i % 3
+        print(json.dumps(e), file=out)
+EOF
+for model in deepfm autoint+; do
+  "$freshet" train --events sim/valued.jsonl --items sim/items.jsonl --model $model --value-head log --out two --quiet \
+    >log 2>&1 || fail "train $model with a value head: $(cat log)"
+done
+convert check two/deepfm two/autoint_plus >log || fail "two heads: $(cat log)"
+cat log
+[ "$(grep -c 'both heads' log)" = 2 ] || fail "the value head was not compared"
+"$python" - "$source" <<'EOF' || exit 1
+import sys
+sys.path.insert(0, sys.argv[1] + "/tests/reference")
+import torch
+import convert
+from bundle import Bundle
+b = Bundle("two/autoint_plus")
+model = convert.model_of(b)
+slots = convert.slots_of(b, [row for row, _ in b.cases()])
+target = torch.arange(len(b.cases())).float()
+before = torch.nn.functional.mse_loss(model.heads(slots)[1], target)
+step = torch.optim.Adam(model.parameters(), 1e-2)
+for _ in range(20):
+    step.zero_grad()
+    loss = torch.nn.functional.mse_loss(model.heads(slots)[1], target)
+    loss.backward()
+    step.step()
+assert loss < before / 2, (before, loss)
+torch.save(model.state_dict(), "two.pt")
+w = {k: v.copy() for k, v in b.weights.items()}
+w["value.bias"] = w["value.bias"] + 1e-3
+b.write("two_planted", w)  # the value head moved, the old outputs
+EOF
+convert check two_planted && fail "a planted difference of the value head was not found"
+convert from-torch two/autoint_plus two.pt two_back && convert check two_back || fail "two heads from PyTorch"
+
 convert check planted && fail "a planted difference of 1e-3 was not found"
 convert from-torch models/deepfm trained.pt back || fail "from-torch"
 convert check back || fail "the new bundle's scores"
@@ -79,6 +122,7 @@ run() { # BUNDLE: replay some events with it
   "$freshet" replay --events sim/events.jsonl --items sim/items.jsonl --out "out-$1" --quiet \
     --set models.retrieval=models/two_tower --set "models.ranker=$1" >log 2>&1
 }
+run two_back || fail "freshet does not load two heads from PyTorch: $(cat log)"
 run back || fail "freshet does not load the bundle from PyTorch: $(cat log)"
 run planted && fail "freshet loaded a bundle whose scores are not its own"
 grep -q selftest log || fail "another reason: $(cat log)"
