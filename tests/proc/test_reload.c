@@ -591,7 +591,7 @@ END_TEST
 /* The value of an item's clicks in the stream. */
 static int worth(const char *item)
 {
-    return atoi(item + 1) % 5 * 60 + 1;
+    return (int)(strtol(item + 1, NULL, 10) % 5 * 60 + 1);
 }
 
 START_TEST(reload__a_ranker_with_a_value_head__its_powers_order_the_lists)
