@@ -2,7 +2,7 @@
 # `freshet explain` of bundles trained on a made-up stream and on made-up benchmark rows: the JSON is checked by an
 # independent python3 program (sums, attention rows, the score that was served), bad input is refused with a reason.
 # usage: explain.sh SOURCE_DIR BUILD_DIR
-# ctest: timeout 180
+# ctest: timeout 300
 set -uo pipefail
 freshet=$2/freshet python=${PYTHON:-python3}
 work=$(mktemp -d "${TMPDIR:-/tmp}/freshet-explain-XXXXXX")
@@ -133,6 +133,27 @@ with open("in/valued.jsonl", "w") as out:
             e["value"] = len(e["item_id"]) * 7 % 30 + i % 3
         print(json.dumps(e), file=out)
 EOP
+no_training() { # TEXT FLAGS...
+  local text=$1
+  shift
+  "$freshet" train --events in/valued.jsonl --items in/items.jsonl --out none --quiet "$@" >log 2>&1
+  [ $? -eq 2 ] || fail "train $*: not a usage error: $(cat log)"
+  grep -q -- "$text" log || fail "train $*: another reason than '$text': $(cat log)"
+}
+no_training "--value-event says which" --value-head unit
+no_training "for a ranker with a --value-head" --value-event purchase
+no_training "stands on their layers" --model fm --value-head log
+no_training "stands on their layers" --model two_tower --value-head log
+"$freshet" train --events in/valued.jsonl --items in/items.jsonl --out v --quiet --json --model deepfm \
+  --value-head unit --value-event purchase --value-weight 0.5 >x 2>log || fail "train, unit: $(cat log)"
+"$python" -c '
+import json
+r = json.load(open("x"))
+assert 0 < r["values_held_out"] < r["values"] == r["lists"], r
+assert r["metrics"]["value_error_mean"] > 0 and 0 <= r["metrics"]["value_ndcg"] <= 1, r
+m = json.load(open("v/deepfm/manifest.json"))
+assert m["config"]["value"] == {"target": "unit", "click": "share"} and "value_error" in m["metrics"], m["config"]
+' || fail "train, unit: what it says"
 for kind in deepfm autoint+; do
   "$freshet" train --events in/valued.jsonl --items in/items.jsonl --out v --quiet --model $kind --value-head log >log 2>&1 ||
     fail "train $kind: $(cat log)"

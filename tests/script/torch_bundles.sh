@@ -3,7 +3,7 @@
 # definitions (tests/reference), a planted difference is found, changed weights come back as a bundle that
 # freshet loads and that refuses its old scores.
 # usage: torch_bundles.sh SOURCE_DIR BUILD_DIR. SKIP where python3 (or $PYTHON) has no numpy and torch.
-# ctest: timeout 120
+# ctest: timeout 240
 set -uo pipefail
 source=$1 freshet=$2/freshet python=${PYTHON:-python3}
 "$python" -c 'import numpy, torch' 2>/dev/null || {
