@@ -414,6 +414,9 @@ enum fr_err fr_config_check(const struct fr_config *c, struct fr_fault *fault)
         if (strchr(c->kafka_properties.v[i], '=') == NULL)
             return fr_fault(fault, FR_ESCHEMA, "kafka.properties: \"%s\" is not key=value",
                             c->kafka_properties.v[i]);
+    if (!(c->models_score_click_power > 0) && !(c->models_score_value_power > 0))
+        return fr_fault(fault, FR_ESCHEMA,
+                        "models.score_click_power and models.score_value_power are both 0: nothing would order a list");
     return FR_OK;
 }
 

@@ -50,10 +50,11 @@ static size_t lay_out(const struct fr_attention_layer *y, int rows, float *to)
 
 enum fr_err fr_attention_lanes_new(const struct fr_attention *a,
                                    const float *out,
+                                   const float *value,
                                    struct fr_attention_lanes **out_l)
 {
     struct fr_attention_lanes *l = fr_calloc(1, sizeof(*l));
-    size_t flat = (size_t)a->fields * (size_t)a->cfg.width, n = flat, width = (size_t)a->cfg.width;
+    size_t flat = (size_t)a->fields * (size_t)a->cfg.width, n = 2 * flat, width = (size_t)a->cfg.width;
 
     if (l == NULL)
         return FR_ENOMEM;
@@ -82,6 +83,8 @@ enum fr_err fr_attention_lanes_new(const struct fr_attention *a,
         at += 2 * width;
     }
     l->m.out = memcpy(at, out, flat * sizeof(*at));
+    if (value != NULL)
+        l->m.value = memcpy(at + flat, value, flat * sizeof(*at));
     *out_l = l;
     return FR_OK;
 }
@@ -143,12 +146,29 @@ void fr_attention_lanes_user(const struct fr_attention_lanes *l,
     l->kernel->linear(&l->m.layer[0], scratch + at[X], n, scratch + at[FIRST]);
 }
 
-void fr_attention_lanes_add(
-    const struct fr_attention_lanes *l, const float *x, int n, int rows, float *scratch, float *z)
+/* z[c] += w . y of lane c, y (n, 16) */
+static void add_output(const float *w, const float *y, size_t n, int rows, float *z)
+{
+    float sum[LANES] = {0};
+
+    for (size_t k = 0; k < n; k++, y += LANES)
+        for (size_t c = 0; c < LANES; c++)
+            sum[c] += w[k] * y[c];
+    for (int c = 0; c < rows; c++)
+        z[c] += sum[c];
+}
+
+void fr_attention_lanes_add(const struct fr_attention_lanes *l,
+                            const float *x,
+                            int n,
+                            int rows,
+                            float *scratch,
+                            float *z,
+                            float *zv)
 {
     const struct fr_lanes_model *m = &l->m;
     size_t in = (size_t)m->dim * LANES, cols = fr_lanes_stride(&m->layer[0]), at[PARTS + 1];
-    float sum[LANES] = {0}, *y, *other;
+    float *y, *other;
 
     divide(l, at);
     y = scratch + at[Y];
@@ -167,9 +187,8 @@ void fr_attention_lanes_add(
         y = other;
         other = from;
     }
-    for (size_t k = 0; k < (size_t)m->fields * (size_t)m->cfg.width; k++, y += LANES)
-        for (size_t c = 0; c < LANES; c++)
-            sum[c] += m->out[k] * y[c];
-    for (int c = 0; c < rows; c++)
-        z[c] += sum[c];
+    size_t flat = (size_t)m->fields * (size_t)m->cfg.width;
+    add_output(m->out, y, flat, rows, z);
+    if (zv != NULL && m->value != NULL)
+        add_output(m->value, y, flat, rows, zv);
 }

@@ -26,11 +26,13 @@ struct fr_attention_lanes;
 
 /**
  * Lay the weights out.
- * @param out  (F A) weights of the last layer's output; copied, as everything is.
+ * @param out    (F A) weights of the last layer's output; copied, as everything is.
+ * @param value  (F A) those of a second output; NULL = there is none
  * @errors FR_ENOMEM FR_EOVERFLOW
  */
 FR_MUST_CHECK enum fr_err fr_attention_lanes_new(const struct fr_attention *a,
                                                  const float *out,
+                                                 const float *value,
                                                  struct fr_attention_lanes **out_l);
 /** NULL is a no-op. */
 void fr_attention_lanes_free(struct fr_attention_lanes *l);
@@ -44,11 +46,16 @@ void fr_attention_lanes_user(const struct fr_attention_lanes *l,
                              int n,
                              float *scratch);
 /**
- * Add the attention part of 1 to 16 candidates to z.
+ * Add the attention part of 1 to 16 candidates to z, and of the second output to zv unless that is NULL.
  * @param x  (rows, F - n, D): their other fields. @param n as given to fr_attention_lanes_user()
  * @thread any; does not allocate
  */
-void fr_attention_lanes_add(
-    const struct fr_attention_lanes *l, const float *x, int n, int rows, float *scratch, float *z);
+void fr_attention_lanes_add(const struct fr_attention_lanes *l,
+                            const float *x,
+                            int n,
+                            int rows,
+                            float *scratch,
+                            float *z,
+                            float *zv);
 
 #endif

@@ -26,7 +26,8 @@ struct fr_lanes_model {
     int fields, dim;
     float scale;
     struct fr_lanes_layer layer[FR_ATTENTION_MAX_LAYERS];
-    const float *out; /* (F, A) */
+    const float *out;   /* (F, A) */
+    const float *value; /* (F, A) or NULL */
 };
 
 struct fr_lanes_kernel {

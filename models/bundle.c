@@ -309,15 +309,19 @@ static enum fr_err read_rows(const struct fr_json *a,
     return FR_OK;
 }
 
-static enum fr_err read_expected(const struct fr_json *a, int n, float *out, struct fr_fault *fault)
+static enum fr_err
+read_expected(const struct fr_json *a, const char *what, int n, float *out, struct fr_fault *fault)
 {
     int i = 0;
+
+    if (a->type != FR_JSON_ARRAY || a->n != (size_t)n)
+        return fr_fault(fault, FR_ESCHEMA, "manifest: selftest %s must have %d numbers", what, n);
     for (const struct fr_json *v = a->child; v != NULL && i < n; v = v->next, i++) {
         if (v->type != FR_JSON_NUMBER)
-            return fr_fault(fault, FR_ESCHEMA, "manifest: selftest expected must be numbers");
+            return fr_fault(fault, FR_ESCHEMA, "manifest: selftest %s must be numbers", what);
         out[i] = (float)v->num;
         if (!fr_is_finite(out[i]))
-            return fr_fault(fault, FR_ERANGE, "manifest: selftest expected too large");
+            return fr_fault(fault, FR_ERANGE, "manifest: selftest %s too large", what);
     }
     return FR_OK;
 }
@@ -329,7 +333,7 @@ static enum fr_err read_case(struct fr_bundle *b,
                              struct fr_fault *fault)
 {
     const uint32_t *nc = fs->n_cells;
-    const struct fr_json *want = NULL;
+    const struct fr_json *want = NULL, *value = fr_json_get(v, "expected_value"); /* absent: one head */
     enum fr_err e = get_object(v, "expected", FR_JSON_ARRAY, &want, fault);
 
     if (e != FR_OK)
@@ -346,8 +350,9 @@ static enum fr_err read_case(struct fr_bundle *b,
     struct fr_cell *cross = fr_arena_array(b->ar, n * nc[FR_ENTITY_CROSS] + 1, sizeof(*cross));
     const struct fr_cell **ptr = fr_arena_array(b->ar, n, sizeof(*ptr));
     float *expected = fr_arena_array(b->ar, n, sizeof(*expected));
+    float *expected_value = fr_arena_array(b->ar, n, sizeof(*expected_value));
     if (user == NULL || context == NULL || items == NULL || cross == NULL || ptr == NULL ||
-        expected == NULL)
+        expected == NULL || expected_value == NULL)
         return fr_fault(fault, FR_ENOMEM, "manifest: out of memory");
     e = read_cells(fr_json_get(v, "user"), "user", nc[FR_ENTITY_USER], user, fault);
     if (e == FR_OK)
@@ -357,12 +362,14 @@ static enum fr_err read_case(struct fr_bundle *b,
     if (e == FR_OK)
         e = read_rows(fr_json_get(v, "cross"), "cross", (int)n, nc[FR_ENTITY_CROSS], cross, fault);
     if (e == FR_OK)
-        e = read_expected(want, (int)n, expected, fault);
+        e = read_expected(want, "expected", (int)n, expected, fault);
+    if (e == FR_OK && value != NULL)
+        e = read_expected(value, "expected_value", (int)n, expected_value, fault);
     if (e != FR_OK)
         return e;
     for (size_t i = 0; i < n; i++)
         ptr[i] = items + i * nc[FR_ENTITY_ITEM];
-    *out = (struct fr_bundle_case){{user, context, ptr, cross, (int)n}, expected};
+    *out = (struct fr_bundle_case){{user, context, ptr, cross, (int)n}, expected, value == NULL ? NULL : expected_value};
     return FR_OK;
 }
 

@@ -4,7 +4,8 @@
  *   DIR/manifest.json         schema "freshet.bundle.v1": kind, name, version, parent, created_ms,
  *                             schema_hash, fields (with normalisers; "cell": the first of a field's
  *                             `slots` cells in a row of its group), config (hyper-parameters),
- *                             weights {file, bytes, crc32}, metrics, selftest [{cells, expected}]
+ *                             weights {file, bytes, crc32}, metrics, selftest [{cells, expected,
+ *                             with a value head expected_value}]
  *   DIR/weights.safetensors   the model's tensors; vocab.<table> U64 (rows) the keys of each row
  *
  * Reading checks: manifest size and syntax, every member's type and range, no unknown schema, a
@@ -32,7 +33,8 @@
 /** One self-test: cells and the logits they must give. Owner: the bundle's arena. */
 struct fr_bundle_case {
     struct fr_model_case c;
-    const float *expected; /* (c.n) */
+    const float *expected;       /* (c.n) */
+    const float *expected_value; /* (c.n) raw outputs of the value head; NULL without one */
 };
 
 /** A bundle read and checked, before a model is built of it. Owner: fr_bundle_free(). */

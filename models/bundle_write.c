@@ -88,6 +88,13 @@ static void put_case(struct fr_jsonw *w, const struct fr_bundle_case *t, const u
     for (int i = 0; i < t->c.n; i++)
         fr_jsonw_f32(w, t->expected[i]);
     fr_jsonw_end(w, ']');
+    if (t->expected_value != NULL) {
+        fr_jsonw_key(w, "expected_value");
+        fr_jsonw_array(w);
+        for (int i = 0; i < t->c.n; i++)
+            fr_jsonw_f32(w, t->expected_value[i]);
+        fr_jsonw_end(w, ']');
+    }
     fr_jsonw_end(w, '}');
 }
 

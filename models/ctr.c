@@ -127,8 +127,28 @@ bind_attention(struct fr_model *m, const struct fr_encoder *enc, int *out_n, str
     if ((e = fr_tensor_require(m->tensor, m->n_tensors, "out.weight", 1, (uint64_t)enc->n_fields * width, &d->out,
                                fault)) != FR_OK)
         return e;
-    e = fr_attention_lanes_new(a, d->out, &d->lanes);
+    e = fr_attention_lanes_new(a, d->out, d->value_out, &d->lanes);
     return e == FR_OK ? e : fr_fault(fault, e, "%s: out of memory", fr_model_kind_name(d->cfg.kind));
+}
+
+/* Before attention, whose lanes take a copy of their part. */
+static enum fr_err bind_value(const struct fr_model *m, int n_fields, struct fr_fault *fault)
+{
+    struct fr_ctr_impl *d = m->impl;
+    const struct fr_ctr_config *cfg = &d->cfg;
+    size_t flat = (d->parts & FR_CTR_ATTENTION) != 0 ? (size_t)n_fields * (size_t)cfg->attention.width : 0;
+    size_t inputs = fr_ctr_value_inputs(cfg, n_fields);
+    const float *w = NULL, *b = NULL;
+    enum fr_err e = fr_tensor_require(m->tensor, m->n_tensors, "value.weight", 1, inputs, &w, fault);
+
+    if (e == FR_OK)
+        e = fr_tensor_require(m->tensor, m->n_tensors, "value.bias", 1, 0, &b, fault);
+    if (e != FR_OK)
+        return e;
+    d->value_out = flat > 0 ? w : NULL;
+    d->value_deep = inputs > flat ? w + flat : NULL;
+    d->value_bias = *b;
+    return FR_OK;
 }
 
 static enum fr_err bind(struct fr_model *m,
@@ -164,11 +184,14 @@ static enum fr_err bind(struct fr_model *m,
         (e = fr_mlp_bind(&d->mlp, "mlp", width, layers, false, m->tensor, m->n_tensors, fault)) !=
             FR_OK)
         return e;
+    bool value = cfg->value != FR_VALUE_NONE;
+    if (value && (e = bind_value(m, enc->n_fields, fault)) != FR_OK)
+        return e;
     int attention = 0;
     if ((d->parts & FR_CTR_ATTENTION) != 0 && (e = bind_attention(m, enc, &attention, fault)) != FR_OK)
         return e;
     int tables = (cfg->dim > 0) + ((d->parts & FR_CTR_LINEAR) != 0);
-    int expect = 1 + tables * enc->n_tables + 2 * layers + attention;
+    int expect = 1 + tables * enc->n_tables + 2 * layers + attention + (value ? 2 : 0);
     expect += cfg->batch_norm ? 4 * cfg->n_hidden : 0;
     if (m->n_tensors != expect)
         return fr_fault(fault,
@@ -206,6 +229,14 @@ unsigned fr_ctr_parts(const struct fr_ctr_config *cfg)
     }
 }
 
+size_t fr_ctr_value_inputs(const struct fr_ctr_config *cfg, int n_fields)
+{
+    unsigned parts = fr_ctr_parts(cfg);
+    size_t n = (parts & FR_CTR_ATTENTION) != 0 ? (size_t)n_fields * (size_t)cfg->attention.width : 0;
+
+    return n + (cfg->n_hidden > 0 ? (size_t)cfg->hidden[cfg->n_hidden - 1] : 0);
+}
+
 enum fr_err fr_ctr_config_check(const struct fr_ctr_config *cfg, struct fr_fault *fault)
 {
     const char *name = fr_model_kind_name(cfg->kind);
@@ -222,6 +253,10 @@ enum fr_err fr_ctr_config_check(const struct fr_ctr_config *cfg, struct fr_fault
     for (int i = 0; i < cfg->n_hidden; i++)
         if (cfg->hidden[i] < 1 || cfg->hidden[i] > FR_NN_MAX_WIDTH)
             return fr_fault(fault, FR_EINVAL, "%s: hidden[%d] out of range", name, i);
+    if ((unsigned)cfg->value >= FR_VALUE_KIND_COUNT)
+        return fr_fault(fault, FR_EINVAL, "%s: value is none of its kinds", name);
+    if (cfg->value != FR_VALUE_NONE && cfg->n_hidden == 0 && (parts & FR_CTR_ATTENTION) == 0)
+        return fr_fault(fault, FR_EINVAL, "%s: a value head needs hidden layers or attention to stand on", name);
     if ((parts & FR_CTR_ATTENTION) != 0) {
         struct fr_fault why = {.err = FR_OK};
 
@@ -253,6 +288,8 @@ enum fr_err fr_ctr_new(struct fr_encoder **take_enc,
         fr_model_free(m);
         return e;
     }
+    m->info.value = cfg->value;
+    m->info.share = cfg->share;
     m->enc = *take_enc;
     *take_enc = NULL;
     *out_m = m;
@@ -302,6 +339,28 @@ static enum fr_err read_attention(const struct fr_json *o, struct fr_attention_c
     return fr_fault(fault, FR_ESCHEMA, "config.attention.residual must be none, widths, identity or projected");
 }
 
+/* config.value: absent, or {"target": "log"|"unit", "click": "sigmoid"|"share"}. */
+static enum fr_err read_value(const struct fr_json *o, struct fr_ctr_config *out, struct fr_fault *fault)
+{
+    const struct fr_json *target, *click;
+
+    if (o == NULL)
+        return FR_OK;
+    if (o->type != FR_JSON_OBJECT)
+        return fr_fault(fault, FR_ESCHEMA, "config.value must be an object");
+    target = fr_json_get(o, "target");
+    click = fr_json_get(o, "click");
+    if (target != NULL && target->type == FR_JSON_STRING)
+        out->value = fr_value_kind_find(target->str);
+    if (out->value != FR_VALUE_LOG && out->value != FR_VALUE_UNIT)
+        return fr_fault(fault, FR_ESCHEMA, "config.value.target must be log or unit");
+    if (click == NULL || click->type != FR_JSON_STRING ||
+        (!fr_str_eqz(click->str, "sigmoid") && !fr_str_eqz(click->str, "share")))
+        return fr_fault(fault, FR_ESCHEMA, "config.value.click must be sigmoid or share");
+    out->share = fr_str_eqz(click->str, "share");
+    return FR_OK;
+}
+
 static enum fr_err load(enum fr_model_kind kind,
                         struct fr_encoder **take_enc,
                         const struct fr_json *config,
@@ -326,6 +385,8 @@ static enum fr_err load(enum fr_model_kind kind,
         cfg.linear = linear->b;
         e = read_attention(fr_json_get(config, "attention"), &cfg.attention, fault);
     }
+    if (e == FR_OK)
+        e = read_value(fr_json_get(config, "value"), &cfg, fault);
     return e == FR_OK ? fr_ctr_new(take_enc, &cfg, t, n, FR_WEIGHTS_BORROW, out_m, fault) : e;
 }
 
@@ -341,6 +402,15 @@ static void describe(const struct fr_model *m, struct fr_jsonw *w)
     fr_jsonw_end(w, ']');
     fr_jsonw_key(w, "batch_norm");
     fr_jsonw_bool(w, d->cfg.batch_norm);
+    if (d->cfg.value != FR_VALUE_NONE) {
+        fr_jsonw_key(w, "value");
+        fr_jsonw_object(w);
+        fr_jsonw_key(w, "target");
+        fr_jsonw_z(w, fr_value_kind_name(d->cfg.value));
+        fr_jsonw_key(w, "click");
+        fr_jsonw_z(w, d->cfg.share ? "share" : "sigmoid");
+        fr_jsonw_end(w, '}');
+    }
     if ((d->parts & FR_CTR_ATTENTION) == 0)
         return;
     fr_jsonw_key(w, "linear");

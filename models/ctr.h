@@ -17,6 +17,9 @@
  *         z = the sum of the kind's parts (and w0, which `out.bias` is with attention), score = sigmoid(z)
  *         The pair term runs over fields, so a bag of many slots (a history) counts as one field;
  *         with one slot a field it is the paper's.
+ * Value:  a second head over the same hidden layers and attention (models/value.h):
+ *         r = value.weight . [y_1 .. y_F, h_L] + value.bias, h_L the last hidden layer; needs one of the two.
+ *         No first-order weights of its own: those would double the rows that are read of every table.
  * Saving: user and context fields are the same in every row: their part of the first layer, of the
  *         sum and of the squares is computed once a query (DESIGN 7). Concatenation order is user,
  *         context, item, cross, so the first layer's matrix splits by columns without copying.
@@ -45,10 +48,16 @@ struct fr_ctr_config {
     int hidden[FR_MLP_MAX_LAYERS - 1]; /* widths, each 1..FR_NN_MAX_WIDTH */
     struct fr_attention_config attention; /* autoint, autoint+; else zero */
     bool linear;                       /* autoint, autoint+: with the linear part */
+    enum fr_value_kind value;          /* a value head; FR_VALUE_NONE: none */
+    bool share;                        /* with one: z was taught list-wise */
 };
 
 /** Parts of a kind; 0 if it is none of this family. */
 unsigned fr_ctr_parts(const struct fr_ctr_config *cfg);
+
+/** Inputs of the value head over `n_fields` fields: of attention, then of the last hidden layer. 0: nothing is shared
+ * that it could stand on. */
+size_t fr_ctr_value_inputs(const struct fr_ctr_config *cfg, int n_fields);
 
 /** @errors FR_EINVAL, the fault names the member. */
 FR_MUST_CHECK enum fr_err fr_ctr_config_check(const struct fr_ctr_config *cfg,
@@ -62,6 +71,7 @@ FR_MUST_CHECK enum fr_err fr_ctr_config_check(const struct fr_ctr_config *cfg,
  *                  attention.<i>.norm.weight, .bias (A)), linear.<table>.weight (rows, 1), embedding.<table>.weight
  *                  (rows, D), mlp.<i>.weight (out, in), mlp.<i>.bias (out), with batch norm
  *                  mlp_norm.<i>.weight, .bias, .running_mean, .running_var (out) of hidden layers,
+ *                  with a value head value.weight (1, F A + last hidden width), value.bias (1),
  * as the parts need; copied or borrowed, as `weights` says.
  * @errors FR_ENOTFOUND FR_EMISMATCH FR_ENONFINITE FR_EINVAL FR_ENOMEM
  */

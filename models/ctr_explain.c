@@ -59,8 +59,34 @@ attention_terms(const struct fr_ctr_impl *d, const float *v, struct fr_arena *ar
         acts.x = acts.y;
     }
     for (size_t i = 0; i < f; i++)
-        for (size_t k = 0; k < width; k++)
+        for (size_t k = 0; k < width; k++) {
             x->field[i].attention += (double)d->out[i * width + k] * (double)acts.x[i * width + k];
+            if (d->value_out != NULL)
+                x->field[i].value_attention += (double)d->value_out[i * width + k] * (double)acts.x[i * width + k];
+        }
+    return FR_OK;
+}
+
+/* Both heads over the last hidden layer. */
+static enum fr_err deep_terms(const struct fr_ctr_impl *d, const float *v, struct fr_arena *ar, struct fr_explanation *x)
+{
+    struct fr_mlp trunk = d->mlp;
+    int last = --trunk.n_layers;
+    size_t width = (size_t)trunk.width[last];
+    float *h = fr_arena_array(ar, width, sizeof(*h));
+    enum fr_err e;
+
+    trunk.relu_last = true;
+    if (h == NULL)
+        return FR_ENOMEM;
+    if ((e = fr_mlp_forward(&trunk, 0, v, 1, ar, h)) != FR_OK)
+        return e;
+    x->deep = (double)d->mlp.bias[last][0];
+    for (size_t k = 0; k < width; k++) {
+        x->deep += (double)d->mlp.w[last][k] * (double)h[k];
+        if (d->value_deep != NULL)
+            x->value.deep += (double)d->value_deep[k] * (double)h[k];
+    }
     return FR_OK;
 }
 
@@ -73,11 +99,11 @@ enum fr_err fr_ctr_explain(const struct fr_model *m,
     size_t dim = (size_t)d->cfg.dim;
     float *v = fr_arena_array(ar, (size_t)x->n_fields * dim + 1, sizeof(*v));
     enum fr_err e = v == NULL ? FR_ENOMEM : FR_OK;
-    float deep = 0;
 
     if (e != FR_OK)
         return e;
     x->bias = (double)d->w0;
+    x->value.bias = (double)d->value_bias;
     if ((d->parts & FR_CTR_LINEAR) != 0)
         linear_terms(m, x);
     if (dim == 0)
@@ -87,9 +113,8 @@ enum fr_err fr_ctr_explain(const struct fr_model *m,
     if ((d->parts & FR_CTR_PAIR) != 0)
         e = pair_terms(v, dim, ar, x);
     if (e == FR_OK && d->mlp.n_layers > 0)
-        e = fr_mlp_forward(&d->mlp, 0, v, 1, ar, &deep);
+        e = deep_terms(d, v, ar, x);
     if (e == FR_OK && (d->parts & FR_CTR_ATTENTION) != 0)
         e = attention_terms(d, v, ar, x);
-    x->deep = (double)deep;
     return e;
 }

@@ -26,6 +26,9 @@ struct fr_ctr_impl {
     struct fr_attention attention; /* layers 0 = none */
     const float *out;              /* (F A) weights of the last attention layer's output */
     struct fr_attention_lanes *lanes; /* both, laid out for ranking */
+    const float *value_out;  /* (F A) the value head's weights of the same; NULL without attention or head */
+    const float *value_deep; /* (last hidden width) and of the MLP; NULL without MLP or head */
+    float value_bias;
 };
 
 /** What one query computes once. Owner: the query's arena. */
@@ -53,13 +56,21 @@ FR_MUST_CHECK enum fr_err fr_ctr_rank_fixed(const struct fr_model *m,
                                             const struct fr_rank_query *q,
                                             unsigned flags,
                                             struct fr_arena *ar,
-                                            float *out);
+                                            float *out,
+                                            float *raw);
 /** Kinds with attention, both ways. */
 FR_MUST_CHECK enum fr_err fr_ctr_rank_attention(const struct fr_model *m,
                                                 const struct fr_rank_query *q,
                                                 unsigned flags,
                                                 struct fr_arena *ar,
-                                                float *out);
+                                                float *out,
+                                                float *raw);
+/** Rows of the last hidden layer h (rows, width): the MLP's output added to out, the value head's to raw if wanted. */
+void fr_ctr_heads(const struct fr_ctr_impl *d, const float *h, int rows, float *out, float *raw);
+/** The layers of an MLP from the second on by fr_mlp_forward(), and both heads, from h (rows, H1). Adds to out and raw.
+ *  @errors FR_ENOMEM */
+FR_MUST_CHECK enum fr_err fr_ctr_layers_fixed(
+    const struct fr_ctr_impl *d, const float *h, int rows, int wanted, struct fr_arena *ar, float *out, float *raw);
 /** Contract: fr_model_ops.explain. */
 FR_MUST_CHECK enum fr_err fr_ctr_explain(const struct fr_model *m,
                                          const struct fr_slot *const slots[FR_ENTITY_COUNT],
@@ -70,6 +81,7 @@ FR_MUST_CHECK enum fr_err fr_ctr_rank(const struct fr_model *m,
                                       const struct fr_rank_query *q,
                                       unsigned flags,
                                       struct fr_arena *ar,
-                                      float *out);
+                                      float *out,
+                                      float *raw);
 
 #endif

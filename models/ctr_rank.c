@@ -223,8 +223,20 @@ static void add_row(const struct fr_model *m,
         *out += 0.5f * (fr_dot(c->sum, c->sum, (size_t)dim) - sq);
 }
 
-/* The layers after the first: adds the network's output to out (rows). */
-static void add_layers(const struct fr_ctr_impl *d, int rows, struct chunk *c, float *out)
+void fr_ctr_heads(const struct fr_ctr_impl *d, const float *h, int rows, float *out, float *raw)
+{
+    int last = d->mlp.n_layers - 1;
+    size_t width = (size_t)d->mlp.width[last];
+
+    for (int i = 0; i < rows; i++)
+        out[i] += d->mlp.bias[last][0] + fr_dot(d->mlp.w[last], h + (size_t)i * width, width);
+    for (int i = 0; i < rows && raw != NULL; i++)
+        raw[i] += fr_dot(d->value_deep, h + (size_t)i * width, width);
+}
+
+/* The layers after the first: adds the network's output to out (rows), the value head's to raw. */
+static void
+add_layers(const struct fr_ctr_impl *d, int rows, struct chunk *c, float *out, float *raw)
 {
     int last = d->mlp.n_layers - 1;
     float *h = c->hidden, *next = c->hidden2;
@@ -241,16 +253,15 @@ static void add_layers(const struct fr_ctr_impl *d, int rows, struct chunk *c, f
         h = next;
         next = done;
     }
-    size_t width = (size_t)d->mlp.width[last];
-    for (int i = 0; i < rows; i++)
-        out[i] += d->mlp.bias[last][0] + fr_dot(d->mlp.w[last], h + (size_t)i * width, width);
+    fr_ctr_heads(d, h, rows, out, raw);
 }
 
 enum fr_err fr_ctr_rank(const struct fr_model *m,
                         const struct fr_rank_query *q,
                         unsigned flags,
                         struct fr_arena *ar,
-                        float *out)
+                        float *out,
+                        float *raw)
 {
     const struct fr_ctr_impl *d = m->impl;
     bool has_cross = d->n_cand > d->n_item;
@@ -258,10 +269,12 @@ enum fr_err fr_ctr_rank(const struct fr_model *m,
     struct fr_ctr_shared s;
     struct chunk c;
 
+    for (int i = 0; i < q->n && raw != NULL; i++)
+        raw[i] = d->value_bias;
     if ((d->parts & FR_CTR_ATTENTION) != 0)
-        return fr_ctr_rank_attention(m, q, flags, ar, out);
+        return fr_ctr_rank_attention(m, q, flags, ar, out, raw);
     if ((flags & FR_SCORE_DETERMINISTIC) != 0 || d->mlp.n_layers == 0)
-        return fr_ctr_rank_fixed(m, q, flags, ar, out);
+        return fr_ctr_rank_fixed(m, q, flags, ar, out, raw);
     enum fr_err e = fr_ctr_shared(m, q, false, ar, &s);
     if (e == FR_OK)
         e = alloc_chunk(d, cap, ar, &c);
@@ -283,7 +296,7 @@ enum fr_err fr_ctr_rank(const struct fr_model *m,
                              FR_PACKED_ADD | FR_PACKED_RELU,
                              c.hidden,
                              (size_t)d->mlp.width[1]);
-        add_layers(d, rows, &c, out + at);
+        add_layers(d, rows, &c, out + at, raw == NULL ? NULL : raw + at);
     }
     return e;
 }

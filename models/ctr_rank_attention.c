@@ -55,12 +55,13 @@ static float gather_row(const struct fr_model *m,
            fr_ctr_linear(m, FR_ENTITY_CROSS, cross);
 }
 
-/* The MLP of `rows` candidates by packed layers; adds to out. */
+/* The MLP of `rows` candidates by packed layers; adds to out and, if wanted, to raw. */
 static void deep(const struct fr_ctr_impl *d,
                  const struct fr_ctr_shared *s,
                  int rows,
                  struct chunk *c,
-                 float *out)
+                 float *out,
+                 float *raw)
 {
     const struct fr_mlp *p = &d->mlp;
     size_t h1 = (size_t)p->width[1], ldx = (size_t)d->n_cand * (size_t)d->cfg.dim;
@@ -90,9 +91,7 @@ static void deep(const struct fr_ctr_impl *d,
         h = next;
         next = done;
     }
-    size_t width = (size_t)p->width[last];
-    for (size_t i = 0; i < (size_t)rows; i++)
-        out[i] += p->bias[last][0] + fr_dot(p->w[last], h + i * width, width);
+    fr_ctr_heads(d, h, rows, out, raw);
 }
 
 /* The same row by row: one shape for every product. */
@@ -101,15 +100,14 @@ static enum fr_err deep_fixed(const struct fr_ctr_impl *d,
                               int rows,
                               struct fr_arena *ar,
                               struct chunk *c,
-                              float *out)
+                              float *out,
+                              float *raw)
 {
     int in = d->mlp.width[0], h1 = d->mlp.width[1], k = d->n_cand * d->cfg.dim,
         k0 = d->n_user * d->cfg.dim;
     enum fr_err e = FR_OK;
 
     for (int i = 0; i < rows && e == FR_OK; i++) {
-        float z = 0;
-
         memcpy(c->hidden, s->hidden, (size_t)h1 * sizeof(*c->hidden));
         fr_gemm(false,
                 true,
@@ -125,8 +123,7 @@ static enum fr_err deep_fixed(const struct fr_ctr_impl *d,
                 c->hidden,
                 h1);
         fr_nn_relu(c->hidden, (size_t)h1);
-        e = fr_mlp_forward(&d->mlp, 1, c->hidden, 1, ar, &z);
-        out[i] += z;
+        e = fr_ctr_layers_fixed(d, c->hidden, 1, 1, ar, out + i, raw == NULL ? NULL : raw + i);
     }
     return e;
 }
@@ -135,7 +132,8 @@ enum fr_err fr_ctr_rank_attention(const struct fr_model *m,
                                   const struct fr_rank_query *q,
                                   unsigned flags,
                                   struct fr_arena *ar,
-                                  float *out)
+                                  float *out,
+                                  float *raw)
 {
     const struct fr_ctr_impl *d = m->impl;
     bool fixed = (flags & FR_SCORE_DETERMINISTIC) != 0;
@@ -151,14 +149,15 @@ enum fr_err fr_ctr_rank_attention(const struct fr_model *m,
     fr_attention_lanes_user(d->lanes, s.x, d->n_user, c.lanes);
     for (int at = 0; at < q->n && e == FR_OK; at += CHUNK) {
         int rows = q->n - at < CHUNK ? q->n - at : CHUNK;
+        float *to = raw == NULL ? NULL : raw + at;
 
         for (int i = 0; i < rows; i++)
             out[at + i] = gather_row(m, q, &s, at + i, c.cand + (size_t)i * k);
-        fr_attention_lanes_add(d->lanes, c.cand, d->n_user, rows, c.lanes, out + at);
+        fr_attention_lanes_add(d->lanes, c.cand, d->n_user, rows, c.lanes, out + at, to);
         if (d->mlp.n_layers > 0 && fixed)
-            e = deep_fixed(d, &s, rows, ar, &c, out + at);
+            e = deep_fixed(d, &s, rows, ar, &c, out + at, to);
         else if (d->mlp.n_layers > 0)
-            deep(d, &s, rows, &c, out + at);
+            deep(d, &s, rows, &c, out + at, to);
     }
     return e;
 }

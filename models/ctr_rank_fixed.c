@@ -13,7 +13,6 @@
 struct chunk {
     float *x;      /* (CHUNK, item and cross fields, D) */
     float *hidden; /* (CHUNK, H1) */
-    float *mlp;    /* (CHUNK) */
     float *sum;    /* (D) */
 };
 
@@ -51,12 +50,39 @@ static void gather_row(const struct fr_model *m,
     *out += 0.5f * (fr_dot(sum, sum, (size_t)dim) - sq);
 }
 
-/* MLP of `rows` gathered rows (a padded number in deterministic mode). */
+enum fr_err fr_ctr_layers_fixed(
+    const struct fr_ctr_impl *d, const float *h, int rows, int wanted, struct fr_arena *ar, float *out, float *raw)
+{
+    struct fr_arena_mark mark = fr_arena_mark(ar);
+    struct fr_mlp trunk = d->mlp; /* all but the last layer, whose input both heads read */
+    size_t width = (size_t)d->mlp.width[d->mlp.n_layers - 1];
+    float *z = fr_arena_array(ar, (size_t)rows, sizeof(*z));
+    float *last = fr_arena_array(ar, (size_t)rows * width, sizeof(*last));
+    enum fr_err e = z == NULL || last == NULL ? FR_ENOMEM : FR_OK;
+
+    trunk.n_layers--;
+    trunk.relu_last = true;
+    if (e == FR_OK)
+        e = fr_mlp_forward(&trunk, 1, h, rows, ar, last);
+    if (e == FR_OK)
+        e = fr_mlp_forward(&d->mlp, trunk.n_layers, last, rows, ar, z);
+    for (int i = 0; i < wanted && e == FR_OK; i++)
+        out[i] += z[i];
+    for (int i = 0; i < wanted && e == FR_OK && raw != NULL; i++)
+        raw[i] += fr_dot(d->value_deep, last + (size_t)i * width, width);
+    fr_arena_release(ar, mark);
+    return e;
+}
+
+/* MLP of `rows` gathered rows, the first `wanted` of them real (padding in deterministic mode); adds to out and raw. */
 static enum fr_err mlp_part(const struct fr_ctr_impl *d,
                             const struct fr_ctr_shared *s,
                             const struct chunk *c,
                             int rows,
-                            struct fr_arena *ar)
+                            int wanted,
+                            struct fr_arena *ar,
+                            float *out,
+                            float *raw)
 {
     int in = d->mlp.width[0], h1 = d->mlp.width[1];
     int k = d->n_cand * d->cfg.dim, k0 = d->n_user * d->cfg.dim;
@@ -66,14 +92,15 @@ static enum fr_err mlp_part(const struct fr_ctr_impl *d,
     fr_gemm(
         false, true, rows, h1, k, 1, c->x, k > 0 ? k : 1, d->mlp.w[0] + k0, in, 1, c->hidden, h1);
     fr_nn_relu(c->hidden, (size_t)rows * (size_t)h1);
-    return fr_mlp_forward(&d->mlp, 1, c->hidden, rows, ar, c->mlp);
+    return fr_ctr_layers_fixed(d, c->hidden, rows, wanted, ar, out, raw);
 }
 
 enum fr_err fr_ctr_rank_fixed(const struct fr_model *m,
                               const struct fr_rank_query *q,
                               unsigned flags,
                               struct fr_arena *ar,
-                              float *out)
+                              float *out,
+                              float *raw)
 {
     const struct fr_ctr_impl *d = m->impl;
     size_t kx = (size_t)d->n_cand * (size_t)d->cfg.dim;
@@ -88,9 +115,8 @@ enum fr_err fr_ctr_rank_fixed(const struct fr_model *m,
         return e;
     c.x = fr_arena_array(ar, (size_t)cap * kx + 1, sizeof(float));
     c.hidden = fr_arena_array(ar, (size_t)cap * h1 + 1, sizeof(float));
-    c.mlp = fr_arena_array(ar, (size_t)cap, sizeof(float));
     c.sum = fr_arena_array(ar, (size_t)d->cfg.dim, sizeof(float));
-    if (c.x == NULL || c.hidden == NULL || c.mlp == NULL || c.sum == NULL)
+    if (c.x == NULL || c.hidden == NULL || c.sum == NULL)
         return FR_ENOMEM;
     for (int at = 0; at < q->n; at += cap) {
         int rows = q->n - at < cap ? q->n - at : cap;
@@ -100,10 +126,8 @@ enum fr_err fr_ctr_rank_fixed(const struct fr_model *m,
         if (d->mlp.n_layers == 0)
             continue;
         memset(c.x + (size_t)rows * kx, 0, (size_t)(padded - rows) * kx * sizeof(float));
-        if ((e = mlp_part(d, &s, &c, padded, ar)) != FR_OK)
+        if ((e = mlp_part(d, &s, &c, padded, rows, ar, out + at, raw == NULL ? NULL : raw + at)) != FR_OK)
             return e;
-        for (int i = 0; i < rows; i++)
-            out[at + i] += c.mlp[i];
     }
     return FR_OK;
 }

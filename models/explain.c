@@ -35,6 +35,30 @@ double fr_explained_attention(const struct fr_explanation *x)
     return s;
 }
 
+double fr_explained_value_attention(const struct fr_explanation *x)
+{
+    double s = 0;
+
+    for (int i = 0; i < x->n_fields; i++)
+        s += x->field[i].value_attention;
+    return s;
+}
+
+/* The model's own word on one row, of both heads if it has two. */
+static enum fr_err score(const struct fr_model *m, const struct fr_model_case *one, struct fr_arena *ar, struct fr_explanation *x)
+{
+    enum fr_value_kind k = m->info.value;
+    enum fr_err e = k == FR_VALUE_NONE ? fr_model_score_case(m, one, 0, ar, &x->logit)
+                                       : fr_model_score_case_heads(m, one, 0, ar, &x->logit, &x->value.raw);
+
+    if (e != FR_OK || k == FR_VALUE_NONE)
+        return e;
+    x->value.kind = k;
+    x->value.sum = x->value.bias + x->value.deep + fr_explained_value_attention(x);
+    x->value.said = fr_value_said(k, x->value.raw);
+    return fr_is_finite((float)x->value.sum) ? FR_OK : FR_ENONFINITE;
+}
+
 /* Slots of one row by entity, and the fields that name them. */
 static enum fr_err encode(const struct fr_model *m,
                           const struct fr_cell *const cells[FR_ENTITY_COUNT],
@@ -121,7 +145,7 @@ static enum fr_err explain(const struct fr_model *m,
     if (e != FR_OK)
         return e;
     struct fr_model_case one = {c->user, c->context, &cells[FR_ENTITY_ITEM], cells[FR_ENTITY_CROSS], 1};
-    if ((e = fr_model_score_case(m, &one, 0, ar, &x->logit)) != FR_OK)
+    if ((e = score(m, &one, ar, x)) != FR_OK)
         return e;
     x->sum = x->bias + fr_explained_linear(x) + fr_explained_pairs(x) + x->deep + fr_explained_attention(x) +
              x->towers;

@@ -17,6 +17,9 @@
  *   mf                            x       p . q
  *   two_tower                                                                 cosine / tau
  *
+ * A value head (models/value.h) has a raw output of its own, given in the same way: bias + deep + sum of attention = raw.
+ * It reads what the click head's deep and attention parts read, by weights of its own, so those parts are two numbers.
+ *
  * A field is one row of everything, however many slots it has (a bag of ids), so the pairs are those of fields: their
  * sum is FM's second-order term. The deep part and the cosine mix all fields and stay one number; attention's output
  * is linear in the last layer's fields, so it is given by field (what stands at that field's place, mixed from all).
@@ -40,6 +43,16 @@ struct fr_explained_field {
     const struct fr_slot *slot; /* (slots) what the model read: row 0 = unknown; numeric: standardised x */
     double linear;              /* sum over slots of x * w[row] */
     double attention;           /* w_f . y_f, y the last attention layer */
+    double value_attention;     /* the same of the value head */
+};
+
+/** Parts of the value head's raw output; kind FR_VALUE_NONE, and all 0, without one. */
+struct fr_explained_value {
+    enum fr_value_kind kind;
+    double bias, deep;
+    double sum;  /* of these and the fields' value_attention */
+    float raw;   /* what fr_model_score_case_heads() gives */
+    double said; /* in the values' unit */
 };
 
 /** Parts of one logit. Owner: the arena. */
@@ -55,6 +68,7 @@ struct fr_explanation {
     int layers, heads;      /* of attention; else 0 */
     float *weight;          /* (layers, heads, F, F): row i is what field i looks at, sum 1; NULL without */
     double sum;             /* of the parts above */
+    struct fr_explained_value value;
     float logit;            /* what fr_model_score_case() gives */
 };
 
@@ -62,6 +76,8 @@ struct fr_explanation {
 double fr_explained_linear(const struct fr_explanation *x);
 double fr_explained_pairs(const struct fr_explanation *x);
 double fr_explained_attention(const struct fr_explanation *x);
+/** Of the value head. */
+double fr_explained_value_attention(const struct fr_explanation *x);
 /** Attention of layer, head: (F, F). */
 static inline const float *fr_explained_head(const struct fr_explanation *x, int layer, int head)
 {

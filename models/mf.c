@@ -60,13 +60,15 @@ static enum fr_err rank(const struct fr_model *m,
                         const struct fr_rank_query *q,
                         unsigned flags,
                         struct fr_arena *ar,
-                        float *out)
+                        float *out,
+                        float *raw)
 {
     const struct impl *d = m->impl;
     size_t dim = (size_t)d->dim;
     float *p = fr_arena_array(ar, 2 * dim, sizeof(*p));
 
     (void)flags;
+    (void)raw; /* one head */
     if (p == NULL)
         return FR_ENOMEM;
     fr_gather_sum(d->v[d->user], dim, q->user, 1, p);

@@ -197,30 +197,47 @@ enum fr_err fr_model_config_hidden(
 
 /* ---- loading ---- */
 
+static enum fr_err
+compare(int index, const char *what, const float *got, const float *expected, int n, struct fr_fault *fault)
+{
+    for (int i = 0; i < n; i++) {
+        double want = (double)expected[i];
+        double diff = fabs((double)got[i] - want);
+        if (!(diff <= SELFTEST_TOL * (1.0 + fabs(want))))
+            return fr_fault(fault,
+                            FR_EREFUSED,
+                            "selftest[%d] candidate %d: %s %.6g, expected %.6g",
+                            index,
+                            i,
+                            what,
+                            (double)got[i],
+                            want);
+    }
+    return FR_OK;
+}
+
 static enum fr_err run_case(const struct fr_model *m,
                             int index,
                             const struct fr_bundle_case *t,
                             struct fr_arena *ar,
                             struct fr_fault *fault)
 {
-    float got[FR_BUNDLE_MAX_CANDIDATES];
-    enum fr_err e = fr_model_score_case(m, &t->c, 0, ar, got);
+    float got[FR_BUNDLE_MAX_CANDIDATES], raw[FR_BUNDLE_MAX_CANDIDATES];
+    bool two = m->info.value != FR_VALUE_NONE;
+
+    if (two != (t->expected_value != NULL))
+        return fr_fault(fault,
+                        FR_ESCHEMA,
+                        two ? "selftest[%d] lacks expected_value: the model has a value head"
+                            : "selftest[%d] has expected_value: the model has no value head",
+                        index);
+    enum fr_err e = two ? fr_model_score_case_heads(m, &t->c, 0, ar, got, raw)
+                        : fr_model_score_case(m, &t->c, 0, ar, got);
     if (e != FR_OK)
         return fr_fault(
             fault, FR_EREFUSED, "selftest[%d] cannot be scored: %s", index, fr_err_text(e));
-    for (int i = 0; i < t->c.n; i++) {
-        double want = (double)t->expected[i];
-        double diff = fabs((double)got[i] - want);
-        if (!(diff <= SELFTEST_TOL * (1.0 + fabs(want))))
-            return fr_fault(fault,
-                            FR_EREFUSED,
-                            "selftest[%d] candidate %d: score %.6g, expected %.6g",
-                            index,
-                            i,
-                            (double)got[i],
-                            want);
-    }
-    return FR_OK;
+    e = compare(index, "score", got, t->expected, t->c.n, fault);
+    return e == FR_OK && two ? compare(index, "value", raw, t->expected_value, t->c.n, fault) : e;
 }
 
 enum fr_err fr_model_load(const char *dir,
@@ -322,6 +339,35 @@ static bool query_valid(const struct fr_encoder *enc, const struct fr_rank_query
     return true;
 }
 
+/* Outputs of both heads into the arena; raw NULL: of the click head only. */
+static enum fr_err outputs(const struct fr_model *m,
+                           const struct fr_rank_query *q,
+                           unsigned flags,
+                           struct fr_arena *scratch,
+                           float **out_z,
+                           float **out_raw)
+{
+    size_t n = (size_t)q->n;
+    float *z, *raw = NULL;
+    enum fr_err e;
+
+    if (!query_complete(m, q))
+        return FR_EINVAL;
+    if (!query_valid(m->enc, q))
+        return FR_ERANGE;
+    z = fr_arena_array(scratch, n, sizeof(*z));
+    if (z == NULL || (out_raw != NULL && (raw = fr_arena_array(scratch, n, sizeof(*raw))) == NULL))
+        return FR_ENOMEM;
+    if ((e = m->ops->rank(m, q, flags, scratch, z, raw)) != FR_OK)
+        return e;
+    if (!fr_all_finite(z, n) || (raw != NULL && !fr_all_finite(raw, n)))
+        return FR_ENONFINITE;
+    *out_z = z;
+    if (out_raw != NULL)
+        *out_raw = raw;
+    return FR_OK;
+}
+
 /* Any model that has logits of its own. */
 static enum fr_err rank_query(const struct fr_model *m,
                               const struct fr_rank_query *q,
@@ -331,20 +377,10 @@ static enum fr_err rank_query(const struct fr_model *m,
                               float *out_score)
 {
     struct fr_arena_mark mark = fr_arena_mark(scratch);
-    enum fr_err e = FR_OK;
     float *z = NULL;
+    enum fr_err e = q->n == 0 ? FR_OK : outputs(m, q, flags, scratch, &z, NULL);
 
-    if (q->n == 0)
-        return FR_OK;
-    if (!query_complete(m, q))
-        return FR_EINVAL;
-    if (!query_valid(m->enc, q))
-        return FR_ERANGE;
-    z = fr_arena_array(scratch, (size_t)q->n, sizeof(*z));
-    e = z == NULL ? FR_ENOMEM : m->ops->rank(m, q, flags, scratch, z);
-    if (e == FR_OK && !fr_all_finite(z, (size_t)q->n))
-        e = FR_ENONFINITE;
-    if (e == FR_OK) {
+    if (e == FR_OK && q->n > 0) {
         for (int i = 0; i < q->n && out_score != NULL; i++)
             out_score[i] = fr_nn_sigmoid(z[i]);
         if (out_logit != NULL)
@@ -364,6 +400,39 @@ enum fr_err fr_model_rank(const struct fr_model *m,
     if (m->info.job != FR_JOB_RANKER || q->n < 0)
         return FR_EINVAL;
     return rank_query(m, q, flags, scratch, out_logit, out_score);
+}
+
+enum fr_err fr_model_rank_final(const struct fr_model *m,
+                                const struct fr_rank_query *q,
+                                unsigned flags,
+                                const struct fr_score_powers *pw,
+                                struct fr_arena *scratch,
+                                float *out_key,
+                                float *out_score,
+                                float *out_value)
+{
+    struct fr_arena_mark mark = fr_arena_mark(scratch);
+    float *z, *raw;
+
+    if (m->info.value == FR_VALUE_NONE) {
+        enum fr_err e = fr_model_rank(m, q, flags, scratch, out_key, out_score);
+
+        for (int i = 0; i < q->n && e == FR_OK && out_value != NULL; i++)
+            out_value[i] = NAN;
+        return e;
+    }
+    if (q->n < 0 || !(pw->click >= 0) || !(pw->value >= 0))
+        return FR_EINVAL;
+    if (q->n == 0)
+        return FR_OK;
+    enum fr_err e = outputs(m, q, flags, scratch, &z, &raw);
+    if (e == FR_OK) {
+        fr_value_combine(m->info.value, m->info.share, pw, z, raw, q->n, out_key, out_score);
+        for (int i = 0; i < q->n && out_value != NULL; i++)
+            out_value[i] = (float)fr_value_said(m->info.value, raw[i]);
+    }
+    fr_arena_release(scratch, mark);
+    return e;
 }
 
 static enum fr_err embed(const struct fr_model *m,
@@ -500,6 +569,30 @@ out:
     return e;
 }
 
+enum fr_err fr_model_score_case_heads(const struct fr_model *m,
+                                      const struct fr_model_case *c,
+                                      unsigned flags,
+                                      struct fr_arena *scratch,
+                                      float *out_logit,
+                                      float *out_raw)
+{
+    struct fr_arena_mark mark = fr_arena_mark(scratch);
+    struct case_slots s;
+    float *z, *raw;
+    enum fr_err e = c->n < 1 || m->info.value == FR_VALUE_NONE ? FR_EINVAL : encode_case(m, c, scratch, &s);
+
+    if (e == FR_OK) {
+        struct fr_rank_query q = {s.user, s.context, s.item_ptr, s.cross, c->n, NULL};
+        e = outputs(m, &q, flags, scratch, &z, &raw);
+    }
+    if (e == FR_OK) {
+        memcpy(out_logit, z, (size_t)c->n * sizeof(*z));
+        memcpy(out_raw, raw, (size_t)c->n * sizeof(*raw));
+    }
+    fr_arena_release(scratch, mark);
+    return e;
+}
+
 /* ---- saving ---- */
 
 static enum fr_err case_expected(const struct fr_model *m,
@@ -514,13 +607,15 @@ static enum fr_err case_expected(const struct fr_model *m,
                         "self-test of %d candidates, allowed 1..%d",
                         c->n,
                         FR_BUNDLE_MAX_CANDIDATES);
+    bool two = m->info.value != FR_VALUE_NONE;
     float *want = fr_arena_array(ar, (size_t)c->n, sizeof(*want));
-    if (want == NULL)
+    float *raw = two ? fr_arena_array(ar, (size_t)c->n, sizeof(*raw)) : NULL;
+    if (want == NULL || (two && raw == NULL))
         return fr_fault(fault, FR_ENOMEM, "self-test: out of memory");
-    enum fr_err e = fr_model_score_case(m, c, 0, ar, want);
+    enum fr_err e = two ? fr_model_score_case_heads(m, c, 0, ar, want, raw) : fr_model_score_case(m, c, 0, ar, want);
     if (e != FR_OK)
         return fr_fault(fault, e, "self-test case: %s", fr_err_text(e));
-    *out = (struct fr_bundle_case){*c, want};
+    *out = (struct fr_bundle_case){*c, want, raw};
     return FR_OK;
 }
 

@@ -21,6 +21,7 @@
 #include "daemon/base/err.h"
 #include "daemon/base/field.h"
 #include "daemon/base/str.h"
+#include "models/value.h"
 
 #define FR_MODEL_NAME 64
 
@@ -58,6 +59,8 @@ struct fr_model_info {
     int64_t created_ms;
     int dim;                           /* retrieval: length of a vector; ranker: 0 */
     uint32_t n_slots[FR_ENTITY_COUNT]; /* slots of each entity group; 0 = the model ignores it */
+    enum fr_value_kind value; /* a second head (models/value.h); FR_VALUE_NONE without */
+    bool share;               /* with one: p is the candidate's share of the list, not sigmoid(z) */
 };
 
 /** What manifests and commands say: "two_tower", "deepfm", "autoint+". */
@@ -133,6 +136,23 @@ FR_MUST_CHECK enum fr_err fr_model_rank(const struct fr_model *m,
                                         float *out_score);
 
 /**
+ * The final order: of both heads where the model has two (models/value.h), else of the only one, whatever the powers say.
+ * @param pw        exponents
+ * @param out_key   (n) best first
+ * @param out_score (n) one head: sigmoid of the logit; two: p^a v^b
+ * @param out_value (n), nullable: what the value head says, in the values' unit; NaN without one
+ * @errors, @thread as fr_model_rank()
+ */
+FR_MUST_CHECK enum fr_err fr_model_rank_final(const struct fr_model *m,
+                                              const struct fr_rank_query *q,
+                                              unsigned flags,
+                                              const struct fr_score_powers *pw,
+                                              struct fr_arena *scratch,
+                                              float *out_key,
+                                              float *out_score,
+                                              float *out_value);
+
+/**
  * Vectors of n users. Retrieval only.
  * @param user, context  n pointers each to the slots of one row; `context` NULL if n_slots is 0.
  * @param out            (n, dim), unit length; the inner product with an item's vector orders items
@@ -171,6 +191,14 @@ FR_MUST_CHECK enum fr_err fr_model_score_case(const struct fr_model *m,
                                               unsigned flags,
                                               struct fr_arena *scratch,
                                               float *out);
+
+/** The same with the value head's raw outputs beside the logits. @param out_raw (n) @errors FR_EINVAL no value head */
+FR_MUST_CHECK enum fr_err fr_model_score_case_heads(const struct fr_model *m,
+                                                    const struct fr_model_case *c,
+                                                    unsigned flags,
+                                                    struct fr_arena *scratch,
+                                                    float *out_logit,
+                                                    float *out_raw);
 
 /** What a trainer knows of the bundle it writes. Strings are borrowed for the call. */
 struct fr_model_meta {

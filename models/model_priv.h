@@ -29,12 +29,14 @@ struct fr_model_ops {
     /** Write the members of "config" (the object is open). */
     void (*describe)(const struct fr_model *m, struct fr_jsonw *w);
     void (*free_impl)(void *impl);
-    /** Ranker; of a retrieval model: its logits, when they are not u . v / tau. @param out (n) logits, scratch of the seam: may be half-written on error. */
+    /** Ranker; of a retrieval model: its logits, when they are not u . v / tau. @param out (n) logits, scratch of the seam: may be half-written on error.
+     *  @param raw  (n) raw outputs of the value head, alike; NULL unless the model has one and they are wanted. */
     enum fr_err (*rank)(const struct fr_model *m,
                         const struct fr_rank_query *q,
                         unsigned flags,
                         struct fr_arena *scratch,
-                        float *out);
+                        float *out,
+                        float *raw);
     /** Retrieval: e is FR_ENTITY_USER (with context) or FR_ENTITY_ITEM. */
     enum fr_err (*embed)(const struct fr_model *m,
                          enum fr_entity e,

@@ -156,7 +156,8 @@ static enum fr_err rank(const struct fr_model *m,
                         const struct fr_rank_query *q,
                         unsigned flags,
                         struct fr_arena *ar,
-                        float *out)
+                        float *out,
+                        float *raw)
 {
     const struct impl *d = m->impl;
     size_t f = (size_t)d->cfg.factors;
@@ -164,6 +165,7 @@ static enum fr_err rank(const struct fr_model *m,
     struct scratch s;
     enum fr_err e = begin(d, q->user, ar, &s);
 
+    (void)raw; /* one head */
     for (int at = 0; at < q->n && e == FR_OK; at += cap) {
         int n = q->n - at < cap ? q->n - at : cap;
 

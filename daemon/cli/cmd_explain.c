@@ -34,7 +34,10 @@ static bool adds_up(const struct fr_explanation *x)
     double size = 1 + fabs(x->bias) + fabs(fr_explained_linear(x)) + fabs(fr_explained_pairs(x)) + fabs(x->deep) +
                   fabs(fr_explained_attention(x)) + fabs(x->towers);
 
-    return fabs(x->sum - (double)x->logit) <= 1e-4 * size;
+    double value = 1 + fabs(x->value.bias) + fabs(x->value.deep) + fabs(fr_explained_value_attention(x));
+
+    return fabs(x->sum - (double)x->logit) <= 1e-4 * size &&
+           fabs(x->value.sum - (double)x->value.raw) <= 1e-4 * value;
 }
 
 /* One candidate, or all, of a case. */
@@ -55,8 +58,9 @@ show(struct explain *f, const struct fr_model_case *c, struct fr_explain_source 
         if ((e = fr_explain(f->m, c, i, f->ar, &x)) != FR_OK)
             return fr_fault(fault, e, "row %d cannot be scored: %s", i, fr_err_text(e));
         if (!adds_up(&x))
-            return fr_fault(fault, FR_EMISMATCH, "row %d: the parts sum to %.9g, the logit is %.9g", i, x.sum,
-                            (double)x.logit);
+            return fr_fault(fault, FR_EMISMATCH,
+                            "row %d: the parts sum to %.9g, the logit is %.9g (value head: %.9g, %.9g)", i, x.sum,
+                            (double)x.logit, x.value.sum, (double)x.value.raw);
         e = f->json ? fr_explain_json(src, &x, stdout) : fr_explain_table(src, &x, (int)f->top, f->ar, stdout);
         if (e != FR_OK)
             return fr_fault(fault, e, "%s", fr_err_text(e));

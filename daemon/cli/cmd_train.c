@@ -32,6 +32,9 @@ enum { ALL, TWO_TOWER, MF, FIRST_RANKER }; /* of `model` */
 struct flags {
     struct fr_settings s;
     const char *events, *items, *out;
+    const char *value_event;
+    int value; /* enum fr_value_kind */
+    double value_weight;
     int model;     /* an index of `model` */
     int retrieval; /* of RETRIEVALS */
     int loss; /* of LOSSES */
@@ -91,7 +94,10 @@ static void print_json(const struct flags *f, const struct fr_stream_train_resul
                   {"auc", r->auc},               {"logloss", r->logloss},
                   {"mrr_tower", r->mrr_tower},   {"mrr_ranker", r->mrr_ranker},
                   {"candidates", r->candidates}, {"hr20_tower", r->hr20_tower},
-                  {"hr20_ranker", r->hr20_ranker}};
+                  {"hr20_ranker", r->hr20_ranker},
+                  {"value_error", r->value_error}, {"value_error_mean", r->value_error_mean},
+                  {"value_ndcg", r->value_ndcg}, {"value_ndcg_click", r->value_ndcg_click}};
+    size_t n_metric = sizeof(metric) / sizeof(metric[0]) - (f->value == FR_VALUE_NONE ? 4 : 0);
     struct fr_jsonw w;
     struct fr_buf b;
 
@@ -122,6 +128,12 @@ static void print_json(const struct flags *f, const struct fr_stream_train_resul
     fr_jsonw_u64(&w, r->impressions);
     fr_jsonw_key(&w, "lists_clicked");
     fr_jsonw_u64(&w, r->shown);
+    if (f->value != FR_VALUE_NONE) {
+        fr_jsonw_key(&w, "values");
+        fr_jsonw_u64(&w, r->values);
+        fr_jsonw_key(&w, "values_held_out");
+        fr_jsonw_u64(&w, r->values_held_out);
+    }
     fr_jsonw_key(&w, "ranker_epoch");
     fr_jsonw_i64(&w, r->ranker_epochs);
     fr_jsonw_key(&w, "pairs");
@@ -130,7 +142,7 @@ static void print_json(const struct flags *f, const struct fr_stream_train_resul
     fr_jsonw_i64(&w, r->mf_epochs);
     fr_jsonw_key(&w, "metrics");
     fr_jsonw_object(&w);
-    for (size_t i = 0; i < sizeof(metric) / sizeof(metric[0]); i++) {
+    for (size_t i = 0; i < n_metric; i++) {
         fr_jsonw_key(&w, metric[i].name);
         fr_jsonw_f64(&w, metric[i].v);
     }
@@ -161,6 +173,11 @@ static void print_text(const struct fr_stream_train_result *r)
     else if (r->lists_held_out > 0)
         printf("held out: AUC %.4f, HR@20 %.4f (retrieval alone %.4f, among the candidates %.4f) over %llu triggers\n",
                r->auc, r->hr20_ranker, r->hr20_tower, r->candidates, (unsigned long long)r->eval_triggers);
+    if (r->values > 0)
+        printf("value head: %llu labels with a value; held out: error %.4f (the mean alone %.4f), value kept in the "
+               "first 20 places %.4f (by the click alone %.4f) over %llu lists\n",
+               (unsigned long long)r->values, r->value_error, r->value_error_mean, r->value_ndcg, r->value_ndcg_click,
+               (unsigned long long)r->values_held_out);
     printf("%.1f s\n", r->total_s);
 }
 
@@ -229,6 +246,7 @@ static int train(const struct flags *f, const struct fr_stream_input *in)
         c.epochs = c.mf_epochs = (int)f->epochs;
     c.pair_negatives = (int)f->negatives;
     c.version = (uint64_t)f->version;
+    c.value_weight = (float)f->value_weight;
     c.progress = bar_tell;
     c.progress_ctx = &bar;
     e = fr_stream_train(&c, &r, &fault);
@@ -288,7 +306,8 @@ static enum fr_err read_files(const struct flags *f, struct input *in, struct fr
 static int read_and_train(const struct flags *f)
 {
     struct fr_fault fault = {FR_OK, NULL, 0, ""};
-    struct fr_stream_input si = {.until = (uint64_t)f->until};
+    struct fr_stream_input si = {.until = (uint64_t)f->until,
+                                 .value = {(enum fr_value_kind)f->value, f->value_event}};
     struct fr_spec *spec = NULL;
     struct input in;
     int rc = FR_EXIT_FAILURE;
@@ -335,7 +354,8 @@ int fr_cmd_train_run(int argc, char **argv)
                       .tower_negatives = tower.negatives,
                       .margin = (double)tower.margin,
                       .negative_weight = (double)tower.negative_weight,
-                      .retrieval = -1};
+                      .retrieval = -1,
+                      .value_weight = 1};
     const struct fr_arg flags[] = {
         FR_SETTINGS_ARGS(&f.s),
         {"events", FR_ARG_STR, &f.events, 0, 0, "FILE", "JSON Lines of `events` values, in order"},
@@ -356,6 +376,9 @@ int fr_cmd_train_run(int argc, char **argv)
         {"lr", FR_ARG_F64, &f.lr, 1e-9, 10, "X", "its step size (what suits optimizer and model)"},
         {"decay", FR_ARG_F64, &f.decay, 1e-6, 1, "X", "adagrad: what stays of an accumulator at each touch (1)"},
         {"until-event", FR_ARG_INT, &f.until, 1, 4294967290.0, "N", "use the first N events only"},
+        {"value-head", FR_ARG_CHOICE, &f.value, 0, 0, "none|log|unit", "the ranker also learns what a click is worth; log: its events' `value`, unit: whether an event of --value-event came"},
+        {"value-event", FR_ARG_STR, &f.value_event, 0, 0, "TYPE", "event type that says it, on the item clicked (any with a value)"},
+        {"value-weight", FR_ARG_F64, &f.value_weight, 0, 1000, "X", "of the value head's loss beside the click's (1)"},
         {"version", FR_ARG_INT, &f.version, 1, 9007199254740991.0, "N", "of the bundles (the time of the newest example in ms)"},
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
         {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object instead of text"}};
@@ -373,6 +396,12 @@ int fr_cmd_train_run(int argc, char **argv)
         return fr_args_usage("train", "--model and --retrieval name two retrieval models: --model trains that one alone");
     if (f.topics && (f.events != NULL || f.items != NULL))
         return fr_args_usage("train", "--from-topics reads both topics: it goes with neither --events nor --items");
+    if (f.value == FR_VALUE_UNIT && f.value_event == NULL)
+        return fr_args_usage("train", "--value-head unit asks whether an event came: --value-event says which");
+    if (f.value == FR_VALUE_NONE && f.value_event != NULL)
+        return fr_args_usage("train", "--value-event is for a ranker with a --value-head");
+    if (f.value != FR_VALUE_NONE && f.model >= 1 && f.model <= 3)
+        return fr_args_usage("train", "--value-head goes with deepfm, wide_deep, autoint and autoint+: it stands on their layers");
     rc = fr_settings_load(&f.s, "train");
     if (rc == FR_ARGS_GO_ON)
         rc = read_and_train(&f);

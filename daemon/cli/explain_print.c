@@ -152,6 +152,26 @@ static void put_part(const char *name, double v, bool there, FILE *out)
         fprintf(out, "  %+12.5f  %s\n", v, name);
 }
 
+/* The second head: its own sum, of no term of the table above. */
+static void put_value(const struct fr_model_info *m, const struct fr_explanation *x, FILE *out)
+{
+    const struct fr_explained_value *v = &x->value;
+
+    if (v->kind == FR_VALUE_NONE)
+        return;
+    fprintf(out,
+            "Value head (%s), raw %.5f, says %.6g; the list's score is p^a v^b with p the %s:\n",
+            fr_value_kind_name(v->kind),
+            (double)v->raw,
+            v->said,
+            m->share ? "share of the list" : "sigmoid");
+    put_part("bias", v->bias, true, out);
+    put_part("deep (MLP)", v->deep, v->deep < 0 || v->deep > 0, out);
+    for (int i = 0; i < x->n_fields && x->layers > 0; i++)
+        fprintf(out, "  %+12.5f  %-12s  %s\n", x->field[i].value_attention, "attention", x->field[i].name);
+    fprintf(out, "  %+12.5f  sum\n\n", v->sum);
+}
+
 enum fr_err fr_explain_table(const struct fr_explain_source *src,
                              const struct fr_explanation *x,
                              int top,
@@ -187,6 +207,7 @@ enum fr_err fr_explain_table(const struct fr_explain_source *src,
     if (x->kind == FR_MODEL_TWO_TOWER)
         fprintf(out, "  %+12.5f  cosine %.5f times 1 / tau %.5g\n", x->towers, x->cosine, x->inv_tau);
     fprintf(out, "  %+12.5f  sum\n\n", x->sum);
+    put_value(m, x, out);
     fprintf(out, "Strongest %zu of %zu terms:\n", n < (size_t)top ? n : (size_t)top, n);
     for (size_t i = 0; i < n && i < (size_t)top; i++)
         put_term(x, &t[i], out);
@@ -242,6 +263,26 @@ static void json_values(struct fr_jsonw *w, const struct fr_explained_field *f)
     fr_jsonw_end(w, ']');
 }
 
+static void json_value_head(struct fr_jsonw *w, const struct fr_model_info *m, const struct fr_explanation *x)
+{
+    const struct fr_explained_value *v = &x->value;
+
+    if (v->kind == FR_VALUE_NONE)
+        return;
+    fr_jsonw_key(w, "value");
+    fr_jsonw_object(w);
+    json_string(w, "target", fr_value_kind_name(v->kind));
+    json_string(w, "click", m->share ? "share" : "sigmoid");
+    json_number(w, "bias", v->bias);
+    json_number(w, "deep", v->deep);
+    json_number(w, "attention", fr_explained_value_attention(x));
+    json_number(w, "sum", v->sum);
+    fr_jsonw_key(w, "raw");
+    fr_jsonw_f32(w, v->raw);
+    json_number(w, "said", v->said);
+    fr_jsonw_end(w, '}');
+}
+
 static void json_fields(struct fr_jsonw *w, const struct fr_explanation *x)
 {
     fr_jsonw_key(w, "fields");
@@ -257,6 +298,8 @@ static void json_fields(struct fr_jsonw *w, const struct fr_explanation *x)
         fr_jsonw_i64(w, f->slots);
         json_number(w, "linear", f->linear);
         json_number(w, "attention", f->attention);
+        if (x->value.kind != FR_VALUE_NONE)
+            json_number(w, "value_attention", f->value_attention);
         json_values(w, f);
         fr_jsonw_end(w, '}');
     }
@@ -346,6 +389,7 @@ fr_explain_json(const struct fr_explain_source *src, const struct fr_explanation
         json_number(&w, "inv_tau", x->inv_tau);
     }
     json_number(&w, "sum", x->sum);
+    json_value_head(&w, src->model, x);
     json_fields(&w, x);
     json_attention(&w, x);
     fr_jsonw_end(&w, '}');

@@ -192,7 +192,7 @@ static int fill(struct work *w, size_t at, size_t n)
         size_t k = n - i < LIST ? n - i : LIST;
 
         w->lists[lists++] = (struct fr_rank_list){
-            {NULL, NULL, NULL, w->cells + i * w->train.columns, (int)k}, -1, w->labels + i, 1};
+            {NULL, NULL, NULL, w->cells + i * w->train.columns, (int)k}, -1, w->labels + i, 1, NULL};
     }
     return lists;
 }

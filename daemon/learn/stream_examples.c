@@ -3,6 +3,7 @@
  */
 #include "daemon/learn/stream_examples.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -38,6 +39,8 @@ struct pass {
     struct fr_arena *ar;
     struct fr_user_cache users;
     struct fr_map last;             /* user -> line of the newest trigger, first pass */
+    struct fr_map labelled;         /* user -> line of the trigger that got a label last, first pass */
+    int value_type;                 /* first pass: of the events that have a value; -1 = any */
     struct fr_shown_finder *finder; /* first pass */
     size_t at_shown;                /* second pass: first list not before `line` */
     struct fr_item_stats *stats;
@@ -200,15 +203,37 @@ static enum fr_err save_user(struct pass *p, uint64_t user, const struct fr_user
 }
 
 /* First pass: this positive is the label of the user's newest trigger. */
-static void label(struct pass *p, const struct fr_event *ev)
+static enum fr_err label(struct pass *p, const struct fr_event *ev)
 {
     uint32_t at = fr_map_get(&p->last, ev->user);
 
     if (at == FR_MAP_NONE || ev->item == 0 || fr_spec_positive(p->in->spec, ev) <= 0 ||
         p->find->item[at] != 0)
-        return;
+        return FR_OK;
     p->find->item[at] = ev->item;
     p->find->n_labels++;
+    return fr_map_put(&p->labelled, ev->user, at);
+}
+
+/* What an event says its item was worth; NaN: nothing. */
+static float value_of(const struct pass *p, const struct fr_event *ev)
+{
+    enum fr_value_kind k = p->in->value.kind;
+
+    if (k == FR_VALUE_NONE || ev->item == 0 || (p->value_type >= 0 && ev->type != p->value_type))
+        return NAN;
+    if (k == FR_VALUE_UNIT)
+        return 1; /* it came */
+    return ev->has_value && fr_value_fits(k, (float)ev->value) ? (float)ev->value : NAN;
+}
+
+/* First pass: the value of the user's newest label, if this event is about it. */
+static void label_value(struct pass *p, const struct fr_event *ev, float value)
+{
+    uint32_t at = fr_map_get(&p->labelled, ev->user);
+
+    if (at != FR_MAP_NONE && p->find->item[at] == ev->item && isnan(p->find->value[at]))
+        p->find->value[at] = value;
 }
 
 /* What the user saw after this line's trigger. */
@@ -237,6 +262,7 @@ static enum fr_err trigger(struct pass *p, const struct fr_event *ev, struct fr_
     t.label = p->line < p->labels->n ? p->labels->item[p->line] : 0;
     if (t.label == 0)
         return FR_OK;
+    t.value = p->labels->value[p->line];
     find_shown(p, &t);
     e = fr_row_cut(p->in->spec, u, &rc, p->ar, &t.cut);
     return e == FR_OK ? p->fn(p->ctx, &t) : e;
@@ -245,13 +271,21 @@ static enum fr_err trigger(struct pass *p, const struct fr_event *ev, struct fr_
 /* First pass: labels, and what was shown and clicked. */
 static enum fr_err look(struct pass *p, const struct fr_event *ev)
 {
+    float value = value_of(p, ev);
     enum fr_err e = FR_OK;
 
     if (ev->n_impressions > 0)
         e = fr_shown_finder_impressions(p->finder, ev, fr_map_get(&p->last, ev->user));
     else if (ev->item != 0 && fr_spec_positive(p->in->spec, ev) > 0)
         fr_shown_finder_positive(p->finder, ev);
-    label(p, ev);
+    if (!isnan(value)) { /* of the label before this one, which may be of the same item: a purchase after a click */
+        label_value(p, ev, value);
+        fr_shown_finder_value(p->finder, ev, value);
+    }
+    if (e == FR_OK)
+        e = label(p, ev);
+    if (!isnan(value))
+        label_value(p, ev, value);
     return e;
 }
 
@@ -335,6 +369,7 @@ static enum fr_err run(struct pass *p, struct fr_fault *fault)
     fr_buf_done(&p->buf);
     fr_user_cache_done(&p->users);
     fr_map_done(&p->last);
+    fr_map_done(&p->labelled);
     fr_item_generation_unref(p->generation);
     fr_item_stats_free(p->stats);
     fr_ticks_free(p->ticks);
@@ -356,6 +391,34 @@ uint64_t fr_stream_input_events(const struct fr_stream_input *in)
     return in->until != 0 && n > in->until ? in->until : n;
 }
 
+/* Where it was asked whether such an event came, none came. */
+static void settle_values(const struct fr_stream_input *in, struct fr_stream_labels *l)
+{
+    if (in->value.kind != FR_VALUE_UNIT)
+        return;
+    for (uint64_t i = 0; i < l->n; i++)
+        if (l->item[i] != 0 && isnan(l->value[i]))
+            l->value[i] = 0;
+    for (size_t i = 0; i < l->n_shown; i++)
+        for (size_t k = l->shown[i].first; k < l->shown[i].first + l->shown[i].n; k++)
+            if (l->shown_click[k] && isnan(l->shown_value[k]))
+                l->shown_value[k] = 0;
+}
+
+/* The type of the events that have a value. */
+static enum fr_err value_type(const struct fr_stream_input *in, int *out, struct fr_fault *fault)
+{
+    const struct fr_stream_value_rule *v = &in->value;
+
+    *out = -1;
+    if (v->kind == FR_VALUE_UNIT && v->event == NULL)
+        return fr_fault(fault, FR_EINVAL, "a value head for the target unit needs an event type");
+    if (v->kind == FR_VALUE_NONE || v->event == NULL)
+        return FR_OK;
+    *out = fr_spec_type(in->spec, fr_str_z(v->event));
+    return *out >= 0 ? FR_OK : fr_fault(fault, FR_EINVAL, "value event \"%.60s\" is none of events.types", v->event);
+}
+
 enum fr_err fr_stream_labels_find(const struct fr_stream_input *in,
                                   struct fr_stream_labels *out,
                                   struct fr_fault *fault)
@@ -365,14 +428,22 @@ enum fr_err fr_stream_labels_find(const struct fr_stream_input *in,
     enum fr_err e;
 
     memset(out, 0, sizeof(*out));
+    if ((e = value_type(in, &p.value_type, fault)) != FR_OK)
+        return e;
     out->n = fr_stream_input_events(in);
     if (out->n >= UINT32_MAX - 1)
         return fr_fault(fault, FR_ETOOLARGE, "events: too many records");
     out->item = fr_calloc(out->n + 1, sizeof(*out->item));
-    if (out->item == NULL)
+    out->value = fr_calloc(out->n + 1, sizeof(*out->value));
+    if (out->item == NULL || out->value == NULL) {
+        fr_stream_labels_done(out);
         return fr_fault(fault, FR_ENOMEM, "events: out of memory");
+    }
+    for (uint64_t i = 0; i <= out->n; i++)
+        out->value[i] = NAN;
     e = run(&p, fault);
     fr_shown_finder_finish(&finder);
+    settle_values(in, out);
     if (e != FR_OK)
         fr_stream_labels_done(out);
     return e;
@@ -381,9 +452,11 @@ enum fr_err fr_stream_labels_find(const struct fr_stream_input *in,
 void fr_stream_labels_done(struct fr_stream_labels *l)
 {
     fr_free(l->item);
+    fr_free(l->value);
     fr_free(l->shown);
     fr_free(l->shown_item);
     fr_free(l->shown_click);
+    fr_free(l->shown_value);
     memset(l, 0, sizeof(*l));
 }
 

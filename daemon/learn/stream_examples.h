@@ -9,6 +9,11 @@
  * on, unless the items named it already; those are all there from the start, with the attributes
  * they have today.
  *
+ * What a label was worth (asked for by a value head, models/value.h): the `value` of its event or, if that
+ * has none, of the user's next event on the same item before another item becomes a label, e.g. a click and
+ * then its purchase. Only values that fit the head's target count, of one event type if one is named. For the
+ * target unit the question is whether such an event came: 1, else 0.
+ *
  * What was shown: an `impressions` event belongs to its user's newest trigger before it. A later positive
  * on one of the items of the user's newest impressions, within the window (and of the same rec_id where
  * both name one), is a click on that list.
@@ -26,6 +31,13 @@
 #include "daemon/pipeline/epoch.h"
 #include "features/row.h"
 #include "features/spec.h"
+#include "models/value.h"
+
+/** Which events say what an item was worth to the user. */
+struct fr_stream_value_rule {
+    enum fr_value_kind kind; /* FR_VALUE_NONE: nothing is asked */
+    const char *event;       /* of this type only; NULL = any; needed with FR_VALUE_UNIT */
+};
 
 /** The stream. Owner: the caller; borrowed. */
 struct fr_stream_input {
@@ -35,6 +47,7 @@ struct fr_stream_input {
     uint64_t until;       /* read this many events only; 0 = all */
     /* nullable: read from topics, used instead of the two texts; borrowed */
     const struct fr_stream_log *event_log, *item_log;
+    struct fr_stream_value_rule value;
     /* nullable: told every few thousand events of a pass */
     void (*progress)(void *ctx, uint64_t done);
     void *progress_ctx;
@@ -53,6 +66,7 @@ struct fr_stream_shown {
 /** Labels of a stream. Owner: fr_stream_labels_done(). */
 struct fr_stream_labels {
     uint64_t *item; /* (n): by line, 0 = no trigger or no label */
+    float *value;   /* (n): what that label was worth; NaN = not known */
     uint64_t n;     /* lines */
     uint64_t n_labels;
     uint64_t n_refused; /* records that are no events; those of a topic that are mis-keyed too */
@@ -61,6 +75,7 @@ struct fr_stream_labels {
     size_t n_shown;
     uint64_t *shown_item;
     bool *shown_click;
+    float *shown_value; /* of a click; NaN = not known */
     uint64_t n_impressions; /* impressions events that belong to a trigger */
 };
 
@@ -71,6 +86,7 @@ struct fr_stream_trigger {
     struct fr_cut *cut;
     struct fr_item_generation *generation; /* nullable */
     uint64_t label;                        /* keyed hash of the next positive item */
+    float value;                           /* what it was worth; NaN = not known */
     const struct fr_stream_labels *labels;
     const struct fr_stream_shown *shown; /* (n_shown) what the user saw after it and clicked in */
     size_t n_shown;
@@ -82,7 +98,7 @@ typedef enum fr_err (*fr_stream_trigger_fn)(void *ctx, const struct fr_stream_tr
 /** Events that a pass over the input reads. */
 uint64_t fr_stream_input_events(const struct fr_stream_input *in);
 
-/** Find the labels. @errors FR_ENOMEM, those of the item file (with its line) */
+/** Find the labels. @errors FR_EINVAL the value rule names no event type; FR_ENOMEM, those of the item file (with its line) */
 FR_MUST_CHECK enum fr_err fr_stream_labels_find(const struct fr_stream_input *in,
                                                 struct fr_stream_labels *out,
                                                 struct fr_fault *fault);

@@ -3,6 +3,7 @@
  */
 #include "daemon/learn/stream_shown.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "daemon/base/alloc.h"
@@ -35,7 +36,7 @@ static enum fr_err room(struct fr_shown_finder *f, uint32_t n)
     }
     if (f->items + n > f->items_cap) {
         size_t cap = (f->items + n) * 2;
-        void *a = fr_realloc_array(l->shown_item, cap, sizeof(*l->shown_item)), *b;
+        void *a = fr_realloc_array(l->shown_item, cap, sizeof(*l->shown_item)), *b, *c;
         if (a == NULL)
             return FR_ENOMEM;
         l->shown_item = a;
@@ -43,6 +44,10 @@ static enum fr_err room(struct fr_shown_finder *f, uint32_t n)
         if (b == NULL)
             return FR_ENOMEM;
         l->shown_click = b;
+        c = fr_realloc_array(l->shown_value, cap, sizeof(*l->shown_value));
+        if (c == NULL)
+            return FR_ENOMEM;
+        l->shown_value = c;
         f->items_cap = cap;
     }
     return FR_OK;
@@ -66,25 +71,43 @@ fr_shown_finder_impressions(struct fr_shown_finder *f, const struct fr_event *ev
     f->open[l->n_shown++] = (struct fr_shown_open){ev->ts, rec_hash(ev)};
     for (uint32_t i = 0; i < ev->n_impressions; i++) {
         l->shown_item[f->items] = ev->impressions[i].item;
+        l->shown_value[f->items] = NAN;
         l->shown_click[f->items++] = false;
     }
     return FR_OK;
 }
 
+/* The list that an event is about: its user's newest one. NULL: none, another's, or too long ago. */
+static struct fr_stream_shown *list_of(const struct fr_shown_finder *f, const struct fr_event *ev)
+{
+    uint32_t at = fr_map_get(&f->newest, ev->user);
+    uint64_t rec = rec_hash(ev);
+
+    if (at == FR_MAP_NONE || (rec != 0 && f->open[at].rec != 0 && rec != f->open[at].rec) ||
+        ev->ts - f->open[at].ts > FR_SHOWN_WINDOW_MS)
+        return NULL;
+    return &f->labels->shown[at];
+}
+
+void fr_shown_finder_value(struct fr_shown_finder *f, const struct fr_event *ev, float value)
+{
+    struct fr_stream_labels *l = f->labels;
+    const struct fr_stream_shown *s = list_of(f, ev);
+
+    for (size_t i = 0; s != NULL && i < s->n; i++)
+        if (l->shown_item[s->first + i] == ev->item && l->shown_click[s->first + i] &&
+            isnan(l->shown_value[s->first + i])) {
+            l->shown_value[s->first + i] = value;
+            return;
+        }
+}
+
 void fr_shown_finder_positive(struct fr_shown_finder *f, const struct fr_event *ev)
 {
     struct fr_stream_labels *l = f->labels;
-    uint32_t at = fr_map_get(&f->newest, ev->user);
-    uint64_t rec = rec_hash(ev);
-    struct fr_stream_shown *s;
+    struct fr_stream_shown *s = list_of(f, ev);
 
-    if (at == FR_MAP_NONE)
-        return;
-    s = &l->shown[at];
-    if ((rec != 0 && f->open[at].rec != 0 && rec != f->open[at].rec) ||
-        ev->ts - f->open[at].ts > FR_SHOWN_WINDOW_MS)
-        return;
-    for (uint32_t i = 0; i < s->n; i++) {
+    for (uint32_t i = 0; s != NULL && i < s->n; i++) {
         if (l->shown_item[s->first + i] != ev->item || l->shown_click[s->first + i])
             continue;
         l->shown_click[s->first + i] = true;

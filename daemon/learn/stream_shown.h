@@ -35,6 +35,8 @@ FR_MUST_CHECK enum fr_err
 fr_shown_finder_impressions(struct fr_shown_finder *f, const struct fr_event *ev, uint32_t trigger);
 /** A positive event with an item. */
 void fr_shown_finder_positive(struct fr_shown_finder *f, const struct fr_event *ev);
+/** An event that says what its item was worth: the first one of a click counts. */
+void fr_shown_finder_value(struct fr_shown_finder *f, const struct fr_event *ev, float value);
 /** Drop lists without a click, sort by line, release what is not the labels'. */
 void fr_shown_finder_finish(struct fr_shown_finder *f);
 

@@ -28,6 +28,7 @@ void fr_stream_train_config_default(struct fr_stream_train_config *c)
     c->max_held_out = 2000;
     c->negatives = 30;
     c->max_lists = 80000;
+    c->value_weight = 1;
 }
 
 void fr_learner_tell_loss(

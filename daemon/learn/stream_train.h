@@ -48,6 +48,7 @@ struct fr_stream_train_config {
     /* Share of the examples that tower A is trained on; 0 = .8 (the closer it comes to the final tower,
      * the better the ranker fits that one), .3 where what was shown is known (clicks are few) */
     double tower_part;
+    float value_weight; /* of a value head's loss; the head is asked for by in.value */
     double held_out;   /* share of the rest, the newest, that the ranker is measured on */
     int negatives;     /* of a ranker list; with impressions: whatever was shown */
     int pair_negatives; /* drawn for each pair, anew each epoch */
@@ -85,6 +86,14 @@ struct fr_stream_train_result {
     struct fr_stream_curve tower_curve, ranker_curve;
     double auc, logloss, mrr_tower, mrr_ranker; /* over held-out lists, places beyond 20 count 0 */
     double candidates, hr20_tower, hr20_ranker; /* 0 with impressions: those lists are too short */
+    /* with a value head */
+    uint64_t values, values_held_out; /* labels that have a value: of training lists; those measured on */
+    /* target log: mean |r - log(1 + value)|; unit: mean BCE; of the head, and of the training labels' mean instead */
+    double value_error, value_error_mean;
+    /* share of the held-out labels' value that the order keeps, a place at k worth 1 / log2(1 + k), beyond 20 nothing
+     * (NDCG@20 with values as gains): by the click head, and by p^a v^b with the configured powers (a = b = 1 if the
+     * configuration leaves b at 0) */
+    double value_ndcg_click, value_ndcg;
 };
 
 void fr_stream_train_config_default(struct fr_stream_train_config *c);

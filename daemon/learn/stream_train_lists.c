@@ -6,6 +6,9 @@
  * and not clicked. Without: the next positive, and negatives drawn from the other candidates. The
  * newest part of the stream is held out; there, without impressions, lists hold all candidates.
  */
+#include <math.h>
+#include <stdint.h>
+
 #include "ann/live_index.h"
 #include "daemon/base/alloc.h"
 #include "daemon/learn/stream_train_priv.h"
@@ -125,12 +128,13 @@ static enum fr_err shown_candidates(const struct fr_stream_trigger *t,
     return score(view, t->ar, tr);
 }
 
-static bool clicked(const struct fr_stream_trigger *t, const struct fr_stream_shown *shown, uint64_t item)
+/* The place of a click on the item among what was shown; SIZE_MAX = there was none. */
+static size_t click_of(const struct fr_stream_trigger *t, const struct fr_stream_shown *shown, uint64_t item)
 {
     for (size_t i = shown->first; i < shown->first + shown->n; i++)
         if (t->labels->shown_item[i] == item && t->labels->shown_click[i])
-            return true;
-    return false;
+            return i;
+    return SIZE_MAX;
 }
 
 /* One list for each click: the clicked item, and what was shown and not clicked. */
@@ -148,12 +152,14 @@ static enum fr_err shown_list(struct fr_learner *l,
     if (e == FR_OK && c == NULL)
         e = FR_ENOMEM;
     for (uint32_t k = 0; k < n_all && e == FR_OK; k++) {
-        struct fr_learner_list it = {l->l_item.n, 1, 0, 0};
-        if (!clicked(t, shown, all[k].item))
+        size_t click = click_of(t, shown, all[k].item);
+        struct fr_learner_list it = {l->l_item.n, 1, 0, 0, NAN};
+        if (click == SIZE_MAX)
             continue;
+        it.value = t->labels->shown_value[click];
         c[0] = all[k];
         for (uint32_t i = 0; i < n_all; i++)
-            if (!clicked(t, shown, all[i].item))
+            if (click_of(t, shown, all[i].item) == SIZE_MAX)
                 c[it.n++] = all[i];
         if (it.n < 2)
             break;
@@ -176,7 +182,7 @@ static enum fr_err sampled_list(struct fr_learner *l,
                                 struct fr_trigger *tr,
                                 bool eval)
 {
-    struct fr_learner_list it = {l->l_item.n, tr->n_cand, 0, 0};
+    struct fr_learner_list it = {l->l_item.n, tr->n_cand, 0, 0, t->value};
     uint32_t at = 0, most = (uint32_t)l->c->negatives + 1;
     enum fr_err e;
 

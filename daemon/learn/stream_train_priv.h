@@ -27,6 +27,7 @@ struct fr_learner_list {
     size_t first;
     uint32_t n, label;
     uint32_t tower_place; /* held out: of the label in the tower's order, from 1 */
+    float value;          /* what the label was worth; NaN = not known */
 };
 
 /** Owner: fr_stream_train(). Thread: its own; trainers start workers of theirs. */

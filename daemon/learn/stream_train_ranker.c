@@ -3,12 +3,15 @@
  *
  * Every epoch goes through the lists in a new order. After each epoch the held-out lists are scored;
  * of those, every other one decides which epoch is kept (early stop), the rest are what is reported.
+ * A value head learns from what labels were worth, and counts in the choice of the epoch by the share of the
+ * constant's error that it takes away.
  */
 #include <math.h>
 #include <stdio.h>
 
 #include "daemon/base/alloc.h"
 #include "daemon/learn/stream_train_priv.h"
+#include "daemon/learn/value_measure.h"
 #include "models/metrics.h"
 #include "models/train/train_ctr.h"
 
@@ -24,6 +27,7 @@
 struct measure {
     double hr20, auc, logloss, mrr, mrr_tower;
     size_t rows;
+    struct fr_value_measure value;
 };
 
 struct ranker {
@@ -41,7 +45,26 @@ struct ranker {
     struct measure last;           /* of the newest, on the lists that choose */
     float *logit;                  /* scratch of a measure */
     uint8_t *label;
+    struct fr_value_measure value; /* with the training labels; each measure begins as a copy of it */
+    float *raw, *key, *score;      /* scratch, as many as a list may have */
 };
+
+/* What the rows of a list were worth: that of the label, if it is known. */
+static enum fr_err values_of(struct ranker *r, const struct fr_learner_list *it, struct fr_rank_list *out)
+{
+    size_t n = (size_t)out->c.n;
+    float *v;
+
+    if (r->value.kind == FR_VALUE_NONE || isnan(it->value) || it->label >= n)
+        return FR_OK;
+    v = fr_arena_array(r->ar, n, sizeof(*v));
+    if (v == NULL)
+        return FR_ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        v[i] = i == it->label ? it->value : NAN;
+    out->values = v;
+    return FR_OK;
+}
 
 /* Lists by number, as the trainer takes them; in the arena. At most `max` candidates each. */
 static struct fr_rank_list *expand(struct ranker *r, const uint32_t *which, size_t n, uint32_t max)
@@ -70,7 +93,9 @@ static struct fr_rank_list *expand(struct ranker *r, const uint32_t *which, size
             fr_cell_rows_get(&l->l_cross, it->first + j, x + (size_t)j * nc[FR_ENTITY_CROSS],
                              nc[FR_ENTITY_CROSS]);
         }
-        out[i] = (struct fr_rank_list){{u, c, p, x, (int)k}, (int)it->label, NULL, 1.0f};
+        out[i] = (struct fr_rank_list){{u, c, p, x, (int)k}, (int)it->label, NULL, 1.0f, NULL};
+        if (values_of(r, it, &out[i]) != FR_OK)
+            return NULL;
     }
     return out;
 }
@@ -102,6 +127,25 @@ static enum fr_err pass(struct ranker *r, bool observe, int epoch)
     return e;
 }
 
+/* What both heads say to one list; the logits where AUC will want them. */
+static enum fr_err
+score_list(struct ranker *r,
+           const struct fr_model *m,
+           const struct fr_rank_list *one,
+           float *logit,
+           float value,
+           struct measure *out)
+{
+    enum fr_err e;
+
+    if (r->value.kind == FR_VALUE_NONE)
+        return fr_model_score_case(m, &one->c, 0, r->ar, logit);
+    e = fr_model_score_case_heads(m, &one->c, 0, r->ar, logit, r->raw);
+    if (e == FR_OK)
+        fr_value_measure_list(&out->value, logit, r->raw, (size_t)one->c.n, (size_t)one->label, value, r->key, r->score);
+    return e;
+}
+
 /* Score every other held-out list by m, from the first or the second on. HR@20 is over those triggers whose
  * label was among the candidates; the caller scales it. */
 static enum fr_err measure(struct ranker *r, const struct fr_model *m, size_t first, struct measure *out)
@@ -109,13 +153,14 @@ static enum fr_err measure(struct ranker *r, const struct fr_model *m, size_t fi
     const struct fr_learner *l = r->l;
     size_t at = 0, hits = 0, n = 0;
     double rr = 0, rr_tower = 0;
+    struct measure got = {.value = r->value};
     enum fr_err e = FR_OK;
 
     for (size_t i = l->n_train + first; i < l->n_lists && e == FR_OK; i += 2, n++) {
         uint32_t which = (uint32_t)i;
         struct fr_rank_list *one = expand(r, &which, 1, UINT32_MAX);
         size_t place;
-        e = one == NULL ? FR_ENOMEM : fr_model_score_case(m, &one[0].c, 0, r->ar, r->logit + at);
+        e = one == NULL ? FR_ENOMEM : score_list(r, m, one, r->logit + at, l->list[i].value, &got);
         fr_arena_reset(r->ar);
         if (e != FR_OK)
             break;
@@ -130,12 +175,21 @@ static enum fr_err measure(struct ranker *r, const struct fr_model *m, size_t fi
     *out = (struct measure){.hr20 = n == 0 ? 0 : (double)hits / (double)n,
                             .mrr = n == 0 ? 0 : rr / (double)n,
                             .mrr_tower = n == 0 ? 0 : rr_tower / (double)n,
-                            .rows = at};
+                            .rows = at,
+                            .value = got.value};
     if (e == FR_OK && n > 0)
         e = fr_metric_auc(r->logit, r->label, at, &out->auc);
     if (e == FR_OK && n > 0)
         e = fr_metric_logloss(r->logit, r->label, at, &out->logloss);
     return e;
+}
+
+/* What decides between epochs. */
+static double worth(const struct measure *m)
+{
+    double mean = fr_value_measure_error_mean(&m->value);
+
+    return m->mrr + m->hr20 + (mean > 0 ? 1 - fr_value_measure_error(&m->value) / mean : 0);
 }
 
 /* Keep the epoch when it is better. */
@@ -151,7 +205,7 @@ static enum fr_err keep(struct ranker *r, bool *out_better)
         e = measure(r, m, r->l->n_lists - r->l->n_train > 1, &report);
     if (e == FR_OK)
         r->last = choose;
-    *out_better = e == FR_OK && (r->best == NULL || choose.mrr + choose.hr20 > r->choose.mrr + r->choose.hr20);
+    *out_better = e == FR_OK && (r->best == NULL || worth(&choose) > worth(&r->choose));
     if (!*out_better) {
         fr_model_free(m);
         return e;
@@ -225,6 +279,12 @@ static void report(struct ranker *r)
     l->out->rows_held_out = r->report.rows;
     l->out->auc = r->report.auc;
     l->out->logloss = r->report.logloss;
+    l->out->values = r->value.targets;
+    l->out->values_held_out = r->report.value.n;
+    l->out->value_error = fr_value_measure_error(&r->report.value);
+    l->out->value_error_mean = fr_value_measure_error_mean(&r->report.value);
+    l->out->value_ndcg = fr_value_measure_kept(&r->report.value);
+    l->out->value_ndcg_click = fr_value_measure_kept_click(&r->report.value);
     if (l->n_shown > 0)
         return; /* of some twenty items shown, all are among the best twenty */
     l->out->hr20_ranker = r->report.hr20 * found;
@@ -234,12 +294,16 @@ static void report(struct ranker *r)
 
 static enum fr_err save(struct ranker *r)
 {
-    static const char *const names[] = {"auc",        "logloss", "mrr",       "mrr_tower",
-                                        "hr20", "hr20_tower", "candidates"};
+    static const char *const names[] = {"auc",        "logloss",     "mrr",
+                                        "mrr_tower",  "hr20",        "hr20_tower",
+                                        "candidates", "value_error", "value_error_mean",
+                                        "value_ndcg", "value_ndcg_click"};
     struct fr_learner *l = r->l;
     const double values[] = {l->out->auc,         l->out->logloss,    l->out->mrr_ranker, l->out->mrr_tower,
-                             l->out->hr20_ranker, l->out->hr20_tower, l->out->candidates};
-    struct fr_model_meta meta = {fr_model_kind_slug(r->kind), fr_learner_version(l), "", l->newest_ts, names, values, 7};
+                             l->out->hr20_ranker, l->out->hr20_tower, l->out->candidates, l->out->value_error,
+                             l->out->value_error_mean, l->out->value_ndcg, l->out->value_ndcg_click};
+    struct fr_model_meta meta = {fr_model_kind_slug(r->kind), fr_learner_version(l), "", l->newest_ts, names, values,
+                                 r->value.kind == FR_VALUE_NONE ? 7 : 11};
     uint32_t which = (uint32_t)l->n_train;
     struct fr_rank_list *lists = expand(r, &which, 1, 8);
     char path[4096];
@@ -286,6 +350,35 @@ static int epochs_of(size_t lists)
     return n < 2 ? 2 : n > MAX_EPOCHS ? MAX_EPOCHS : (int)n;
 }
 
+/* The value head that was asked for, and what it is measured by. */
+static enum fr_err value_head(struct ranker *r, struct fr_ctr_train_config *cfg)
+{
+    const struct fr_learner *l = r->l;
+    const struct fr_config *c = l->c->cfg;
+    size_t longest = 0;
+
+    if (l->c->in.value.kind == FR_VALUE_NONE)
+        return FR_OK;
+    cfg->model.value = l->c->in.value.kind;
+    cfg->value_weight = l->c->value_weight;
+    r->value.kind = cfg->model.value;
+    r->value.share = cfg->loss == FR_LOSS_LISTWISE;
+    r->value.powers = c->models_score_value_power > 0
+                          ? (struct fr_score_powers){c->models_score_click_power, c->models_score_value_power}
+                          : (struct fr_score_powers){1, 1};
+    for (size_t i = 0; i < l->n_lists; i++) {
+        longest = l->list[i].n > longest ? l->list[i].n : longest;
+        if (i < l->n_train)
+            fr_value_measure_train(&r->value, l->list[i].value);
+    }
+    if (r->value.targets == 0)
+        return fr_fault(l->fault, FR_EINVAL, "no label of the %zu lists has a value that a head could learn", l->n_train);
+    r->raw = fr_calloc(longest + 1, sizeof(*r->raw));
+    r->key = fr_calloc(longest + 1, sizeof(*r->key));
+    r->score = fr_calloc(longest + 1, sizeof(*r->score));
+    return r->raw == NULL || r->key == NULL || r->score == NULL ? FR_ENOMEM : FR_OK;
+}
+
 static enum fr_err new_ctr(struct ranker *r)
 {
     const struct fr_learner *l = r->l;
@@ -304,7 +397,8 @@ static enum fr_err new_ctr(struct ranker *r)
     r->lr = cfg.opt.lr;
     r->epochs = epochs_of(l->n_train);
     r->patience = PATIENCE;
-    return fr_train_ctr_new(&cfg, &l->spec->fields, &r->tr, l->fault);
+    enum fr_err e = value_head(r, &cfg);
+    return e == FR_OK ? fr_train_ctr_new(&cfg, &l->spec->fields, &r->tr, l->fault) : e;
 }
 
 static enum fr_err new_ncf(struct ranker *r)
@@ -312,6 +406,8 @@ static enum fr_err new_ncf(struct ranker *r)
     enum fr_err e;
 
     r->kind = r->l->c->ranker_kind;
+    if (r->l->c->in.value.kind != FR_VALUE_NONE)
+        return fr_fault(r->l->fault, FR_EINVAL, "%s has no value head", fr_model_kind_name(r->kind));
     e = fr_learner_ncf_new(r->l, r->kind, &r->ncf);
     if (e != FR_OK)
         return e;
@@ -361,5 +457,8 @@ enum fr_err fr_learner_ranker(struct fr_learner *l)
     fr_free(r.order);
     fr_free(r.logit);
     fr_free(r.label);
+    fr_free(r.raw);
+    fr_free(r.key);
+    fr_free(r.score);
     return e;
 }

@@ -487,6 +487,7 @@ static enum fr_err sub_batch(struct run *r, struct fr_trigger *const *trig, int 
     struct fr_lane *l = r->l;
     const struct fr_engine *eng = l->eng;
     struct fr_candidate_policy pol = fr_candidate_policy_of(eng->cfg);
+    struct fr_score_policy score = fr_score_policy_of(eng->cfg);
     unsigned flags = eng->deterministic ? FR_SCORE_DETERMINISTIC : 0;
     int64_t t = fr_clock_wall_us(eng->clock);
     struct fr_epoch ep;
@@ -503,8 +504,7 @@ static enum fr_err sub_batch(struct run *r, struct fr_trigger *const *trig, int 
     }
     t = stage_done(r, FR_H_STAGE_CANDIDATES, t);
     for (int i = 0; i < n && e == FR_OK; i++) {
-        e = fr_stage_score(
-            eng->spec, &ep, flags, (uint32_t)eng->cfg->recommend_n, l->ar, l->rank_cache, trig[i]);
+        e = fr_stage_score(eng->spec, &score, &ep, flags, l->ar, l->rank_cache, trig[i]);
         trig[i]->scored_us = fr_clock_wall_us(eng->clock);
     }
     count_rank_cache(l);

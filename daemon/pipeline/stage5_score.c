@@ -14,6 +14,12 @@ struct ranked {
     uint32_t cand;
 };
 
+struct fr_score_policy fr_score_policy_of(const struct fr_config *cfg)
+{
+    return (struct fr_score_policy){(uint32_t)cfg->recommend_n,
+                                    {cfg->models_score_click_power, cfg->models_score_value_power}};
+}
+
 static int better(const void *a, const void *b)
 {
     const struct ranked *x = a, *y = b;
@@ -52,13 +58,13 @@ enum fr_err fr_stage_rows(const struct fr_spec *spec,
 }
 
 /* Encode for the ranker and ask it. */
-static enum fr_err rank(const struct fr_spec *spec,
+static enum fr_err rank(const struct fr_score_powers *powers,
                         const struct fr_model *m,
                         unsigned flags,
                         struct fr_arena *ar,
                         struct fr_rank_cache *cache,
                         const struct fr_trigger *t,
-                        float *logit,
+                        float *key,
                         float *score)
 {
     const uint32_t *ns = fr_model_info(m)->n_slots;
@@ -71,7 +77,6 @@ static enum fr_err rank(const struct fr_spec *spec,
     struct fr_rank_query q;
     enum fr_err e;
 
-    (void)spec;
     if (user == NULL || ctx == NULL || items == NULL || cross == NULL || ptr == NULL)
         return FR_ENOMEM;
     for (size_t i = 0; i < n; i++)
@@ -86,7 +91,7 @@ static enum fr_err rank(const struct fr_spec *spec,
     if (e != FR_OK)
         return e;
     q = (struct fr_rank_query){user, ctx, ptr, cross, (int)n, cache};
-    return fr_model_rank(m, &q, flags, ar, logit, score);
+    return fr_model_rank_final(m, &q, flags, powers, ar, key, score, NULL);
 }
 
 /* Order without a ranker: retrieval score, then popular rank, then the user's own last items. */
@@ -110,20 +115,21 @@ static void name_model(const struct fr_model *m, char *out, size_t cap)
 }
 
 enum fr_err fr_stage_score(const struct fr_spec *spec,
+                           const struct fr_score_policy *pol,
                            const struct fr_epoch *ep,
                            unsigned flags,
-                           uint32_t n,
                            struct fr_arena *ar,
                            struct fr_rank_cache *cache,
                            struct fr_trigger *t)
 {
     struct ranked *r = fr_arena_array(ar, t->n_cand + 1U, sizeof(*r));
-    float *logit = fr_arena_array(ar, t->n_cand + 1U, sizeof(*logit));
+    float *order = fr_arena_array(ar, t->n_cand + 1U, sizeof(*order));
     float *score = fr_arena_array(ar, t->n_cand + 1U, sizeof(*score));
+    uint32_t n = pol->n;
     bool ranked = false;
     enum fr_err e;
 
-    if (r == NULL || logit == NULL || score == NULL)
+    if (r == NULL || order == NULL || score == NULL)
         return FR_ENOMEM;
     e = fr_stage_rows(spec, ep, ar, t);
     if (e != FR_OK)
@@ -131,14 +137,14 @@ enum fr_err fr_stage_score(const struct fr_spec *spec,
     name_model(ep->retrieval, t->retrieval, sizeof(t->retrieval));
     name_model(ep->ranker, t->ranker, sizeof(t->ranker));
     if (ep->ranker != NULL && t->n_cand > 0) {
-        e = rank(spec, ep->ranker, flags, ar, cache, t, logit, score);
+        e = rank(&pol->powers, ep->ranker, flags, ar, cache, t, order, score);
         if (e == FR_ENOMEM)
             return e;
         ranked = e == FR_OK;
         t->fallback = t->fallback || !ranked;
     }
     for (uint32_t i = 0; i < t->n_cand; i++) {
-        float key = ranked ? logit[i] : source_key(&t->cand[i]);
+        float key = ranked ? order[i] : source_key(&t->cand[i]);
         r[i] = (struct ranked){key, ranked ? score[i] : key, t->cand[i].item, i};
     }
     qsort(r, t->n_cand, sizeof(*r), better);

@@ -33,6 +33,9 @@ enum fr_err fr_app_load_models(struct fr_app *a, const struct fr_config *cfg, st
         e = fr_model_load(cfg->models_ranker, &a->spec->fields, &ranker, fault);
     model_name(name[0], retrieval);
     model_name(name[1], ranker);
+    if (e == FR_OK && cfg->models_score_value_power > 0 &&
+        (ranker == NULL || fr_model_info(ranker)->value == FR_VALUE_NONE))
+        fr_log(FR_LOG_WARN, "app", "ranker=%s has no value head: models.score_value_power does not count", name[1]);
     if (e == FR_OK)
         e = fr_epochs_set_models(a->epochs, &retrieval, &ranker, fault);
     if (e == FR_OK)

@@ -51,13 +51,8 @@ enum fr_err fr_attention_begin(const struct fr_attention *a,
     return p->dqkv == NULL || p->dy[0] == NULL || p->dy[1] == NULL ? FR_ENOMEM : FR_OK;
 }
 
-void fr_attention_forward(const struct fr_attention *a,
-                          struct fr_attention_pass *p,
-                          const float *out,
-                          float *z)
+void fr_attention_forward(const struct fr_attention *a, struct fr_attention_pass *p)
 {
-    size_t flat = (size_t)a->fields * (size_t)a->cfg.width;
-
     for (int at = 0; at < p->rows; at += FR_ATTENTION_BLOCK) {
         struct fr_attention_acts *s = p->block[at / FR_ATTENTION_BLOCK];
         int n = block_rows(p, at);
@@ -66,8 +61,20 @@ void fr_attention_forward(const struct fr_attention *a,
             fr_attention_project(a, l, s[l].x, n * a->fields, s[l].qkv);
             fr_attention_mix(a, l, n, &s[l], p->scratch);
         }
-        for (int i = 0; i < n; i++)
-            z[at + i] += fr_dot(out, s[a->cfg.layers - 1].y + (size_t)i * flat, flat);
+    }
+}
+
+void fr_attention_output(const struct fr_attention *a,
+                         const struct fr_attention_pass *p,
+                         const float *w,
+                         float *z)
+{
+    size_t flat = (size_t)a->fields * (size_t)a->cfg.width;
+
+    for (int r = 0; r < p->rows; r++) {
+        const float *y = p->block[r / FR_ATTENTION_BLOCK][a->cfg.layers - 1].y;
+
+        z[r] += fr_dot(w, y + (size_t)(r % FR_ATTENTION_BLOCK) * flat, flat);
     }
 }
 
@@ -147,9 +154,8 @@ static void back_layer(const struct fr_attention *a,
 
 void fr_attention_backward(const struct fr_attention *a,
                            struct fr_attention_pass *p,
-                           const float *out,
-                           const float *dz,
-                           float *d_out,
+                           const struct fr_attention_out *outs,
+                           int n_outs,
                            const struct fr_attention_grads *g,
                            float *dx)
 {
@@ -162,9 +168,11 @@ void fr_attention_backward(const struct fr_attention *a,
         for (int i = 0; i < n; i++) {
             float *d = p->dy[last % 2] + (size_t)i * flat;
 
-            fr_axpy(dz[at + i], s[last].y + (size_t)i * flat, d_out, flat);
             memset(d, 0, flat * sizeof(*d));
-            fr_axpy(dz[at + i], out, d, flat);
+            for (const struct fr_attention_out *o = outs; o < outs + n_outs; o++) {
+                fr_axpy(o->dz[at + i], s[last].y + (size_t)i * flat, o->dw, flat);
+                fr_axpy(o->dz[at + i], o->w, d, flat);
+            }
         }
         for (int l = last; l >= 0; l--)
             back_layer(a,

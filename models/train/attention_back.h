@@ -35,21 +35,29 @@ FR_MUST_CHECK enum fr_err fr_attention_begin(const struct fr_attention *a,
                                              bool backward,
                                              struct fr_arena *ar,
                                              struct fr_attention_pass *out);
-/** z[r] += out (F A) . last layer's output of row r. No error: all memory is there. */
-void fr_attention_forward(const struct fr_attention *a,
-                          struct fr_attention_pass *p,
-                          const float *out,
-                          float *z);
+/** All layers. No error: all memory is there. */
+void fr_attention_forward(const struct fr_attention *a, struct fr_attention_pass *p);
+/** One output, after that: z[r] += w (F A) . last layer's output of row r. */
+void fr_attention_output(const struct fr_attention *a,
+                         const struct fr_attention_pass *p,
+                         const float *w,
+                         float *z);
+
+/** What the way back needs of an output. */
+struct fr_attention_out {
+    const float *w;  /* (F A) */
+    const float *dz; /* (rows) */
+    float *dw;       /* (F A), added to */
+};
 /**
- * Backward of the same.
- * @param dz    (rows) @param d_out (F A), added to @param g  by layer
- * @param dx    (rows, F, D), overwritten
+ * Backward of the layers and of `n_outs` outputs.
+ * @param g   by layer
+ * @param dx  (rows, F, D), overwritten
  */
 void fr_attention_backward(const struct fr_attention *a,
                            struct fr_attention_pass *p,
-                           const float *out,
-                           const float *dz,
-                           float *d_out,
+                           const struct fr_attention_out *outs,
+                           int n_outs,
                            const struct fr_attention_grads *g,
                            float *dx);
 

@@ -96,6 +96,9 @@ void fr_train_ctr_checkpoint(struct fr_train_ctr *tr, struct fr_checkpoint *ck)
     fr_checkpoint_same_u64(ck, "attention_norm", a->layer_norm);
     fr_checkpoint_same_u64(ck, "attention_residual", (uint64_t)a->residual);
     fr_checkpoint_same_u64(ck, "linear", m->linear);
+    fr_checkpoint_same_u64(ck, "value", (uint64_t)m->value);
+    fr_checkpoint_same_u64(ck, "share", m->share);
+    fr_checkpoint_same_f64(ck, "value_weight", (double)tr->cfg.value_weight);
     fr_checkpoint_same_u64(ck, "loss", (uint64_t)tr->cfg.loss);
     fr_checkpoint_same_f64(ck, "dropout", (double)tr->cfg.dropout);
     begin(ck, &tr->t, false);
@@ -103,6 +106,10 @@ void fr_train_ctr_checkpoint(struct fr_train_ctr *tr, struct fr_checkpoint *ck)
         grow(ck, &tr->t, tr->v_of);
     if ((tr->parts & FR_CTR_LINEAR) != 0)
         grow(ck, &tr->t, tr->l_of);
+    int64_t values = (int64_t)tr->value_n;
+    fr_checkpoint_f64(ck, "value_sum", &tr->value_sum);
+    fr_checkpoint_i64(ck, "value_n", &values, 0, FR_CHECKPOINT_MAX_STEPS);
+    tr->value_n = (uint64_t)values;
     end(ck, &tr->t); /* views are renewed in each step */
 }
 

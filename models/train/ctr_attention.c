@@ -104,14 +104,19 @@ enum fr_err fr_ctr_attention_begin(const struct fr_train_ctr *tr,
 
 void fr_ctr_attention_forward(const struct fr_train_ctr *tr,
                               struct fr_ctr_attention_pass *a,
-                              float *z)
+                              float *z,
+                              float *raw)
 {
-    fr_attention_forward(&tr->attention, &a->p, tr->t.params.dense[tr->ap.out].w, z);
+    fr_attention_forward(&tr->attention, &a->p);
+    fr_attention_output(&tr->attention, &a->p, tr->t.params.dense[tr->ap.out].w, z);
+    if (tr->value_w >= 0)
+        fr_attention_output(&tr->attention, &a->p, tr->t.params.dense[tr->value_w].w, raw);
 }
 
 void fr_ctr_attention_backward(const struct fr_train_ctr *tr,
                                struct fr_ctr_attention_pass *a,
                                const float *dz,
+                               const float *draw,
                                struct fr_grads *g)
 {
     const struct fr_attention *at = &tr->attention;
@@ -121,8 +126,11 @@ void fr_ctr_attention_backward(const struct fr_train_ctr *tr,
         a->g[l].gain = fr_grads_dense(g, p, tr->ap.gain[l]);
         a->g[l].shift = fr_grads_dense(g, p, tr->ap.shift[l]);
     }
-    fr_attention_backward(
-        at, &a->p, p->dense[tr->ap.out].w, dz, fr_grads_dense(g, p, tr->ap.out), a->g, a->dx);
+    struct fr_attention_out outs[2] = {{p->dense[tr->ap.out].w, dz, fr_grads_dense(g, p, tr->ap.out)}};
+    int n_outs = 1;
+    if (tr->value_w >= 0) /* the value head's first F A weights */
+        outs[n_outs++] = (struct fr_attention_out){p->dense[tr->value_w].w, draw, fr_grads_dense(g, p, tr->value_w)};
+    fr_attention_backward(at, &a->p, outs, n_outs, a->g, a->dx);
     for (int l = 0; l < at->cfg.layers; l++)
         for (int i = 0; i < 4 && tr->ap.part[l][i] >= 0; i++) {
             const struct fr_dense *d = &p->dense[tr->ap.part[l][i]];

@@ -26,14 +26,16 @@ FR_MUST_CHECK enum fr_err fr_ctr_attention_begin(const struct fr_train_ctr *tr,
                                                  int rows,
                                                  struct fr_arena *ar,
                                                  struct fr_ctr_attention_pass *out);
-/** Adds to z (rows). */
+/** Adds to z (rows), with a value head to raw (rows) too. */
 void fr_ctr_attention_forward(const struct fr_train_ctr *tr,
                               struct fr_ctr_attention_pass *a,
-                              float *z);
-/** Gradients of the parameters into g; those of x into a->dx. */
+                              float *z,
+                              float *raw);
+/** Gradients of the parameters into g; those of x into a->dx. @param draw  of the value head, if there is one */
 void fr_ctr_attention_backward(const struct fr_train_ctr *tr,
                                struct fr_ctr_attention_pass *a,
                                const float *dz,
+                               const float *draw,
                                struct fr_grads *g);
 
 #endif

@@ -6,9 +6,12 @@
  *   H0 (L, H1) = Xu Wu^T + b;  H (R, H1) = relu(H0[list of row] + Xc Wc^T)
  * so user columns are multiplied once a list, forward and backward:
  *   dH0[l] = sum of dH over the rows of l;  dWu += dH0^T Xu;  dXu = dH0 Wu
+ * A value head reads the same last hidden layer and attention output; on the way back both heads'
+ * gradients of those are added before anything below is computed, so it is no second pass.
  */
 #include "models/train/ctr_pass.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "models/gemm.h"
@@ -29,6 +32,7 @@ struct chunk {
     float *h0, *h;       /* (L, H1) (R, H1) */
     struct fr_mlp_acts acts;
     float *dz;              /* (R) */
+    float *raw, *draw;      /* (R) of the value head; NULL without one */
     float *dxu, *dxc, *acc; /* backward: (L, ku) (R, kc) (2 D) */
     struct fr_ctr_attention_pass at;
 };
@@ -67,6 +71,12 @@ static enum fr_err alloc_chunk(const struct fr_train_ctr *tr, struct fr_arena *a
     c->s = fr_arena_array(ar, rows * dim + 1, sizeof(float));
     c->z = fr_arena_array(ar, rows + 1, sizeof(float));
     c->dz = fr_arena_array(ar, rows + 1, sizeof(float));
+    if (tr->value_w >= 0) {
+        c->raw = fr_arena_array(ar, rows + 1, sizeof(float));
+        c->draw = fr_arena_array(ar, rows + 1, sizeof(float));
+        if (c->raw == NULL || c->draw == NULL)
+            return FR_ENOMEM;
+    }
     c->h0 = fr_arena_array(ar, lists * h1 + 1, sizeof(float));
     c->h = fr_arena_array(ar, rows * h1 + 1, sizeof(float));
     if (tr->backward) {
@@ -150,15 +160,48 @@ static void first_layer(const struct fr_train_ctr *tr, const struct chunk *c, fl
         fr_gemm(false, true, c->rows, h1, kc, 1, c->xc, kc, tr->mlp.w[0] + ku, in, 1, h, h1);
 }
 
+/* Weights of the value head over the last hidden layer; they stand behind those of attention. */
+static size_t value_at(const struct fr_train_ctr *tr)
+{
+    bool attention = (tr->parts & FR_CTR_ATTENTION) != 0;
+
+    return attention ? (size_t)tr->attention.fields * (size_t)tr->attention.cfg.width : 0;
+}
+
+/* The value head over the last hidden layer h (R, width). */
+static void value_forward(const struct fr_train_ctr *tr, const struct chunk *c, const float *h)
+{
+    size_t width = (size_t)tr->mlp.width[tr->mlp.n_layers - 1];
+
+    if (tr->value_w < 0)
+        return;
+    const float *w = tr->t.params.dense[tr->value_w].w + value_at(tr);
+    for (size_t r = 0; r < (size_t)c->rows; r++)
+        c->raw[r] += fr_dot(w, h + r * width, width);
+}
+
+/* The gradient of its weights over the last hidden layer. */
+static void
+value_backward(const struct fr_train_ctr *tr, const struct chunk *c, const float *h, struct fr_grads *g)
+{
+    size_t width = (size_t)tr->mlp.width[tr->mlp.n_layers - 1];
+    float *dw = fr_grads_dense(g, &tr->t.params, tr->value_w) + value_at(tr);
+
+    for (size_t r = 0; r < (size_t)c->rows; r++)
+        fr_axpy(c->draw[r], h + r * width, dw, width);
+}
+
 /* The plain MLP; adds its output to z. */
 static enum fr_err mlp_forward(const struct fr_train_ctr *tr, struct chunk *c, struct fr_arena *ar)
 {
     first_layer(tr, c, c->h);
     fr_nn_relu(c->h, (size_t)c->rows * (size_t)tr->mlp.width[1]);
     enum fr_err e = fr_mlp_forward_keep(&tr->mlp, 1, c->h, c->rows, ar, &c->acts);
-    if (e == FR_OK)
-        fr_axpy(1.0f, c->acts.x[tr->mlp.n_layers], c->z, (size_t)c->rows);
-    return e;
+    if (e != FR_OK)
+        return e;
+    fr_axpy(1.0f, c->acts.x[tr->mlp.n_layers], c->z, (size_t)c->rows);
+    value_forward(tr, c, c->acts.x[tr->mlp.n_layers - 1]);
+    return FR_OK;
 }
 
 static float bce_label(const struct fr_encoded_list *in, int i)
@@ -186,6 +229,28 @@ static double losses(const struct fr_train_ctr *tr, struct chunk *c)
         for (int i = 0; i < in->n; i++)
             c->dz[row++] *= in->scale;
         sum += loss * (double)in->scale;
+    }
+    return sum;
+}
+
+/* Of the value head: rows without a value have no part in it. */
+static double value_losses(const struct fr_train_ctr *tr, struct chunk *c)
+{
+    enum fr_value_kind k = tr->cfg.model.value;
+    double sum = 0;
+    size_t row = 0;
+
+    for (int l = 0; l < c->n_lists; l++) {
+        const struct fr_encoded_list *in = &c->list[l];
+
+        for (int i = 0; i < in->n; i++, row++) {
+            c->draw[row] = 0;
+            if (in->values == NULL || isnan(in->values[i]))
+                continue;
+            sum += (double)in->value_scale *
+                   fr_value_loss(k, c->raw[row], fr_value_target(k, in->values[i]), &c->draw[row]);
+            c->draw[row] *= in->value_scale;
+        }
     }
     return sum;
 }
@@ -282,6 +347,30 @@ static void back_first_layer(const struct fr_train_ctr *tr,
     fr_back_linear(c->xu, tr->mlp.w[0], in, dh0, c->n_lists, ku, h1, dw, db, c->dxu);
 }
 
+/* From both heads to the first hidden layer: the last layer here, where they meet, the others as ever. */
+static enum fr_err two_heads_backward(const struct fr_train_ctr *tr,
+                                      const struct chunk *c,
+                                      const float *dout,
+                                      float *const *dw,
+                                      float *const *db,
+                                      struct fr_train_worker *w,
+                                      float *dh)
+{
+    struct fr_mlp trunk = tr->mlp;
+    int last = --trunk.n_layers, width = trunk.width[last];
+    const float *h = c->acts.x[last], *vw = tr->t.params.dense[tr->value_w].w + value_at(tr);
+    float *dlast = fr_arena_array(w->ar, (size_t)c->rows * (size_t)width + 1, sizeof(*dlast));
+
+    if (dlast == NULL)
+        return FR_ENOMEM;
+    trunk.relu_last = true;
+    fr_back_linear(h, tr->mlp.w[last], width, dout, c->rows, width, 1, dw[last], db[last], dlast);
+    for (size_t r = 0; r < (size_t)c->rows; r++)
+        fr_axpy(c->draw[r], vw, dlast + r * (size_t)width, (size_t)width);
+    value_backward(tr, c, h, &w->g);
+    return fr_mlp_backward(&trunk, 1, &c->acts, c->rows, dlast, dw, db, w->ar, dh);
+}
+
 /* Backward of the plain MLP: gradients of layers, dxu (L, ku), dxc (R, kc). */
 static enum fr_err
 mlp_backward(const struct fr_train_ctr *tr, const struct chunk *c, struct fr_train_worker *w)
@@ -299,7 +388,8 @@ mlp_backward(const struct fr_train_ctr *tr, const struct chunk *c, struct fr_tra
         db[l] = fr_grads_dense(&w->g, &tr->t.params, tr->mlp_b[l]);
     }
     memcpy(dout, c->dz, rows * sizeof(*dout));
-    enum fr_err e = fr_mlp_backward(&tr->mlp, 1, &c->acts, c->rows, dout, dw, db, w->ar, dh);
+    enum fr_err e = tr->value_w < 0 ? fr_mlp_backward(&tr->mlp, 1, &c->acts, c->rows, dout, dw, db, w->ar, dh)
+                                    : two_heads_backward(tr, c, dout, dw, db, w, dh);
     if (e != FR_OK)
         return e;
     fr_back_relu(c->h, dh, rows * h1);
@@ -316,6 +406,8 @@ back_tables(const struct fr_train_ctr *tr, const struct chunk *c, struct fr_trai
     size_t kuser = (size_t)fr_encoder_n_fields(enc, FR_ENTITY_USER) * dim;
     size_t row = 0;
 
+    for (size_t r = 0; r < (size_t)c->rows && tr->value_w >= 0; r++)
+        *fr_grads_dense(&w->g, &tr->t.params, tr->value_b) += c->draw[r];
     for (int l = 0; l < c->n_lists; l++) {
         const struct fr_encoded_list *in = &c->list[l];
         float *du = c->dxu + (size_t)l * ku;
@@ -342,6 +434,8 @@ static void gather(const struct fr_train_ctr *tr, struct chunk *c)
         for (int i = 0; i < c->list[l].n; i++)
             gather_row(tr, c, l, i, row++);
     }
+    for (int r = 0; r < c->rows && tr->value_w >= 0; r++)
+        c->raw[r] = tr->t.params.dense[tr->value_b].w[0];
 }
 
 /* Whole rows for attention: user and context fields before item and cross. */
@@ -356,7 +450,7 @@ static void attention_forward(const struct fr_train_ctr *tr, struct chunk *c)
             memcpy(x, c->xu + (size_t)l * ku, ku * sizeof(*x));
             memcpy(x + ku, c->xc + row * kc, kc * sizeof(*x));
         }
-    fr_ctr_attention_forward(tr, &c->at, c->z);
+    fr_ctr_attention_forward(tr, &c->at, c->z, c->raw);
 }
 
 /* Adds to dxu and dxc. */
@@ -365,7 +459,7 @@ static void attention_backward(const struct fr_train_ctr *tr, struct chunk *c, s
     size_t dim = (size_t)tr->cfg.model.dim, ku = (size_t)tr->n_user * dim, kc = (size_t)tr->n_cand * dim;
     size_t row = 0;
 
-    fr_ctr_attention_backward(tr, &c->at, c->dz, g);
+    fr_ctr_attention_backward(tr, &c->at, c->dz, c->draw, g);
     for (int l = 0; l < c->n_lists; l++)
         for (int i = 0; i < c->list[l].n; i++, row++) {
             const float *dx = c->at.dx + row * (ku + kc);
@@ -374,24 +468,35 @@ static void attention_backward(const struct fr_train_ctr *tr, struct chunk *c, s
         }
 }
 
-static void copy_logits(const struct chunk *c, float **out_logit)
+/* What the lists from number `from` on were given, to where the caller wants it. */
+static void copy_outputs(const struct fr_train_ctr *tr, const struct chunk *c, int from)
 {
     size_t row = 0;
-    for (int l = 0; l < c->n_lists && out_logit != NULL; l++) {
-        memcpy(out_logit[l], c->z + row, (size_t)c->list[l].n * sizeof(float));
-        row += (size_t)c->list[l].n;
+
+    for (int l = 0; l < c->n_lists; l++) {
+        size_t n = (size_t)c->list[l].n;
+
+        if (tr->out_logit != NULL)
+            memcpy(tr->out_logit[from + l], c->z + row, n * sizeof(float));
+        if (tr->out_raw != NULL)
+            memcpy(tr->out_raw[from + l], c->raw + row, n * sizeof(float));
+        row += n;
     }
 }
 
-static enum fr_err run_chunk(const struct fr_train_ctr *tr,
-                             const struct fr_encoded_list *list,
-                             int n_lists,
-                             int rows,
-                             struct fr_train_worker *w,
-                             float **out_logit)
+/* Loss of both heads; dz and draw. */
+static double all_losses(const struct fr_train_ctr *tr, struct chunk *c)
+{
+    double click = losses(tr, c);
+
+    return tr->value_w < 0 ? click : click + value_losses(tr, c);
+}
+
+static enum fr_err
+run_chunk(const struct fr_train_ctr *tr, int from, int n_lists, int rows, struct fr_train_worker *w)
 {
     struct fr_arena_mark mark = fr_arena_mark(w->ar);
-    struct chunk c = {.list = list, .n_lists = n_lists, .rows = rows};
+    struct chunk c = {.list = tr->lists + from, .n_lists = n_lists, .rows = rows};
     enum fr_err e = alloc_chunk(tr, w->ar, &c);
 
     if (e != FR_OK)
@@ -401,8 +506,8 @@ static enum fr_err run_chunk(const struct fr_train_ctr *tr,
         goto out;
     if ((tr->parts & FR_CTR_ATTENTION) != 0)
         attention_forward(tr, &c);
-    copy_logits(&c, out_logit);
-    w->loss += losses(tr, &c);
+    copy_outputs(tr, &c, from);
+    w->loss += all_losses(tr, &c);
     if (!tr->backward)
         goto out;
     if (tr->mlp.n_layers > 0 && (e = mlp_backward(tr, &c, w)) != FR_OK)
@@ -440,11 +545,17 @@ static enum fr_err run_normed(struct fr_train_ctr *tr, int from, int to, int wor
     gather(tr, &c);
     first_layer(tr, &c, fr_norm_mlp_first(&p));
     fr_axpy(1.0f, fr_norm_mlp_forward(&tr->nm, &p), c.z, (size_t)c.rows);
+    value_forward(tr, &c, fr_norm_mlp_last(&tr->nm, &p));
     if ((tr->parts & FR_CTR_ATTENTION) != 0)
         attention_forward(tr, &c);
-    copy_logits(&c, tr->out_logit == NULL ? NULL : tr->out_logit + from);
-    w->loss += losses(tr, &c);
+    copy_outputs(tr, &c, from);
+    w->loss += all_losses(tr, &c);
     if (tr->backward) {
+        if (tr->value_w >= 0) { /* before the way back overwrites what it needs */
+            value_backward(tr, &c, fr_norm_mlp_last(&tr->nm, &p), &w->g);
+            p.also_w = tr->t.params.dense[tr->value_w].w + value_at(tr);
+            p.also_d = c.draw;
+        }
         const float *dh = fr_norm_mlp_backward(&tr->nm, &p, c.dz, &w->g);
         float *dw = fr_grads_dense(&w->g, &tr->t.params, tr->mlp_w[0]);
         float *db = fr_grads_dense(&w->g, &tr->t.params, tr->mlp_b[0]);
@@ -504,8 +615,7 @@ void fr_ctr_pass(void *arg, int worker)
         int n = 0, rows = 0;
         while (from + n < to && (n == 0 || rows + tr->lists[from + n].n <= CHUNK_ROWS))
             rows += tr->lists[from + n++].n;
-        w->err = run_chunk(
-            tr, tr->lists + from, n, rows, w, tr->out_logit == NULL ? NULL : tr->out_logit + from);
+        w->err = run_chunk(tr, from, n, rows, w);
         from += n;
     }
 }

@@ -249,6 +249,11 @@ const float *fr_norm_mlp_forward(struct fr_norm_mlp *nm, struct fr_norm_pass *p)
     return p->x[m->n_layers];
 }
 
+const float *fr_norm_mlp_last(const struct fr_norm_mlp *nm, const struct fr_norm_pass *p)
+{
+    return p->x[nm->mlp->n_layers - 1];
+}
+
 /* ---- backward ---- */
 
 /* dy of a hidden layer's output to dz, in place. A zero output was cut by the ReLU or dropped. */
@@ -329,6 +334,11 @@ const float *fr_norm_mlp_backward(struct fr_norm_mlp *nm,
                        fr_grads_dense(g, nm->params, nm->w[l]),
                        db,
                        p->back[(l - 1) % 2]);
+        for (int r = 0; r < p->rows && l == hidden_layers(nm) && p->also_d != NULL; r++)
+            fr_axpy(p->also_d[r],
+                    p->also_w,
+                    p->back[(l - 1) % 2] + (size_t)r * (size_t)m->width[l],
+                    (size_t)m->width[l]);
     }
     return dz;
 }

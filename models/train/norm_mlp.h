@@ -44,6 +44,8 @@ struct fr_norm_pass {
     float *xhat[FR_MLP_MAX_LAYERS];                           /* (rows, width[l + 1]) */
     float *mean[FR_MLP_MAX_LAYERS], *rstd[FR_MLP_MAX_LAYERS]; /* (width[l + 1]) */
     float *back[2];                                           /* (rows, widest) */
+    /* a second output over the last hidden layer: its weights (width) and gradients (rows); NULL = none */
+    const float *also_w, *also_d;
 };
 
 /**
@@ -68,10 +70,12 @@ FR_MUST_CHECK enum fr_err fr_norm_mlp_begin(struct fr_norm_mlp *nm,
                                             struct fr_arena *ar);
 /** Memory that holds the first layer's z: (rows, width[1]); fill it, then call forward. */
 float *fr_norm_mlp_first(struct fr_norm_pass *p);
+/** The last hidden layer's output (rows, width), after fr_norm_mlp_forward(), before _backward(). */
+const float *fr_norm_mlp_last(const struct fr_norm_mlp *nm, const struct fr_norm_pass *p);
 /** @return output (rows). No error: p was made by begin. */
 const float *fr_norm_mlp_forward(struct fr_norm_mlp *nm, struct fr_norm_pass *p);
 /**
- * @param dout  (rows) gradient of the output.
+ * @param dout  (rows) gradient of the output; p->also_d that of a second one, whose own weights are the caller's.
  * @return gradient of the first layer's z, (rows, width[1]); those of layers, gamma and beta are
  * added to g. The first layer's own weights and bias are the caller's.
  */

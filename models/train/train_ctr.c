@@ -4,6 +4,7 @@
  */
 #include "models/train/train_ctr.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "daemon/base/alloc.h"
@@ -15,7 +16,7 @@
 
 void fr_ctr_train_config_default(struct fr_ctr_train_config *c)
 {
-    *c = (struct fr_ctr_train_config){.loss = FR_LOSS_LISTWISE};
+    *c = (struct fr_ctr_train_config){.loss = FR_LOSS_LISTWISE, .value_weight = 1.0f};
     fr_train_options_default(&c->opt);
     c->opt.lr = 2e-3f;
     c->opt.init_std = 0.05f;
@@ -37,6 +38,24 @@ static enum fr_err add_norm(struct fr_train_ctr *tr)
     memcpy(tr->nm.w, tr->mlp_w, sizeof(tr->nm.w));
     memcpy(tr->nm.b, tr->mlp_b, sizeof(tr->nm.b));
     return fr_norm_mlp_init(&tr->nm, "mlp", &tr->t.params, tr->t.pool);
+}
+
+/* The value head: one row over the attention's output and the last hidden layer. */
+static enum fr_err add_value(struct fr_train_ctr *tr)
+{
+    struct fr_params *p = &tr->t.params;
+    struct fr_rng own; /* so that the rest draws what it draws without the head */
+    size_t inputs = fr_ctr_value_inputs(&tr->cfg.model, tr->t.enc->n_fields);
+    enum fr_err e;
+
+    tr->value_w = tr->value_b = -1;
+    if (tr->cfg.model.value == FR_VALUE_NONE)
+        return FR_OK;
+    if ((e = fr_params_add_dense(p, "value.weight", 1, (int)inputs, &tr->value_w)) != FR_OK)
+        return e;
+    fr_rng_seed(&own, fr_mix64(tr->t.opt.seed + 1));
+    fr_params_init_xavier(p, tr->value_w, &own);
+    return fr_params_add_dense(p, "value.bias", 1, 0, &tr->value_b);
 }
 
 static enum fr_err add_params(struct fr_train_ctr *tr)
@@ -64,7 +83,8 @@ static enum fr_err add_params(struct fr_train_ctr *tr)
         (tr->normed && (e = add_norm(tr)) != FR_OK) ||
         (m->dim > 0 &&
          (e = fr_trainer_add_tables(&tr->t, "embedding", m->dim, tr->v_of)) != FR_OK) ||
-        ((tr->parts & FR_CTR_LINEAR) != 0 && (e = fr_trainer_add_tables(&tr->t, "linear", 1, tr->l_of)) != FR_OK))
+        ((tr->parts & FR_CTR_LINEAR) != 0 && (e = fr_trainer_add_tables(&tr->t, "linear", 1, tr->l_of)) != FR_OK) ||
+        (e = add_value(tr)) != FR_OK)
         return e;
     return FR_OK;
 }
@@ -104,6 +124,8 @@ enum fr_err fr_train_ctr_new(const struct fr_ctr_train_config *cfg,
         return e;
     if (!(cfg->dropout >= 0 && cfg->dropout <= 0.95f))
         return fr_fault(fault, FR_EINVAL, "dropout must be in 0...95");
+    if (!(cfg->value_weight >= 0) || !fr_is_finite(cfg->value_weight))
+        return fr_fault(fault, FR_EINVAL, "value_weight must be at least 0");
     if (cfg->opt.max_rows < 1 || cfg->opt.admit < 1)
         return fr_fault(fault, FR_EINVAL, "admit and max_rows must be at least 1");
     e = fr_encoder_new(fs,
@@ -123,6 +145,7 @@ enum fr_err fr_train_ctr_new(const struct fr_ctr_train_config *cfg,
     }
     tr->cfg = *cfg;
     tr->cfg.fields = NULL; /* borrowed for this call only */
+    tr->cfg.model.share = cfg->model.value != FR_VALUE_NONE && cfg->loss == FR_LOSS_LISTWISE;
     if ((e = fr_trainer_init(&tr->t, &cfg->opt, &enc, fault)) != FR_OK)
         goto out;
     if ((e = add_params(tr)) != FR_OK || (e = renew(tr)) != FR_OK) {
@@ -171,11 +194,35 @@ static enum fr_err observe(struct fr_train_ctr *tr, const struct fr_rank_list *l
     return e;
 }
 
+/* The value head begins at the mean target: what it must learn is the difference from that. */
+static void observe_values(struct fr_train_ctr *tr, const struct fr_rank_list *lists, int n)
+{
+    enum fr_value_kind k = tr->cfg.model.value;
+
+    if (k == FR_VALUE_NONE)
+        return;
+    for (int l = 0; l < n; l++)
+        for (int i = 0; i < lists[l].c.n && lists[l].values != NULL; i++)
+            if (fr_value_fits(k, lists[l].values[i])) {
+                tr->value_sum += (double)fr_value_target(k, lists[l].values[i]);
+                tr->value_n++;
+            }
+    if (tr->value_n == 0)
+        return;
+    double mean = tr->value_sum / (double)tr->value_n;
+    if (k == FR_VALUE_UNIT) { /* half a row of either kind: a mean of 0 or 1 has no finite logit */
+        mean = (tr->value_sum + 0.5) / ((double)tr->value_n + 1);
+        mean = log(mean / (1 - mean));
+    }
+    tr->t.params.dense[tr->value_b].w[0] = (float)mean;
+}
+
 enum fr_err fr_train_ctr_observe(struct fr_train_ctr *tr, const struct fr_rank_list *lists, int n)
 {
     if (tr->t.fitted)
         return FR_ESTATE;
     tr->t.observed = true;
+    observe_values(tr, lists, n);
     enum fr_err e = observe(tr, lists, n);
     fr_encoder_fit(tr->t.enc);
     return e == FR_OK ? renew(tr) : e;
@@ -227,7 +274,26 @@ static enum fr_err encode_list(struct fr_train_ctr *tr,
     out->n = in->c.n;
     out->label = in->label;
     out->labels = in->labels;
+    out->values = in->values;
     return e;
+}
+
+/* Number of the rows that have a value. @errors FR_EINVAL a value that does not fit the target */
+static enum fr_err
+count_values(const struct fr_train_ctr *tr, const struct fr_rank_list *lists, int n, double *out_values)
+{
+    enum fr_value_kind k = tr->cfg.model.value;
+
+    *out_values = 0;
+    for (int l = 0; l < n && k != FR_VALUE_NONE; l++)
+        for (int i = 0; i < lists[l].c.n && lists[l].values != NULL; i++) {
+            if (isnan(lists[l].values[i])) /* no value */
+                continue;
+            if (!fr_value_fits(k, lists[l].values[i]))
+                return FR_EINVAL;
+            *out_values += 1;
+        }
+    return FR_OK;
 }
 
 static enum fr_err check_lists(const struct fr_train_ctr *tr,
@@ -252,9 +318,11 @@ static enum fr_err check_lists(const struct fr_train_ctr *tr,
 static enum fr_err
 prepare(struct fr_train_ctr *tr, const struct fr_rank_list *lists, int n, bool training)
 {
-    double rows = 0;
+    double rows = 0, values = 0;
     enum fr_err e = check_lists(tr, lists, n, &rows);
 
+    if (e == FR_OK)
+        e = count_values(tr, lists, n, &values);
     if (e != FR_OK)
         return e;
     if (!tr->t.fitted && training) {
@@ -274,6 +342,8 @@ prepare(struct fr_train_ctr *tr, const struct fr_rank_list *lists, int n, bool t
         if ((e = encode_list(tr, &lists[l], training, &tr->lists[l])) != FR_OK)
             return e;
         tr->lists[l].scale = (float)((double)lists[l].weight / norm);
+        tr->lists[l].value_scale =
+            values > 0 ? (float)((double)tr->cfg.value_weight * (double)lists[l].weight / values) : 0;
     }
     tr->nm.all_rows = rows;
     tr->nm.training = training;
@@ -291,7 +361,7 @@ static enum fr_err passes(struct fr_train_ctr *tr, const struct fr_rank_list *li
     if (e != FR_OK || (e = fr_trainer_begin(&tr->t)) != FR_OK)
         return e;
     tr->backward = true;
-    tr->out_logit = NULL;
+    tr->out_logit = tr->out_raw = NULL;
     return fr_trainer_run(&tr->t, fr_ctr_pass, tr);
 }
 
@@ -319,27 +389,35 @@ enum fr_err fr_train_ctr_step(struct fr_train_ctr *tr,
     return e;
 }
 
-enum fr_err fr_train_ctr_eval(struct fr_train_ctr *tr,
-                              const struct fr_rank_list *lists,
-                              int n,
-                              double *out_loss,
-                              float *out_logit)
+/* Where each list's outputs go; NULL stays NULL. @errors FR_ENOMEM */
+static enum fr_err
+by_list(struct fr_train_ctr *tr, const struct fr_rank_list *lists, int n, float *to, float ***out)
+{
+    *out = NULL;
+    if (to == NULL)
+        return FR_OK;
+    if ((*out = fr_arena_array(tr->t.ar, (size_t)n, sizeof(**out))) == NULL)
+        return FR_ENOMEM;
+    for (int l = 0; l < n; l++) {
+        (*out)[l] = to;
+        to += lists[l].c.n;
+    }
+    return FR_OK;
+}
+
+static enum fr_err eval(struct fr_train_ctr *tr,
+                        const struct fr_rank_list *lists,
+                        int n,
+                        double *out_loss,
+                        float *out_logit,
+                        float *out_raw)
 {
     double loss = 0;
     enum fr_err e = prepare(tr, lists, n, false);
 
-    if (e != FR_OK)
+    if (e != FR_OK || (e = by_list(tr, lists, n, out_logit, &tr->out_logit)) != FR_OK ||
+        (e = by_list(tr, lists, n, out_raw, &tr->out_raw)) != FR_OK)
         return e;
-    tr->out_logit = NULL;
-    if (out_logit != NULL) {
-        tr->out_logit = fr_arena_array(tr->t.ar, (size_t)n, sizeof(*tr->out_logit));
-        if (tr->out_logit == NULL)
-            return FR_ENOMEM;
-        for (int l = 0; l < n; l++) {
-            tr->out_logit[l] = out_logit;
-            out_logit += lists[l].c.n;
-        }
-    }
     tr->backward = false;
     for (int i = 0; i < tr->t.opt.threads; i++) {
         fr_arena_reset(tr->t.w[i].ar);
@@ -353,6 +431,25 @@ enum fr_err fr_train_ctr_eval(struct fr_train_ctr *tr,
     if (out_loss != NULL)
         *out_loss = loss;
     return FR_OK;
+}
+
+enum fr_err fr_train_ctr_eval(struct fr_train_ctr *tr,
+                              const struct fr_rank_list *lists,
+                              int n,
+                              double *out_loss,
+                              float *out_logit)
+{
+    return eval(tr, lists, n, out_loss, out_logit, NULL);
+}
+
+enum fr_err fr_train_ctr_eval_heads(struct fr_train_ctr *tr,
+                                    const struct fr_rank_list *lists,
+                                    int n,
+                                    double *out_loss,
+                                    float *out_logit,
+                                    float *out_raw)
+{
+    return tr->value_w < 0 ? FR_EINVAL : eval(tr, lists, n, out_loss, out_logit, out_raw);
 }
 
 /* ---- results ---- */

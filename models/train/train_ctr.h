@@ -3,6 +3,8 @@
  *
  * Loss:   FR_LOSS_LISTWISE  mean over lists of -log softmax(logits)[label]   (the good ranker loss)
  *         FR_LOSS_BCE       mean over rows of binary cross-entropy with logits; labels 0 or 1
+ * Value:  with a value head (models/value.h), + value_weight * mean over the rows that have a value
+ * of that head's loss; the mean is over all rows of a step, weighted as their lists are.
  * A list's user and context part is computed once, forward and backward.
  * Layer:  daemon/base/ and models/.
  */
@@ -23,6 +25,7 @@ struct fr_rank_list {
     int label; /* listwise: index of the positive; BCE without `labels`: the only 1, -1 none */
     const float *labels; /* BCE: (c.n) 0 or 1; NULL = from `label` */
     float weight;        /* of the list, usually 1 */
+    const float *values; /* (c.n) what the rows were worth, NaN = not known; NULL = of none; read with a value head */
 };
 
 struct fr_ctr_train_config {
@@ -32,6 +35,7 @@ struct fr_ctr_train_config {
     int n_fields;
     enum fr_loss_kind loss;
     float dropout; /* of the hidden layers, [0, 1) */
+    float value_weight; /* of the value head's loss, >= 0 */
 };
 
 /** Settings that are a good start: D = 16, MLP 128x64, listwise, Adam 2e-3, embeddings N(0, .05),
@@ -70,7 +74,8 @@ fr_train_ctr_start(struct fr_train_ctr *tr, const char *field, float weight);
 /**
  * One gradient step over n lists (e.g. 32..256).
  * @param out_loss  nullable; mean loss before the step.
- * @errors FR_EINVAL label out of range or an empty list; FR_ENONFINITE: not applied; FR_ENOMEM
+ * @errors FR_EINVAL label out of range, an empty list, or a value that does not fit the target
+ * (fr_value_fits()); FR_ENONFINITE: not applied; FR_ENOMEM
  */
 FR_MUST_CHECK enum fr_err fr_train_ctr_step(struct fr_train_ctr *tr,
                                             const struct fr_rank_list *lists,
@@ -82,6 +87,13 @@ FR_MUST_CHECK enum fr_err fr_train_ctr_eval(struct fr_train_ctr *tr,
                                             int n,
                                             double *out_loss,
                                             float *out_logit);
+/** The same with the value head's raw outputs. @param out_raw (sum of c.n) @errors FR_EINVAL no value head */
+FR_MUST_CHECK enum fr_err fr_train_ctr_eval_heads(struct fr_train_ctr *tr,
+                                                  const struct fr_rank_list *lists,
+                                                  int n,
+                                                  double *out_loss,
+                                                  float *out_logit,
+                                                  float *out_raw);
 /** Take the weights into their moving mean (params_mean.h), which models are made of from then on; running moments of
  * batch norm alike. fr_train_ctr_eval() keeps to the newest. @errors FR_EINVAL share not in (0, 1]; FR_ENOMEM */
 FR_MUST_CHECK enum fr_err fr_train_ctr_average(struct fr_train_ctr *tr, float share);

@@ -93,8 +93,9 @@ void fr_trainer_share(const struct fr_trainer *t, int n, int worker, int *from, 
 struct fr_encoded_list {
     struct fr_slot *user, *context, *items, *cross;
     int n, label;
-    const float *labels;
-    float scale; /* of the gradient: weight / normaliser */
+    const float *labels, *values;
+    float scale;       /* of the gradient: weight / normaliser */
+    float value_scale; /* the same of the value head; 0 = no value in the step */
 };
 
 /** Dense parameters of attention, by layer; -1 = there is none. */
@@ -118,12 +119,16 @@ struct fr_train_ctr {
     struct fr_ctr_attention_params ap;
     struct fr_norm_mlp nm; /* used if normed: the MLP has batch norm or dropout */
     bool normed;
+    int value_w, value_b; /* dense parameters of the value head; -1 = there is none */
+    double value_sum;     /* of the targets observed, */
+    uint64_t value_n;     /* and their number */
     int n_user, n_cand;
     /* the step in flight */
     struct fr_encoded_list *lists;
     int n_lists;
     bool backward;
     float **out_logit; /* by list, or NULL */
+    float **out_raw;   /* of the value head, alike */
 };
 
 /** Gradients of the mean loss into t.w[0].g, nothing applied. For tests. */

@@ -102,7 +102,7 @@ static enum fr_err on_trigger(void *ctx, const struct fr_stream_trigger *t)
     if (e == FR_OK)
         e = fr_stage_candidates(r->spec, &pol, &view, t->ar, &r->mx, &tr);
     if (e == FR_OK)
-        e = fr_stage_score(r->spec, &view, 0, N, t->ar, NULL, &tr);
+        e = fr_stage_score(r->spec, &(struct fr_score_policy){N, {1, 0}}, &view, 0, t->ar, NULL, &tr);
     if (e == FR_OK)
         count(r, t, &tr);
     if (e == FR_OK && r->lists != NULL)

@@ -87,7 +87,7 @@ static void fill(uint64_t first, uint64_t stride)
             label[k] = i == 0;
         }
         list[l] = (struct fr_rank_list){
-            {&user[l], NULL, ptr + l * PER_LIST, NULL, PER_LIST}, 0, label + l * PER_LIST, 1};
+            {&user[l], NULL, ptr + l * PER_LIST, NULL, PER_LIST}, 0, label + l * PER_LIST, 1, NULL};
     }
 }
 

@@ -9,6 +9,7 @@
  *          autoint       as deepfm; 3 layers of 2 heads x 32, residuals projected in each
  *          autoint-cross the same, 4 of the 10 being cross fields
  *          autoint-wide, autoint-wide-cross  as deepfm-wide and deepfm-wide-cross
+ *          deepfm-value, autoint-value   with a value head, both heads' product asked for
  *
  * 20,000 items of 100,000 rows; a query's candidates are drawn with weight 1 / rank, each once a
  * query, and every query has another user. One thread. For each line on standard input it prints
@@ -38,18 +39,20 @@
 struct shape {
     const char *name;
     int user, context, item, cross;
-    bool attention;
+    bool attention, value;
 };
 
 static const struct shape shapes[] = {
-    {"deepfm", 12, 2, 10, 0, false},
-    {"deepfm-cross", 12, 2, 6, 4, false},
-    {"deepfm-wide", 110, 10, 80, 0, false},
-    {"deepfm-wide-cross", 110, 10, 72, 8, false},
-    {"autoint", 12, 2, 10, 0, true},
-    {"autoint-cross", 12, 2, 6, 4, true},
-    {"autoint-wide", 110, 10, 80, 0, true},
-    {"autoint-wide-cross", 110, 10, 72, 8, true},
+    {"deepfm", 12, 2, 10, 0, false, false},
+    {"deepfm-cross", 12, 2, 6, 4, false, false},
+    {"deepfm-wide", 110, 10, 80, 0, false, false},
+    {"deepfm-wide-cross", 110, 10, 72, 8, false, false},
+    {"autoint", 12, 2, 10, 0, true, false},
+    {"autoint-cross", 12, 2, 6, 4, true, false},
+    {"autoint-wide", 110, 10, 80, 0, true, false},
+    {"autoint-wide-cross", 110, 10, 72, 8, true, false},
+    {"deepfm-value", 12, 2, 10, 0, false, true},
+    {"autoint-value", 12, 2, 10, 0, true, true},
 };
 
 static struct fr_rng rng;
@@ -120,6 +123,8 @@ static struct fr_model *make_model(const struct shape *sh, struct fr_field_set *
         cfg.model.attention = (struct fr_attention_config){
             .layers = 3, .heads = 2, .width = 64, .residual = FR_RESIDUAL_PROJECTED};
     }
+    if (sh->value)
+        cfg.model.value = FR_VALUE_LOG;
     if (fr_train_ctr_new(&cfg, fs, &tr, &fault) != FR_OK ||
         fr_train_ctr_model(tr, &m, &fault) != FR_OK)
         die(fault.msg);
@@ -158,7 +163,7 @@ struct run {
     unsigned char taken[ITEMS];
     const struct fr_slot *ptr[MAX_CANDIDATES];
     int pick[MAX_CANDIDATES];
-    float z[MAX_CANDIDATES];
+    float z[MAX_CANDIDATES], key[MAX_CANDIDATES];
 };
 
 static double one_call(struct run *r, int n)
@@ -173,7 +178,8 @@ static double one_call(struct run *r, int n)
     fill(r->cross, (size_t)n * ns[FR_ENTITY_CROSS]);
     struct fr_rank_query q = {r->user, r->context, r->ptr, r->cross, n, r->cache};
     double start = now_ms();
-    if (fr_model_rank(r->m, &q, 0, r->ar, NULL, r->z) != FR_OK)
+    static const struct fr_score_powers powers = {1, 1};
+    if (fr_model_rank_final(r->m, &q, 0, &powers, r->ar, r->key, r->z, NULL) != FR_OK)
         die("rank");
     return now_ms() - start;
 }

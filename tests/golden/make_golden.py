@@ -204,7 +204,7 @@ def touch(touched, enc, encoded):
 # ---------------------------------------------------------------- DeepFM and AutoInt
 
 def attention_forward(p, x, a):
-    """x (F, in) through all layers, head by head (Song et al. 2019, eq. 5-8)."""
+    """x (F, in) through all layers, head by head (Song et al. 2019, eq. 5-8): the last one's output (F A)."""
     for l in range(a["layers"]):
         name, width = f"attention.{l}.", a["width"] // a["heads"]
         q, k, v = (x @ p[name + n + ".weight"].T for n in ("query", "key", "value"))
@@ -221,7 +221,7 @@ def attention_forward(p, x, a):
         if a["layer_norm"]:
             y = torch.nn.functional.layer_norm(y, y.shape[1:], p[name + "norm.weight"], p[name + "norm.bias"])
         x = torch.relu(y)
-    return (p["out.weight"][0] * x.reshape(-1)).sum() + p["out.bias"][0]
+    return x.reshape(-1)
 
 
 def attention_params(rs, n, dim, a):
@@ -240,6 +240,7 @@ def attention_params(rs, n, dim, a):
 
 
 def deepfm_forward(p, enc, user, ctx, item, cross, dim, layers, attention=None):
+    """The logit, and the value head's raw output (0 without one)."""
     es, lin = [], p["bias"][0] if attention is None else 0
     for encoded in (user, ctx, item, cross):
         for f, slots in encoded:
@@ -253,15 +254,25 @@ def deepfm_forward(p, enc, user, ctx, item, cross, dim, layers, attention=None):
     E = torch.stack(es)
     pair = .5 * (E.sum(0).pow(2).sum() - E.pow(2).sum())
     h = E.reshape(-1)
+    shared = []
     for l in range(layers):
+        if l + 1 == layers:
+            shared = [h]
         h = torch.nn.functional.linear(h, p[f"mlp.{l}.weight"], p[f"mlp.{l}.bias"])
         if l + 1 < layers:
             h = torch.relu(h)
-    deep = h[0] if layers else 0
-    return lin + deep + (pair if attention is None else attention_forward(p, E, attention))
+    z = lin + (h[0] if layers else 0)
+    if attention is None:
+        z = z + pair
+    else:
+        y = attention_forward(p, E, attention)
+        z = z + (p["out.weight"][0] * y).sum() + p["out.bias"][0]
+        shared = [y] + shared
+    raw = (p["value.weight"][0] * torch.cat(shared)).sum() + p["value.bias"][0] if "value.weight" in p else 0
+    return z, raw
 
 
-def deepfm_params(rs, enc, names, dim, hidden, scale, attention=None):
+def deepfm_params(rs, enc, names, dim, hidden, scale, attention=None, value=None):
     n = sum(1 for f in FIELDS if f[0] in names)
     p = attention_params(rs, n, dim, attention) if attention else {"bias": torch.tensor(rs.randn(1) * scale)}
     widths = [n * dim] + hidden + [1] if hidden else []
@@ -274,6 +285,10 @@ def deepfm_params(rs, enc, names, dim, hidden, scale, attention=None):
             p[f"embedding.{t}.weight"] = torch.tensor(rs.randn(enc.rows(f), dim) * scale)
             if attention is None or attention["linear"]:
                 p[f"linear.{t}.weight"] = torch.tensor(rs.randn(enc.rows(f), 1) * scale)
+    if value:
+        k = (n * attention["width"] if attention else 0) + (hidden[-1] if hidden else 0)
+        p["value.weight"] = torch.tensor(rs.randn(1, k) / np.sqrt(k))
+        p["value.bias"] = torch.tensor(rs.randn(1) * .3)
     # what C computes with is the float32 value
     return {k: v.to(torch.float32).to(f64).requires_grad_() for k, v in p.items()}
 
@@ -291,7 +306,18 @@ def make_lists(rs, sizes):
     return lists
 
 
-def deepfm(name, names, dim, hidden, sizes, loss_kind, steps, attention=None):
+def make_values(rs, sizes, kind):
+    """What each row was worth; -1: not known. The first list has no value at all, one row of each is worth 0."""
+    out = []
+    for i, n in enumerate(sizes):
+        v = rs.randint(0, 3, n) / 2 if kind == "unit" else np.exp(rs.randn(n) * 1.5 + 2)
+        v[rs.rand(n) < .4] = -1
+        v[-1] = 0
+        out.append(np.float32(v) if i > 0 or len(sizes) == 1 else np.full(n, -1, np.float32))
+    return out
+
+
+def deepfm(name, names, dim, hidden, sizes, loss_kind, steps, attention=None, value=None):
     rs = np.random.RandomState(20240 + len(name))
     lists, enc = make_lists(rs, sizes), Encoder(2)
     for li in lists:
@@ -302,9 +328,10 @@ def deepfm(name, names, dim, hidden, sizes, loss_kind, steps, attention=None):
             enc.observe("cross", x, names)
     for f in FIELDS:
         enc.vocab.setdefault(f[3], {})
-    p = deepfm_params(rs, enc, names, dim, hidden, .3, attention)
+    p = deepfm_params(rs, enc, names, dim, hidden, .3, attention, value)
+    values = make_values(rs, sizes, value["target"]) if value else None
     g = Frg(**meta(what=name, atol=2e-5, rtol=1e-4, fields=names, dim=dim, hidden=hidden, loss=loss_kind, steps=steps,
-                   **({"attention": attention} if attention else {})))
+                   **({"attention": attention} if attention else {}), **({"value": value} if value else {})))
     for k, v in p.items():
         g.add("param." + k, v)
     for i, li in enumerate(lists):
@@ -313,6 +340,8 @@ def deepfm(name, names, dim, hidden, sizes, loss_kind, steps, attention=None):
         add_cells(g, f"list{i}.items", li["items"])
         add_cells(g, f"list{i}.cross", li["cross"])
         g.add(f"list{i}.label", [li["label"]], "I32")
+        if value:
+            g.add(f"list{i}.values", values[i])
     encoded = [[[enc.encode("user", li["user"], names), enc.encode("context", li["context"], names),
                  enc.encode("item", i, names), enc.encode("cross", x, names)] for i, x in zip(li["items"], li["cross"])]
                for li in lists]
@@ -324,28 +353,40 @@ def deepfm(name, names, dim, hidden, sizes, loss_kind, steps, attention=None):
     total = sum(sizes)
 
     def loss():
-        sums, logits = 0, []
+        sums, logits, raws = 0, [], []
         for li, rows in zip(lists, encoded):
-            z = torch.stack([deepfm_forward(p, enc, *r, dim, len(hidden) + 1 if hidden else 0, attention)
-                             for r in rows])
+            both = [deepfm_forward(p, enc, *r, dim, len(hidden) + 1 if hidden else 0, attention) for r in rows]
+            z = torch.stack([b[0] for b in both])
             logits.append(z)
+            raws += [b[1] for b in both]
             if loss_kind == "listwise":
                 sums = sums + torch.nn.functional.cross_entropy(z[None], torch.tensor([li["label"]])) / len(lists)
             else:
                 y = torch.zeros(len(rows), dtype=f64)
                 y[li["label"]] = 1
                 sums = sums + torch.nn.functional.binary_cross_entropy_with_logits(z, y, reduction="sum") / total
-        return sums, torch.cat(logits)
+        if value:
+            known = torch.tensor(np.concatenate(values), dtype=f64)
+            raw = torch.stack(raws)
+            raws, has = raw, known >= 0
+            if value["target"] == "log":
+                v = torch.nn.functional.mse_loss(raw[has], torch.log1p(known[has]))
+            else:
+                v = torch.nn.functional.binary_cross_entropy_with_logits(raw[has], known[has])
+            sums = sums + value["weight"] * v
+        return sums, torch.cat(logits), raws
 
     curve, adam = [], Adam(p, .01, 1e-4, 1e-3, 1e-3)
     for s in range(steps):
-        value, logits = loss()
-        value.backward()
+        total_loss, logits, raws = loss()
+        total_loss.backward()
         if s == 0:
             g.add("logits", logits)
+            if value:
+                g.add("raw", raws)
             for k, v in p.items():
                 g.add("grad." + k, v.grad if v.grad is not None else torch.zeros_like(v))
-        curve.append(value.item())
+        curve.append(total_loss.item())
         adam.step(touched)
     g.add("curve", curve)
     for k, v in p.items():
@@ -575,6 +616,16 @@ def files():
         layers=3, heads=3, width=9, scale=True, layer_norm=True, residual="identity", linear=True))
     yield "autoint_paper.frg", deepfm("autoint_paper", ["u_id", "cats"], 4, [], [7, 3], "bce", 10, dict(
         layers=2, heads=1, width=4, scale=False, layer_norm=False, residual="projected", linear=False))
+    yield "deepfm_value.frg", deepfm("deepfm_value", ALL, 5, [13, 7], [3, 7, 1, 7], "listwise", 10,
+                                     value=dict(target="log", weight=.5))
+    yield "deepfm_value_unit.frg", deepfm("deepfm_value_unit", ["hist", "i_id"], 3, [5], [3, 7], "bce", 10,
+                                          value=dict(target="unit", weight=2.0))
+    yield "autoint_value.frg", deepfm("autoint_value", ["u_id", "cats"], 4, [], [7, 3], "bce", 10, dict(
+        layers=2, heads=1, width=4, scale=False, layer_norm=False, residual="projected", linear=False),
+        dict(target="log", weight=1.0))
+    yield "autoint_plus_value.frg", deepfm("autoint_plus_value", ["hist", "i_id", "x_num"], 5, [7], [3, 7], "bce", 10,
+                                           dict(layers=3, heads=3, width=9, scale=True, layer_norm=True,
+                                                residual="identity", linear=True), dict(target="unit", weight=1.0))
     yield "train_two_tower.frg", two_tower("train_two_tower", TOWER, 5, 5, [7], .2, True, True, 7, 10)
     yield "train_two_tower_full.frg", two_tower("train_two_tower_full", TOWER, 5, 5, [], .2, True, True, 7, 10, full=True)
     yield "train_two_tower_mixed.frg", two_tower("train_two_tower_mixed", ["hist", "i_id"], 5, 3, [7], .3, False, False,
@@ -616,6 +667,8 @@ def main():
     bad, check, only = 0, "--check" in sys.argv[1:], [a for a in sys.argv[1:] if a.endswith(".frg")]
     manifest = []
     for name, g in files():
+        if only and name not in only:
+            continue
         raw, path = g.bytes(), os.path.join(HERE, name)
         if check:
             with open(path, "rb") as f:
@@ -630,7 +683,14 @@ def main():
             raw = f.read()
         manifest.append(f"{hashlib.sha256(raw).hexdigest()}  {name}  {len(raw)} bytes")
         print(manifest[-1])
-    if manifest:
+    if only:
+        with open(os.path.join(HERE, "MANIFEST")) as f:
+            lines = f.read().splitlines()
+        for line in manifest:
+            lines = [x for x in lines if line.split()[1] not in x] + [line]
+        with open(os.path.join(HERE, "MANIFEST"), "w") as f:
+            f.write("\n".join(lines) + "\n")
+    elif manifest:
         with open(os.path.join(HERE, "MANIFEST"), "w") as f:
             f.write("# sha256, file, size; made by: python3 tests/golden/make_golden.py; each file says by which torch\n")
             f.write("\n".join(manifest) + "\n")

@@ -20,7 +20,11 @@ static const char *const files[] = {"deepfm_tiny.frg",
                                     "train_deepfm_bce.frg",
                                     "autoint.frg",
                                     "autoint_paper.frg",
-                                    "autoint_plus.frg"};
+                                    "autoint_plus.frg",
+                                    "deepfm_value.frg",
+                                    "deepfm_value_unit.frg",
+                                    "autoint_value.frg",
+                                    "autoint_plus_value.frg"};
 
 /* A golden file and a trainer that holds its weights. */
 struct state {
@@ -31,6 +35,20 @@ struct state {
     int n_lists;
     size_t n_rows;
 };
+
+/* What the rows of list i were worth; the file says -1 where that is not known. */
+static float *read_values(struct state *s, int i, size_t n)
+{
+    char key[64];
+    (void)snprintf(key, sizeof(key), "list%d.values", i);
+    if (golden_find(&s->g, key) == NULL)
+        return NULL;
+    const float *from = golden_get(&s->g, key)->data;
+    float *out = fr_arena_array(s->g.ar, n, sizeof(*out));
+    for (size_t k = 0; k < n; k++)
+        out[k] = from[k] < 0 ? NAN : from[k];
+    return out;
+}
 
 static void read_lists(struct state *s)
 {
@@ -57,6 +75,7 @@ static void read_lists(struct state *s)
         (void)snprintf(key, sizeof(key), "list%d.label", i);
         l->label = *(const int32_t *)golden_get(&s->g, key)->data;
         l->weight = 1.0f;
+        l->values = read_values(s, i, n);
         s->n_rows += n;
     }
 }
@@ -88,6 +107,16 @@ static void read_attention(const struct state *s, struct fr_ctr_config *m)
                                                 .residual = (enum fr_attention_residual)residual};
 }
 
+static void read_value(const struct state *s, struct fr_ctr_train_config *cfg)
+{
+    const struct fr_json *v = fr_json_get(s->g.meta, "value");
+    if (v == NULL)
+        return;
+    cfg->model.value = fr_value_kind_find(fr_json_get(v, "target")->str);
+    cfg->value_weight = (float)fr_json_get(v, "weight")->num;
+    ck_assert(cfg->model.value == FR_VALUE_LOG || cfg->model.value == FR_VALUE_UNIT);
+}
+
 static void open_state(struct state *s, const char *file, int threads)
 {
     struct fr_ctr_train_config cfg;
@@ -106,6 +135,7 @@ static void open_state(struct state *s, const char *file, int threads)
     for (const struct fr_json *v = hidden->child; v != NULL; v = v->next)
         cfg.model.hidden[cfg.model.n_hidden++] = (int)v->i;
     read_attention(s, &cfg.model);
+    read_value(s, &cfg);
     cfg.loss =
         fr_str_eqz(fr_json_get(s->g.meta, "loss")->str, "bce") ? FR_LOSS_BCE : FR_LOSS_LISTWISE;
     cfg.opt.admit = 2;
@@ -130,18 +160,24 @@ START_TEST(score__inference_live_and_deterministic__as_pytorch)
     struct state s;
     struct fr_model *m = NULL;
     struct fr_arena *ar = NULL;
-    float z[64];
+    float z[64], raw[64];
 
     open_state(&s, files[_i], 1);
     ck_assert_int_eq(fr_arena_new(1 << 16, 0, &ar), FR_OK);
     ck_assert_int_eq(fr_train_ctr_model(s.tr, &m, NULL), FR_OK);
     for (unsigned flags = 0; flags <= FR_SCORE_DETERMINISTIC; flags++) {
         size_t at = 0;
+        bool two = fr_model_info(m)->value != FR_VALUE_NONE;
         for (int l = 0; l < s.n_lists; l++) {
-            ck_assert_int_eq(fr_model_score_case(m, &s.lists[l].c, flags, ar, z + at), FR_OK);
+            const struct fr_model_case *c = &s.lists[l].c;
+            enum fr_err e = two ? fr_model_score_case_heads(m, c, flags, ar, z + at, raw + at)
+                                : fr_model_score_case(m, c, flags, ar, z + at);
+            ck_assert_int_eq(e, FR_OK);
             at += (size_t)s.lists[l].c.n;
         }
         golden_check(&s.g, "logits", z, s.n_rows, 2e-5, 1e-4);
+        if (two)
+            golden_check(&s.g, "raw", raw, s.n_rows, 2e-5, 1e-4);
     }
     fr_model_free(m);
     fr_arena_free(ar);

@@ -59,17 +59,20 @@ static void write_stream(void)
     fr_buf_clear(&b);
     for (int i = 0; i < 2000; i++) {
         int u = (int)fr_rng_below(&r, 50);
-        fr_buf_printf(&b, "{\"event_id\":\"e%d\",\"type\":\"click\",\"user_id\":\"u%d\",\"item_id\":\"i%d\",\"ts\":%lld}\n", i,
-                      u, (u * 7 + (int)fr_rng_below(&r, 6)) % ITEMS, (long long)(NOW_MS - 3000000 + i * 1000));
+        int item = (u * 7 + (int)fr_rng_below(&r, 6)) % ITEMS;
+        fr_buf_printf(&b, "{\"event_id\":\"e%d\",\"type\":\"click\",\"user_id\":\"u%d\",\"item_id\":\"i%d\",\"ts\":%lld,\"value\":%d}\n",
+                      i, u, item, (long long)(NOW_MS - 3000000 + i * 1000), item % 5 * 60 + 1);
     }
     ck_assert(tmpdir_write(at("events.jsonl"), b.p, b.n));
     fr_buf_done(&b);
 }
 
-static void train(const char *version, const char *seed, const char *out_dir)
+/* @param head  "log": the ranker learns the clicks' values too; "none" */
+static void train(const char *version, const char *seed, const char *out_dir, const char *head)
 {
     const char *argv[] = {FR_BUILD_DIR "/freshet", "train", "--quiet", "--threads", "1", "--events", at("events.jsonl"),
-                          "--items", at("items.jsonl"), "--out", at(out_dir), "--seed", seed, "--version", version, NULL};
+                          "--items", at("items.jsonl"), "--out", at(out_dir), "--seed", seed, "--version", version,
+                          "--value-head", head, NULL};
     char out[4000] = "";
 
     ck_assert_msg(proc_run(argv, 120000, out, sizeof(out)) == 0, "%s", out);
@@ -128,8 +131,8 @@ static void setup(void)
     ck_assert(tmpdir_path(tmp, "freshet.yaml", yaml, sizeof(yaml)));
     ck_assert_int_eq(fr_arena_new(1 << 20, 0, &ar), FR_OK);
     write_stream();
-    train("1", "1", "a");
-    train("2", "2", "b");
+    train("1", "1", "a", "none");
+    train("2", "2", "b", "none");
     install("a");
     good_config();
     daemon_rig_init(&d, true);
@@ -585,6 +588,46 @@ START_TEST(reload__settings__taken_over_and_named)
 }
 END_TEST
 
+/* The value of an item's clicks in the stream. */
+static int worth(const char *item)
+{
+    return (int)(strtol(item + 1, NULL, 10) % 5 * 60 + 1);
+}
+
+START_TEST(reload__a_ranker_with_a_value_head__its_powers_order_the_lists)
+{
+    struct list click, both, value;
+    double by_click = 0, by_value = 0;
+
+    train("3", "1", "c", "log");
+    write_config("c/two_tower", "c/deepfm", "");
+    ck_assert_int_eq(strncmp(hup(), "reload=ok", 9), 0);
+    click = ask("click");
+    ck_assert_str_eq(click.ranker, "deepfm@3");
+    write_config("c/two_tower", "c/deepfm", "  score_value_power: 1\n");
+    ck_assert_ptr_nonnull(strstr(hup(), "reload=ok changed=\"models.score_value_power\""));
+    both = ask("both");
+    write_config("c/two_tower", "c/deepfm", "  score_click_power: 0\n  score_value_power: 0.5\n");
+    ck_assert_int_eq(strncmp(hup(), "reload=ok", 9), 0);
+    value = ask("value");
+    ck_assert(!same(&click, &both) && !same(&both, &value) && !same(&click, &value));
+    for (int i = 0; i < LIST / 2; i++) {
+        by_click += worth(click.item[i]);
+        by_value += worth(value.item[i]);
+        ck_assert(i == 0 || value.score[i] <= value.score[i - 1]);
+    }
+    /* sqrt of 181 and of 241 is 13 and 16: the head says values in their unit */
+    ck_assert_msg(value.score[0] > 8 && value.score[0] < 24, "%g", (double)value.score[0]);
+    ck_assert_msg(by_value > by_click, "worth of the first %d: %g by value, %g by click", LIST / 2, by_value, by_click);
+    write_config("c/two_tower", "c/deepfm", "  score_click_power: 0\n  score_value_power: 0\n");
+    ck_assert_ptr_nonnull(strstr(hup(), "models.score_value_power are both 0"));
+    write_config("live/two_tower", "live/deepfm", "  score_value_power: 1\n");
+    ck_assert_int_eq(strncmp(hup(), "reload=ok", 9), 0);
+    ck_assert_ptr_nonnull(strstr(daemon_log(&d), "ranker=deepfm@1 has no value head"));
+    ck_assert_str_eq(ask("one").ranker, "deepfm@1");
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("freshetd/reload");
@@ -601,6 +644,7 @@ int main(void)
     tcase_add_test(tc, reload__broken_ones__refused_with_the_reason_and_lists_identical);
     tcase_add_test(tc, reload__while_requests_flow__every_list_is_of_one_pair);
     tcase_add_test(tc, reload__settings__taken_over_and_named);
+    tcase_add_test(tc, reload__a_ranker_with_a_value_head__its_powers_order_the_lists);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_NORMAL);

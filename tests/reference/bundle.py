@@ -98,19 +98,24 @@ class Bundle:
                 out.append((row, want))
         return out
 
-    def write(self, path, weights, expected=None, name=None, parent=None):
-        """A new bundle with other weights, one version on, this one its parent; expected: logits of cases(), in order."""
+    def expected_values(self):
+        """Raw outputs of the value head of cases(), in order."""
+        return [v for case in self.manifest["selftest"] for v in case["expected_value"]]
+
+    def write(self, path, weights, expected=None, expected_values=None, name=None, parent=None):
+        """A new bundle with other weights, one version on, this one its parent; expected: logits of cases(), expected_values: of
+        the value head."""
         m = json.loads(json.dumps(self.manifest))
         shapes = {k: v.shape for k, v in self.weights.items()}
         if {k: v.shape for k, v in weights.items()} != shapes:
             raise ValueError("the new weights have other names or shapes")
         data = format_safetensors({**{k: np.asarray(weights[k], np.float32) for k in shapes}, **self.keys})
         m["weights"].update(bytes=len(data), crc32=zlib.crc32(data))
-        if expected is not None:
+        for key, new in (("expected", expected), ("expected_value", expected_values)):
             at = 0
-            for case in m["selftest"]:
-                n = len(case["expected"])
-                case["expected"] = [float(x) for x in expected[at:at + n]]
+            for case in m["selftest"] if new is not None else ():
+                n = len(case[key])
+                case[key] = [float(x) for x in new[at:at + n]]
                 at += n
         if name is not None:
             m["name"] = name

@@ -40,7 +40,7 @@ def make_ctr(b):
     c = b.manifest["config"]
     parts = PARTS[b.manifest["kind"]] | ({"linear"} if c.get("linear") else set())
     return models.Ctr(b.fields, b.rows, parts, c.get("dim", 0), c.get("hidden", []),
-                      "mlp_norm.0.weight" in b.weights, c.get("dropout", 0.0), attention_layers(b))
+                      "mlp_norm.0.weight" in b.weights, c.get("dropout", 0.0), attention_layers(b), "value" in c)
 
 
 def first_ids(b):
@@ -102,17 +102,24 @@ def slots_of(b, rows):
 
 
 def scores(b, model):
+    """Logits of the self-test rows, and the value head's raw outputs or None."""
+    slots = slots_of(b, [row for row, _ in b.cases()])
     with torch.no_grad():
-        return model(slots_of(b, [row for row, _ in b.cases()]))
+        return model.heads(slots) if isinstance(model, models.Ctr) else (model(slots), None)
 
 
 def check(path):
     b = Bundle(path)
-    got = scores(b, model_of(b))
+    got, raw = scores(b, model_of(b))
     want = torch.tensor([w for _, w in b.cases()])
     off = ((got - want).abs() / (1 + want.abs())).max().item()
+    what = f"{len(want)} rows"
+    if raw is not None:
+        value = torch.tensor(b.expected_values())
+        off = max(off, ((raw - value).abs() / (1 + value.abs())).max().item())
+        what += ", both heads"
     ok = off <= TOLERANCE
-    print(f"{'same' if ok else 'DIFFERS'}: {path}: {b.manifest['kind']}, {len(want)} rows, at most {off:.2e}")
+    print(f"{'same' if ok else 'DIFFERS'}: {path}: {b.manifest['kind']}, {what}, at most {off:.2e}")
     return ok
 
 
@@ -126,7 +133,8 @@ def main(argv):
         load_state(model, torch.load(argv[2]))
         model.eval()
         state = {k: v.numpy() for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
-        b.write(argv[3], state, scores(b, model).tolist())
+        logits, raw = scores(b, model)
+        b.write(argv[3], state, logits.tolist(), None if raw is None else raw.tolist())
         return 0
     if len(argv) >= 2 and argv[0] == "check":
         return 0 if all([check(p) for p in argv[1:]]) else 1

@@ -41,17 +41,21 @@ class Mlp(nn.ModuleList):
     def __init__(self, widths):
         super().__init__(nn.Linear(a, b) for a, b in zip(widths, widths[1:]))
 
-    def run(self, x, norm=None, dropout=0.0, relu_last=False):
-        for i, layer in enumerate(self):
-            x = layer(x)
-            if i + 1 == len(self) and not relu_last:
-                return x
+    def hidden(self, x, layers, norm=None, dropout=0.0):
+        """The output of the first `layers` layers, each with what follows it."""
+        for i in range(layers):
+            x = self[i](x)
             if norm is not None and i < len(norm):
                 x = norm[i](x)
             x = torch.relu(x)
             if dropout > 0:
                 x = nn.functional.dropout(x, dropout, self.training)
         return x
+
+    def run(self, x, norm=None, dropout=0.0, relu_last=False):
+        if relu_last:
+            return self.hidden(x, len(self), norm, dropout)
+        return self[-1](self.hidden(x, len(self) - 1, norm, dropout))
 
 
 class Attention(nn.Module):
@@ -93,10 +97,11 @@ class Attention(nn.Module):
 class Ctr(nn.Module):
     """lr, fm, wide_deep, deepfm, autoint, autoint+: a sum of parts over the fields' embeddings.
 
-    parts: of "linear", "pair", "deep", "attention".
+    parts: of "linear", "pair", "deep", "attention". value: a second head over the last attention layer and the last
+    hidden layer; `heads` gives both outputs.
     """
 
-    def __init__(self, fields, rows, parts, dim=0, hidden=(), batch_norm=False, dropout=0.0, attention=()):
+    def __init__(self, fields, rows, parts, dim=0, hidden=(), batch_norm=False, dropout=0.0, attention=(), value=False):
         super().__init__()
         self.fields, self.parts, self.dropout = fields, parts, dropout
         if "linear" in parts:
@@ -113,9 +118,16 @@ class Ctr(nn.Module):
             self.attention = nn.ModuleList(attention)
             width = attention[-1].value.out_features
             self.out = nn.Linear(len(fields) * width, 1)
+        if value:
+            shared = self.out.in_features if "attention" in parts else 0
+            self.value = nn.Linear(shared + (hidden[-1] if len(hidden) > 0 else 0), 1)
 
     def forward(self, slots):
-        z = 0
+        return self.heads(slots)[0]
+
+    def heads(self, slots):
+        """Logits (B) and, with a value head, its raw outputs (B), else None."""
+        z, shared = 0, []
         if "linear" in self.parts:
             z = getattr(self, "bias", 0) + embed(self.fields, self.linear, slots).sum((1, 2))
         if hasattr(self, "embedding"):
@@ -124,13 +136,16 @@ class Ctr(nn.Module):
             z = z + 0.5 * (e.sum(1).square() - e.square().sum(1)).sum(1)
         if "deep" in self.parts:
             norm = getattr(self, "mlp_norm", None)
-            z = z + self.mlp.run(e.flatten(1), norm, self.dropout).squeeze(1)
+            h = self.mlp.hidden(e.flatten(1), len(self.mlp) - 1, norm, self.dropout)
+            z = z + self.mlp[-1](h).squeeze(1)
+            shared = [h]
         if "attention" in self.parts:
             x = e
             for layer in self.attention:
                 x = layer(x)
             z = z + self.out(x.flatten(1)).squeeze(1)
-        return z
+            shared = [x.flatten(1)] + shared
+        return z, self.value(torch.cat(shared, 1)).squeeze(1) if hasattr(self, "value") else None
 
 
 class Ncf(nn.Module):

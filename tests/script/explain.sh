@@ -2,7 +2,7 @@
 # `freshet explain` of bundles trained on a made-up stream and on made-up benchmark rows: the JSON is checked by an
 # independent python3 program (sums, attention rows, the score that was served), bad input is refused with a reason.
 # usage: explain.sh SOURCE_DIR BUILD_DIR
-# ctest: timeout 180
+# ctest: timeout 300
 set -uo pipefail
 freshet=$2/freshet python=${PYTHON:-python3}
 work=$(mktemp -d "${TMPDIR:-/tmp}/freshet-explain-XXXXXX")
@@ -25,7 +25,7 @@ if len(sys.argv) > 2:
     for line in open(sys.argv[2]):
         r = json.loads(line)
         served.setdefault(r["user_id"], []).append({i["item_id"]: i["score"] for i in r["items"]})
-n = matched = heads = pairs = 0
+n = matched = heads = pairs = values = 0
 for line in open(sys.argv[1]):
     x = json.loads(line)
     assert x["schema"] == "freshet.explanation.v1", x["schema"]
@@ -49,6 +49,13 @@ for line in open(sys.argv[1]):
             for row in head:
                 assert len(row) == len(f) and min(row) >= 0 and close(sum(row), 1), where
             heads += 1
+    v = x.get("value")
+    if v:
+        assert close(v["bias"] + v["deep"] + math.fsum(i["value_attention"] for i in f), v["raw"]), where
+        assert close(v["sum"], v["raw"]) and v["target"] in ("log", "unit") and v["click"] in ("share", "sigmoid"), where
+        said = max(math.expm1(v["raw"]), 1e-6) if v["target"] == "log" else 1 / (1 + math.exp(-v["raw"]))
+        assert close(v["said"], said), where
+        values += 1
     if x["kind"] in ("autoint", "autoint+"):
         assert x["attention_weights"] and any(i["attention"] for i in f), where
     else:
@@ -62,7 +69,7 @@ for line in open(sys.argv[1]):
     n += 1
 if len(sys.argv) > 2:
     assert matched == n, "%d of %d rows have the score that was served" % (matched, n)
-print(n, "rows,", pairs, "with pairs,", heads, "heads")
+print(n, "rows,", pairs, "with pairs,", heads, "heads,", values, "with a value")
 EOP
 cat >weights.py <<'EOP'
 """BUNDLE explanations.jsonl: linear and pair terms again, from the rows named and the weights file alone."""
@@ -116,6 +123,46 @@ for kind in deepfm autoint; do
 done
 "$freshet" explain --bundle m/two_tower --row rows.deepfm --line 2 --json >x || fail "explain two_tower"
 check x
+# a second head: its own parts, in JSON and in the table
+"$python" - <<'EOP' || exit 1
+import json
+with open("in/valued.jsonl", "w") as out:
+    for i, line in enumerate(open("in/events.jsonl")):
+        e = json.loads(line)
+        if e["type"] != "impressions":
+            e["value"] = len(e["item_id"]) * 7 % 30 + i % 3
+        print(json.dumps(e), file=out)
+EOP
+no_training() { # TEXT FLAGS...
+  local text=$1
+  shift
+  "$freshet" train --events in/valued.jsonl --items in/items.jsonl --out none --quiet "$@" >log 2>&1
+  [ $? -eq 2 ] || fail "train $*: not a usage error: $(cat log)"
+  grep -q -- "$text" log || fail "train $*: another reason than '$text': $(cat log)"
+}
+no_training "--value-event says which" --value-head unit
+no_training "for a ranker with a --value-head" --value-event purchase
+no_training "stands on their layers" --model fm --value-head log
+no_training "stands on their layers" --model two_tower --value-head log
+"$freshet" train --events in/valued.jsonl --items in/items.jsonl --out v --quiet --json --model deepfm \
+  --value-head unit --value-event purchase --value-weight 0.5 >x 2>log || fail "train, unit: $(cat log)"
+"$python" -c '
+import json
+r = json.load(open("x"))
+assert 0 < r["values_held_out"] < r["values"] == r["lists"], r
+assert r["metrics"]["value_error_mean"] > 0 and 0 <= r["metrics"]["value_ndcg"] <= 1, r
+m = json.load(open("v/deepfm/manifest.json"))
+assert m["config"]["value"] == {"target": "unit", "click": "share"} and "value_error" in m["metrics"], m["config"]
+' || fail "train, unit: what it says"
+for kind in deepfm autoint+; do
+  "$freshet" train --events in/valued.jsonl --items in/items.jsonl --out v --quiet --model $kind --value-head log >log 2>&1 ||
+    fail "train $kind: $(cat log)"
+  "$freshet" explain --bundle v/${kind/+/_plus} --row rows.deepfm --json >x || fail "explain $kind with a value head"
+  check x
+  grep -q ', [1-9][0-9]* with a value' checked || fail "$kind: no value head was explained"
+  "$freshet" explain --bundle v/${kind/+/_plus} >x || fail "explain $kind with a value head, as a table"
+  grep -q '^Value head (log), raw' x || fail "the table does not show the value head: $(cat x)"
+done
 "$freshet" explain --bundle m/deepfm --row rows.deepfm --line 5 --json >x || fail "explain deepfm"
 "$python" weights.py m/deepfm x || fail "the terms are not those of the weights"
 

@@ -91,11 +91,55 @@ convert check planted && fail "a planted difference of 1e-3 was not found"
 for m in deepfm two_tower; do
   convert from-torch models/$m $m.pt back_$m && convert check back_$m || fail "$m: from PyTorch"
 done
+# ---- two heads: both are compared, trained on in PyTorch, loaded again
+"$python" - <<'EOF' || exit 1
+import json
+with open("sim/valued.jsonl", "w") as out:
+    for i, line in enumerate(open("sim/events.jsonl")):
+        e = json.loads(line)
+        if e["type"] != "impressions":
+            e["value"] = len(e["item_id"]) * 7 % 30 + i % 3
+        print(json.dumps(e), file=out)
+EOF
+for model in deepfm autoint+; do
+  "$freshet" train --events sim/valued.jsonl --items sim/items.jsonl --model $model --value-head log --out two --quiet \
+    >log 2>&1 || fail "train $model with a value head: $(cat log)"
+done
+convert check two/deepfm two/autoint_plus >log || fail "two heads: $(cat log)"
+cat log
+[ "$(grep -c 'both heads' log)" = 2 ] || fail "the value head was not compared"
+"$python" - "$source" <<'EOF' || exit 1
+import sys
+sys.path.insert(0, sys.argv[1] + "/tests/reference")
+import torch
+import convert
+from bundle import Bundle
+b = Bundle("two/autoint_plus")
+model = convert.model_of(b)
+slots = convert.slots_of(b, [row for row, _ in b.cases()])
+target = torch.arange(len(b.cases())).float()
+before = torch.nn.functional.mse_loss(model.heads(slots)[1], target)
+step = torch.optim.Adam(model.parameters(), 1e-2)
+for _ in range(20):
+    step.zero_grad()
+    loss = torch.nn.functional.mse_loss(model.heads(slots)[1], target)
+    loss.backward()
+    step.step()
+assert loss < before / 2, (before, loss)
+torch.save(model.state_dict(), "two.pt")
+w = {k: v.copy() for k, v in b.weights.items()}
+w["value.bias"] = w["value.bias"] + 1e-3
+b.write("two_planted", w)  # the value head moved, the old outputs
+EOF
+convert check two_planted && fail "a planted difference of the value head was not found"
+convert from-torch two/autoint_plus two.pt two_back && convert check two_back || fail "two heads from PyTorch"
+
 run() { # TOWER RANKER: replay some events with them
   "$freshet" replay --events sim/events.jsonl --items sim/items.jsonl --out "out" --quiet \
     --set "models.retrieval=$1" --set "models.ranker=$2" >log 2>&1
 }
 run back_two_tower back_deepfm || fail "freshet does not load the bundles from PyTorch: $(cat log)"
+run models/two_tower two_back || fail "freshet does not load two heads from PyTorch: $(cat log)"
 run models/two_tower planted && fail "freshet loaded a bundle whose scores are not its own"
 grep -q selftest log || fail "another reason: $(cat log)"
 echo "eleven kinds: same scores in PyTorch; trained on there and loaded again; born there and trained on here"

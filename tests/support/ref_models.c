@@ -113,8 +113,19 @@ static void mlp(const struct ref_params *r,
     memcpy(y, h[(n_hidden + 1) % 2], (size_t)out * sizeof(double));
 }
 
-/* Attention over the n fields of one row at e, with all its layers and what follows them. */
-static double attention(const struct ref_params *r, const struct fr_ctr_config *m, const double *e, int n)
+/* A tensor by its whole name, or NULL. */
+static const double *whole(const struct ref_params *r, const char *name)
+{
+    for (int i = 0; i < r->n; i++)
+        if (strcmp(r->p[i].name, name) == 0)
+            return r->p[i].w;
+    return NULL;
+}
+
+/* Attention over the n fields of one row at e, with all its layers and what follows them; the value head's part, if
+ * there is one, is added to *raw. */
+static double
+attention(const struct ref_params *r, const struct fr_ctr_config *m, const double *e, int n, double *raw)
 {
     static const char *const names[] = {"query", "key", "value", "residual"};
     static double x[MAX_FIELDS][MAX_IN], y[4][MAX_FIELDS][MAX_IN], o[MAX_FIELDS][MAX_IN];
@@ -169,6 +180,10 @@ static double attention(const struct ref_params *r, const struct fr_ctr_config *
         }
         in = a->width;
     }
+    const double *value = whole(r, "value.weight");
+    for (int f = 0; f < n && value != NULL; f++)
+        for (int j = 0; j < in; j++)
+            *raw += value[f * in + j] * x[f][j];
     double z = 0;
     for (int k = 0; k < r->n; k++) {
         for (int f = 0; f < n && strcmp(r->p[k].name, "out.weight") == 0; f++)
@@ -188,7 +203,8 @@ static double ctr_base(const struct ref_params *r,
                        const struct fr_model_case *c,
                        int i,
                        double *e,
-                       int *out_n)
+                       int *out_n,
+                       double *raw)
 {
     double z = 0;
     bool with_attention = m->kind == FR_MODEL_AUTOINT || m->kind == FR_MODEL_AUTOINT_PLUS;
@@ -214,7 +230,7 @@ static double ctr_base(const struct ref_params *r,
             for (int d = 0; d < dim; d++)
                 z += e[f * dim + d] * e[g * dim + d];
     *out_n = n * dim;
-    return with_attention ? none + attention(r, m, e, n) : z;
+    return with_attention ? none + attention(r, m, e, n, raw) : z;
 }
 
 /* y = gamma (h - mean) / sqrt(var + 1e-5) + beta, by column over all rows. */
@@ -236,20 +252,27 @@ batch_norm(const struct ref_params *r, const char *layer, double (*h)[MAX_IN], i
     }
 }
 
-/* The MLP over all rows of a batch, x (rows) in place; adds its output to z. */
+/* The MLP over all rows of a batch, x (rows) in place; adds its output to z and the value head's over its last hidden
+ * layer to raw. */
 static void batch_mlp(const struct ref_params *r,
                       const struct fr_ctr_config *m,
                       double (*x)[MAX_IN],
                       int rows,
                       int in,
-                      double *z)
+                      double *z,
+                      double *raw)
 {
     static double y[MAX_ROWS][MAX_IN];
+    const double *value = whole(r, "value.weight");
+    int behind = in / m->dim * m->attention.width; /* weights over attention's output come first */
     char layer[16];
     for (int l = 0; l <= m->n_hidden; l++) {
         int out = l < m->n_hidden ? m->hidden[l] : 1;
         (void)snprintf(layer, sizeof(layer), "%d", l);
         const double *w = find(r, "mlp", layer, "weight"), *b = find(r, "mlp", layer, "bias");
+        for (int i = 0; i < rows && l == m->n_hidden && value != NULL; i++)
+            for (int k = 0; k < in; k++)
+                raw[i] += value[behind + k] * x[i][k];
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < out; j++) {
                 y[i][j] = b[j];
@@ -277,6 +300,25 @@ static double softmax_loss(const double *z, int n, int label)
     return log(sum) + max - z[label];
 }
 
+/* Mean of the value head's loss over the rows that have a value, lists weighted; 0 if none has. */
+static double
+value_loss(const struct fr_ctr_config *m, const struct fr_rank_list *lists, int n, const double *raw)
+{
+    double sum = 0;
+    int known = 0, row = 0;
+    for (int l = 0; l < n; l++)
+        for (int i = 0; i < lists[l].c.n; i++, row++) {
+            double v = lists[l].values == NULL ? (double)NAN : (double)lists[l].values[i], r = raw[row];
+            if (v != v)
+                continue;
+            double loss = m->value == FR_VALUE_LOG ? (r - log(1 + v)) * (r - log(1 + v))
+                                                   : -v * log(1 / (1 + exp(-r))) - (1 - v) * log(1 / (1 + exp(r)));
+            sum += (double)lists[l].weight * loss;
+            known++;
+        }
+    return known == 0 ? 0 : sum / known;
+}
+
 double ref_ctr_loss(const struct ref_params *r,
                     const struct fr_encoder *enc,
                     const struct fr_ctr_train_config *cfg,
@@ -284,15 +326,17 @@ double ref_ctr_loss(const struct ref_params *r,
                     int n)
 {
     static double x[MAX_ROWS][MAX_IN];
-    double z[MAX_ROWS] = {0}, sum = 0;
+    double z[MAX_ROWS] = {0}, raw[MAX_ROWS], sum = 0;
+    const double *value_bias = whole(r, "value.bias");
     int rows = 0, in = 0;
     for (int l = 0; l < n; l++)
         for (int i = 0; i < lists[l].c.n; i++, rows++) {
             ck_assert_int_lt(rows, MAX_ROWS);
-            z[rows] = ctr_base(r, enc, &cfg->model, &lists[l].c, i, x[rows], &in);
+            raw[rows] = value_bias == NULL ? 0 : value_bias[0];
+            z[rows] = ctr_base(r, enc, &cfg->model, &lists[l].c, i, x[rows], &in, &raw[rows]);
         }
     if (cfg->model.n_hidden > 0)
-        batch_mlp(r, &cfg->model, x, rows, in, z);
+        batch_mlp(r, &cfg->model, x, rows, in, z, raw);
     for (int l = 0, row = 0; l < n; row += lists[l++].c.n) {
         double loss = 0;
         for (int i = 0; i < lists[l].c.n; i++) {
@@ -303,7 +347,9 @@ double ref_ctr_loss(const struct ref_params *r,
             loss = softmax_loss(z + row, lists[l].c.n, lists[l].label);
         sum += (double)lists[l].weight * loss;
     }
-    return sum / (cfg->loss == FR_LOSS_LISTWISE ? n : rows);
+    sum /= cfg->loss == FR_LOSS_LISTWISE ? n : rows;
+    ck_assert_int_eq(value_bias != NULL, cfg->model.value != FR_VALUE_NONE);
+    return value_bias == NULL ? sum : sum + (double)cfg->value_weight * value_loss(&cfg->model, lists, n, raw);
 }
 
 /* Unit vector of one row of a tower. */

@@ -375,6 +375,13 @@ START_TEST(check__across_keys__names_both)
     ck_assert_int_eq(set("kafka.properties=debug"), FR_OK);
     ck_assert_int_eq(fr_config_check(&c, &f), FR_ESCHEMA);
     ck_assert_ptr_nonnull(strstr(f.msg, "kafka.properties"));
+    ck_assert_int_eq(set("kafka.properties="), FR_OK);
+    ck_assert_int_eq(set("models.score_click_power=0"), FR_OK);
+    ck_assert_int_eq(fr_config_check(&c, &f), FR_ESCHEMA);
+    ck_assert_ptr_nonnull(strstr(f.msg, "models.score_value_power"));
+    ck_assert_int_eq(set("models.score_value_power=0.5"), FR_OK);
+    ck_assert_int_eq(fr_config_check(&c, &f), FR_OK);
+    ck_assert_int_eq(set("models.score_value_power=-1"), FR_ERANGE);
 }
 END_TEST
 

@@ -129,6 +129,7 @@ static enum fr_err compare(void *ctx, const struct fr_stream_trigger *t)
 {
     struct compared *cmp = ctx;
     struct fr_candidate_policy pol = fr_candidate_policy_of(&rig.cfg);
+    struct fr_score_policy score = {20, {1, 0}};
     struct fr_work work = {.kind = FR_WORK_EVENT, .ev = *t->ev};
     struct fr_trigger tr = {.work = &work, .cut = t->cut, .generation = t->generation}, *one = &tr;
     struct fr_recommended_item listed[64];
@@ -146,7 +147,7 @@ static enum fr_err compare(void *ctx, const struct fr_stream_trigger *t)
     fr_epochs_pin(t->ep, &view);
     ck_assert_int_eq(fr_stage_embed(&view, FR_SCORE_DETERMINISTIC, t->ar, &one, 1), FR_OK);
     ck_assert_int_eq(fr_stage_candidates(rig.spec, &pol, &view, t->ar, &mx, &tr), FR_OK);
-    ck_assert_int_eq(fr_stage_score(rig.spec, &view, FR_SCORE_DETERMINISTIC, 20, t->ar, NULL, &tr), FR_OK);
+    ck_assert_int_eq(fr_stage_score(rig.spec, &score, &view, FR_SCORE_DETERMINISTIC, t->ar, NULL, &tr), FR_OK);
     ck_assert_int_eq(fr_stage_rows(rig.spec, &view, t->ar, &tr), FR_OK); /* what the trainer keeps */
     for (uint32_t i = 0; i < tr.n_list; i++)
         listed[i] = (struct fr_recommended_item){tr.cand_id[tr.list[i].cand], tr.list[i].score, {"", 0}, 1.0};

@@ -34,7 +34,7 @@ static const struct {
 static struct fr_rng rng;
 static struct fr_attention a;
 static struct fr_attention_lanes *l;
-static float gain[64], shift[64], out[MAX_FLOATS], user[MAX_FLOATS], cand[ROWS * MAX_FLOATS];
+static float gain[64], shift[64], out[MAX_FLOATS], value[MAX_FLOATS], user[MAX_FLOATS], cand[ROWS * MAX_FLOATS];
 static float *scratch;
 
 static void fill(float *x, size_t n, float std)
@@ -57,9 +57,10 @@ static void open_shape(int i)
     fill(gain, 64, 1);
     fill(shift, 64, 0.3f);
     fill(out, MAX_FLOATS, 0.2f);
+    fill(value, MAX_FLOATS, 0.3f);
     fill(user, MAX_FLOATS, 1);
     fill(cand, sizeof(cand) / sizeof(*cand), 1);
-    ck_assert_int_eq(fr_attention_lanes_new(&a, out, &l), FR_OK);
+    ck_assert_int_eq(fr_attention_lanes_new(&a, out, i % 2 == 0 ? value : NULL, &l), FR_OK);
     scratch = calloc(fr_attention_lanes_scratch(l), sizeof(*scratch));
     ck_assert_ptr_nonnull(scratch);
 }
@@ -71,8 +72,8 @@ static void close_shape(void)
     fr_attention_done(&a);
 }
 
-/* Row by row: the trainer's forward pass. */
-static float by_rows(int i, const float *x)
+/* Row by row: the trainer's forward pass, through output w. */
+static float by_rows(int i, const float *w, const float *x)
 {
     size_t nu = (size_t)shapes[i].user * (size_t)a.dim, all = (size_t)a.fields * (size_t)a.dim;
     struct fr_attention_pass p;
@@ -83,7 +84,8 @@ static float by_rows(int i, const float *x)
     memcpy(row + nu, x, (all - nu) * sizeof(*row));
     ck_assert_int_eq(fr_arena_new(1 << 18, 0, &ar), FR_OK);
     ck_assert_int_eq(fr_attention_begin(&a, 1, row, false, ar, &p), FR_OK);
-    fr_attention_forward(&a, &p, out, &z);
+    fr_attention_forward(&a, &p);
+    fr_attention_output(&a, &p, w, &z);
     fr_arena_free(ar);
     return z;
 }
@@ -99,17 +101,21 @@ START_TEST(every_shape_and_level__as_row_by_row)
 
         fr_attention_lanes_user(l, user, shapes[i].user, scratch);
         for (int rows = 1; rows <= ROWS; rows += 5) { /* the scratch is used again */
-            float z[ROWS + 1];
+            float z[ROWS + 1], zv[ROWS + 1], only[ROWS + 1];
 
             for (int c = 0; c <= ROWS; c++)
-                z[c] = 1.5f;
-            fr_attention_lanes_add(l, cand, shapes[i].user, rows, scratch, z);
+                z[c] = zv[c] = only[c] = 1.5f;
+            fr_attention_lanes_add(l, cand, shapes[i].user, rows, scratch, z, zv);
+            fr_attention_lanes_add(l, cand, shapes[i].user, rows, scratch, only, NULL);
             for (int c = 0; c < rows; c++) {
-                double want = (double)by_rows(i, cand + (size_t)c * own);
+                double want = (double)by_rows(i, out, cand + (size_t)c * own);
                 mf_float_tol(z[c], want, 1e-5 * (1 + fabs(want)));
+                mf_float_eq(only[c], z[c]);
+                want = i % 2 == 0 ? (double)by_rows(i, value, cand + (size_t)c * own) : 1.5;
+                mf_float_tol(zv[c], want, 1e-5 * (1 + fabs(want)));
             }
             for (int c = rows; c <= ROWS; c++)
-                ck_assert(z[c] == 1.5f);
+                ck_assert(z[c] == 1.5f && zv[c] == 1.5f);
         }
         close_shape();
     }
@@ -126,11 +132,11 @@ START_TEST(one_candidate__any_lane_any_company__same_bits)
         open_shape(i);
         size_t own = (size_t)(a.fields - shapes[i].user) * (size_t)a.dim;
         fr_attention_lanes_user(l, user, shapes[i].user, scratch);
-        fr_attention_lanes_add(l, cand + 7 * own, shapes[i].user, 1, scratch, &alone);
+        fr_attention_lanes_add(l, cand + 7 * own, shapes[i].user, 1, scratch, &alone, NULL);
         for (int at = 0; at < ROWS; at++) {
             memset(z, 0, sizeof(z));
             memcpy(cand + (size_t)at * own, cand + 7 * own, own * sizeof(*cand));
-            fr_attention_lanes_add(l, cand, shapes[i].user, ROWS, scratch, z);
+            fr_attention_lanes_add(l, cand, shapes[i].user, ROWS, scratch, z, NULL);
             mf_float_eq(z[at], alone);
         }
         close_shape();
@@ -146,7 +152,7 @@ START_TEST(nan_in_one_lane__stays_there)
     size_t own = (size_t)(a.fields - shapes[5].user) * (size_t)a.dim;
     cand[3 * own] = NAN;
     fr_attention_lanes_user(l, user, shapes[5].user, scratch);
-    fr_attention_lanes_add(l, cand, shapes[5].user, ROWS, scratch, z);
+    fr_attention_lanes_add(l, cand, shapes[5].user, ROWS, scratch, z, NULL);
     for (int c = 0; c < ROWS; c++)
         ck_assert_int_eq(isnan(z[c]) != 0, c == 3);
     close_shape();

@@ -69,6 +69,12 @@ static const struct fr_ctr_config kinds[] = {
     {.kind = FR_MODEL_AUTOINT, .dim = 4, .attention = {1, 3, 9, true, false, FR_RESIDUAL_NONE}},
     {.kind = FR_MODEL_AUTOINT_PLUS, .dim = 5, .n_hidden = 2, .hidden = {9, 4}, .batch_norm = true,
      .attention = {2, 4, 20, false, true, FR_RESIDUAL_PROJECTED}, .linear = true},
+    {.kind = FR_MODEL_DEEPFM, .dim = 3, .n_hidden = 2, .hidden = {11, 6}, .batch_norm = true, .value = FR_VALUE_LOG},
+    {.kind = FR_MODEL_WIDE_DEEP, .dim = 2, .n_hidden = 1, .hidden = {5}, .value = FR_VALUE_UNIT, .share = true},
+    {.kind = FR_MODEL_AUTOINT, .dim = 3, .attention = {2, 2, 6, false, false, FR_RESIDUAL_WIDTHS},
+     .value = FR_VALUE_LOG, .share = true},
+    {.kind = FR_MODEL_AUTOINT_PLUS, .dim = 5, .n_hidden = 2, .hidden = {9, 4}, .batch_norm = true,
+     .attention = {2, 4, 20, false, true, FR_RESIDUAL_PROJECTED}, .linear = true, .value = FR_VALUE_UNIT},
 };
 #define N_KINDS ((int)(sizeof(kinds) / sizeof(kinds[0])))
 
@@ -194,6 +200,10 @@ static struct fr_model *ctr(int kind, int shape)
     }
     if (a->layers > 0)
         add("out.weight", 1, (uint64_t)(enc->n_fields * a->width));
+    if (c->value != FR_VALUE_NONE) {
+        add("value.weight", 1, fr_ctr_value_inputs(c, enc->n_fields));
+        add("value.bias", 1, 0);
+    }
     enum fr_err e = fr_ctr_new(&enc, c, tensor, n_tensors, FR_WEIGHTS_COPY, &m, &fault);
     ck_assert_msg(e == FR_OK, "kind %d shape %d: %s", kind, shape, fault.msg);
     return m;
@@ -203,6 +213,7 @@ static struct fr_model *ctr(int kind, int shape)
 
 struct twin {
     double bias, linear[MAX_F], pair[MAX_F][MAX_F], deep, attention[MAX_F], logit;
+    double value_bias, value_deep, value_attention[MAX_F], raw;
     double p[MAX_LAYERS][MAX_HEADS][MAX_F][MAX_F];
 };
 static struct twin want;
@@ -262,8 +273,17 @@ static double line(const float *w, const double *x, int n, int row)
     return s;
 }
 
+/* The value head's weights over the last hidden layer stand behind those over attention's output. */
+static double value_deep(const struct fr_ctr_config *c, const double *h, int width, int n_fields)
+{
+    const float *w = at("value.weight", NULL, 0, NULL);
+
+    return w == NULL ? 0 : line(w + (c->attention.layers > 0 ? n_fields * c->attention.width : 0), h, width, 0);
+}
+
 static double mlp(const struct fr_ctr_config *c, const double *x, int in)
 {
+    int fields = in / c->dim;
     static double h[2][4096];
     int now = 0;
 
@@ -271,6 +291,8 @@ static double mlp(const struct fr_ctr_config *c, const double *x, int in)
     for (int l = 0; l <= c->n_hidden && c->n_hidden > 0; l++) {
         int out = l == c->n_hidden ? 1 : c->hidden[l];
 
+        if (l == c->n_hidden)
+            want.value_deep = value_deep(c, h[now], in, fields);
         for (int j = 0; j < out; j++) {
             double y = line(at("mlp", NULL, l, "weight"), h[now], in, j) + (double)at("mlp", NULL, l, "bias")[j];
 
@@ -355,11 +377,19 @@ static void compute(const struct fr_ctr_config *c, const struct fr_encoder *enc,
         for (int b = a + 1; b < n; b++)
             for (int k = 0; k < c->dim; k++)
                 want.pair[a][b] += e[a][k] * e[b][k];
-    want.deep = mlp(c, flat, n * c->dim);
+    if (c->n_hidden > 0)
+        want.deep = mlp(c, flat, n * c->dim);
     for (int l = 0; l < c->attention.layers; l++)
         layer(&c->attention, l, n, l == 0 ? c->dim : c->attention.width, e);
     for (int f = 0; f < n && c->attention.layers > 0; f++)
         want.attention[f] = line(at("out.weight", NULL, 0, NULL), e[f], c->attention.width, f);
+    for (int f = 0; f < n && c->attention.layers > 0 && c->value != FR_VALUE_NONE; f++)
+        want.value_attention[f] = line(at("value.weight", NULL, 0, NULL), e[f], c->attention.width, f);
+    if (c->value != FR_VALUE_NONE)
+        want.value_bias = (double)at("value.bias", NULL, 0, NULL)[0];
+    want.raw = want.value_bias + want.value_deep;
+    for (int f = 0; f < n; f++)
+        want.raw += want.value_attention[f];
     want.logit = want.bias + want.deep;
     for (int a = 0; a < n; a++) {
         want.logit += want.linear[a] + want.attention[a];
@@ -380,8 +410,11 @@ static int differences(const struct fr_explanation *x)
 {
     int n = x->n_fields, bad = off(x->bias, want.bias, 1e-6) + off(x->deep, want.deep, 2e-5);
 
+    bad += off(x->value.bias, want.value_bias, 1e-6) + off(x->value.deep, want.value_deep, 2e-5) +
+           off(x->value.sum, want.raw, 5e-5) + off((double)x->value.raw, want.raw, 1e-4);
     for (int i = 0; i < n; i++)
-        bad += off(x->field[i].linear, want.linear[i], 1e-6) + off(x->field[i].attention, want.attention[i], 2e-5);
+        bad += off(x->field[i].linear, want.linear[i], 1e-6) + off(x->field[i].attention, want.attention[i], 2e-5) +
+               off(x->field[i].value_attention, want.value_attention[i], 2e-5);
     for (int a = 0; a < n; a++)
         for (int b = 0; b < n; b++)
             bad += off(x->pair == NULL ? 0 : x->pair[a * n + b], want.pair[a][b], 1e-5);
@@ -448,6 +481,10 @@ START_TEST(every_shape_and_case__as_in_double)
             ck_assert_int_eq(x.pair != NULL, (parts & FR_CTR_PAIR) != 0);
             ck_assert_int_eq(x.weight != NULL, (parts & FR_CTR_ATTENTION) != 0);
             ck_assert_int_eq(x.layers, kinds[_i].attention.layers);
+            ck_assert_int_eq(x.value.kind, kinds[_i].value);
+            if (kinds[_i].value != FR_VALUE_NONE)
+                ck_assert(off(x.value.said, kinds[_i].value == FR_VALUE_LOG ? fmax(expm1(want.raw), FR_VALUE_FLOOR)
+                                                                           : 1 / (1 + exp(-want.raw)), 1e-4) == 0);
         }
         fr_model_free(m);
     }

@@ -76,50 +76,50 @@ static const struct {
     {FR_MODEL_AUTOINT, 4, 0, {0}, FR_LOSS_BCE, {0}, false, {2, 2, 4, false, false, FR_RESIDUAL_PROJECTED}, false},
 };
 
-START_TEST(ctr__all_parameters__as_finite_differences)
+static struct fr_ctr_train_config config(int i)
 {
-    static struct mf_list l[4];
-    struct fr_rank_list lists[4];
     struct fr_ctr_train_config cfg;
+
+    fr_ctr_train_config_default(&cfg);
+    cfg.opt.init_std = 0.5f;
+    cfg.model.kind = ctr[i].kind;
+    cfg.model.dim = ctr[i].dim;
+    cfg.model.n_hidden = ctr[i].n_hidden;
+    memcpy(cfg.model.hidden, ctr[i].hidden, sizeof(ctr[i].hidden));
+    cfg.loss = ctr[i].loss;
+    cfg.model.batch_norm = ctr[i].batch_norm;
+    cfg.model.attention = ctr[i].attention;
+    cfg.model.linear = ctr[i].linear;
+    while (cfg.n_fields < 4 && ctr[i].fields[cfg.n_fields] != NULL)
+        cfg.n_fields++;
+    cfg.fields = cfg.n_fields == 0 ? NULL : ctr[i].fields;
+    return cfg;
+}
+
+/* A step on the lists, then the gradient of each parameter. */
+static void check_ctr(const struct fr_ctr_train_config *c, const struct fr_rank_list *lists, int n_lists)
+{
+    const struct fr_ctr_train_config cfg = *c;
     struct fr_train_ctr *tr = NULL;
     struct ref_params r;
     double loss = 0;
     int checked = 0;
 
-    fr_ctr_train_config_default(&cfg);
-    cfg.opt.init_std = 0.5f;
-    cfg.opt.threads = 1 + _i % 3;
-    cfg.model.kind = ctr[_i].kind;
-    cfg.model.dim = ctr[_i].dim;
-    cfg.model.n_hidden = ctr[_i].n_hidden;
-    memcpy(cfg.model.hidden, ctr[_i].hidden, sizeof(ctr[_i].hidden));
-    cfg.loss = ctr[_i].loss;
-    cfg.model.batch_norm = ctr[_i].batch_norm;
-    cfg.model.attention = ctr[_i].attention;
-    cfg.model.linear = ctr[_i].linear;
-    while (cfg.n_fields < 4 && ctr[_i].fields[cfg.n_fields] != NULL)
-        cfg.n_fields++;
-    cfg.fields = cfg.n_fields == 0 ? NULL : ctr[_i].fields;
-    for (int i = 0; i < 4; i++) {
-        mf_random_list(&rng, 1 + 3 * i, &l[i]);
-        lists[i] = l[i].list;
-        lists[i].weight = 1.0f + 0.5f * (float)i;
-    }
     ck_assert_int_eq(fr_train_ctr_new(&cfg, &fs, &tr, NULL), FR_OK);
     /* a step, so that the linear weights are not all zero */
-    ck_assert_int_eq(fr_train_ctr_step(tr, lists, 4, NULL), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_step(tr, lists, n_lists, NULL), FR_OK);
     tr->t.opt.frozen_vocab = true;
-    ck_assert_int_eq(fr_train_ctr_gradient(tr, lists, 4, &loss), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_gradient(tr, lists, n_lists, &loss), FR_OK);
     ref_params_copy(&r, &tr->t.params);
-    double want = ref_ctr_loss(&r, tr->t.enc, &cfg, lists, 4);
+    double want = ref_ctr_loss(&r, tr->t.enc, &cfg, lists, n_lists);
     ck_assert_double_eq_tol(loss, want, 1e-5 * (1 + fabs(want)));
     for (int i = 0; i < tr->t.params.n_dense + tr->t.params.n_tables; i++)
         for (size_t k = 0; k < r.p[i].count; k++) {
             double keep = r.p[i].w[k];
             r.p[i].w[k] = keep + STEP;
-            double up = ref_ctr_loss(&r, tr->t.enc, &cfg, lists, 4);
+            double up = ref_ctr_loss(&r, tr->t.enc, &cfg, lists, n_lists);
             r.p[i].w[k] = keep - STEP;
-            double down = ref_ctr_loss(&r, tr->t.enc, &cfg, lists, 4);
+            double down = ref_ctr_loss(&r, tr->t.enc, &cfg, lists, n_lists);
             r.p[i].w[k] = keep;
             same(r.p[i].name,
                  k,
@@ -130,6 +130,66 @@ START_TEST(ctr__all_parameters__as_finite_differences)
     ck_assert_int_gt(checked, 10);
     ref_params_done(&r);
     fr_train_ctr_free(tr);
+}
+
+static void random_lists(struct mf_list *l, struct fr_rank_list *lists, int n)
+{
+    for (int i = 0; i < n; i++) {
+        mf_random_list(&rng, 1 + 3 * i, &l[i]);
+        lists[i] = l[i].list;
+        lists[i].weight = 1.0f + 0.5f * (float)i;
+    }
+}
+
+START_TEST(ctr__all_parameters__as_finite_differences)
+{
+    static struct mf_list l[4];
+    struct fr_rank_list lists[4];
+    struct fr_ctr_train_config cfg = config(_i);
+
+    cfg.opt.threads = 1 + _i % 3;
+    random_lists(l, lists, 4);
+    check_ctr(&cfg, lists, 4);
+}
+END_TEST
+
+/* Values: of some rows, of none, all 0, of the first list alone (which has one row). */
+enum values { SOME, NONE, ZEROS, ONE_ROW };
+static const struct {
+    int of; /* a row of ctr */
+    enum fr_value_kind value;
+    float weight;
+    enum values which;
+    int lists;
+} two_heads[] = {
+    {0, FR_VALUE_LOG, 1, SOME, 4},       {1, FR_VALUE_UNIT, 0.3f, SOME, 4},  {2, FR_VALUE_LOG, 2, NONE, 4},
+    {4, FR_VALUE_LOG, 0.5f, ZEROS, 4},   {9, FR_VALUE_UNIT, 1, ZEROS, 4},    {11, FR_VALUE_LOG, 1, SOME, 4},
+    {12, FR_VALUE_UNIT, 3, SOME, 4},     {13, FR_VALUE_LOG, 1, SOME, 4},     {14, FR_VALUE_LOG, 0.7f, SOME, 4},
+    {15, FR_VALUE_UNIT, 1, SOME, 4},     {16, FR_VALUE_LOG, 1, NONE, 4},     {17, FR_VALUE_UNIT, 2, SOME, 4},
+    {18, FR_VALUE_LOG, 1, SOME, 4},      {1, FR_VALUE_LOG, 1, ONE_ROW, 1},   {14, FR_VALUE_UNIT, 1, ONE_ROW, 1},
+    {0, FR_VALUE_LOG, 0, SOME, 4},
+};
+
+START_TEST(two_heads__all_parameters__as_finite_differences)
+{
+    static struct mf_list l[4];
+    static float values[4][MF_MAX_LIST];
+    struct fr_rank_list lists[4];
+    struct fr_ctr_train_config cfg = config(two_heads[_i].of);
+    enum values which = two_heads[_i].which;
+
+    cfg.opt.threads = 1 + _i % 3;
+    cfg.model.value = two_heads[_i].value;
+    cfg.value_weight = two_heads[_i].weight;
+    random_lists(l, lists, 4);
+    for (int i = 0; i < 4; i++) {
+        for (int k = 0; k < lists[i].c.n; k++) {
+            float v = cfg.model.value == FR_VALUE_UNIT ? (float)((i + k) % 3) / 2 : expf((float)fr_rng_normal(&rng) + 1);
+            values[i][k] = which == NONE || (which == SOME && k % 3 == 1) ? NAN : which == ZEROS ? 0 : v;
+        }
+        lists[i].values = which == SOME && i == 2 ? NULL : values[i];
+    }
+    check_ctr(&cfg, lists, two_heads[_i].lists);
 }
 END_TEST
 
@@ -237,6 +297,10 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, NULL);
     tcase_add_loop_test(
         tc, ctr__all_parameters__as_finite_differences, 0, (int)(sizeof(ctr) / sizeof(ctr[0])));
+    tcase_add_loop_test(tc,
+                        two_heads__all_parameters__as_finite_differences,
+                        0,
+                        (int)(sizeof(two_heads) / sizeof(two_heads[0])));
     tcase_add_loop_test(tc,
                         two_tower__all_parameters__as_finite_differences,
                         0,

@@ -50,7 +50,7 @@ static void fill(uint64_t first, uint64_t stride)
         ptr[i] = &item[i];
         label[i] = i == 0;
     }
-    list = (struct fr_rank_list){{&user, NULL, ptr, NULL, N}, 0, label, 1};
+    list = (struct fr_rank_list){{&user, NULL, ptr, NULL, N}, 0, label, 1, NULL};
 }
 
 static double arrays(enum fr_optimizer o)
