@@ -1,6 +1,8 @@
 /* Bytes held, by the allocator: a large table is trained on, written, loaded and ranked with within 1.3 times
  * its weights and optimiser state (loading: its weights), and what every thread has anyway. What bench_memory
- * measures of 10 M rows, small enough to be run always. */
+ * measures of 10 M rows, small enough to be run always.
+ * ctest: timeout 600
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
