@@ -10,7 +10,9 @@
 
 #include "daemon/base/alloc.h"
 #include "models/explain.h"
+#include "models/model_parts.h"
 #include "models/rank_cache.h"
+#include "models/train/checkpoint_trainers.h"
 #include "tests/support/model_fixture.h"
 #include "tests/support/tmpdir.h"
 
@@ -98,6 +100,51 @@ static void save(const struct fr_train_ctr *tr)
 
     ck_assert_msg(fr_train_ctr_finish(tr, &meta, &list.list.c, 1, bundle, &fault) == FR_OK, "%s", fault.msg);
 }
+
+/* ---- a training that is stopped ---- */
+
+/* What was observed of values is state: the head begins at their mean in the first step. */
+START_TEST(checkpoint__between_observing_and_the_first_step__goes_on_with_the_same_bits)
+{
+    struct fr_ctr_train_config cfg = config(&kinds[_i], FR_LOSS_BCE);
+    struct fr_train_ctr *tr[2] = {NULL, NULL};
+    struct fr_model *m[2] = {NULL, NULL};
+    const struct fr_tensor *t[2];
+    struct fr_checkpoint *ck = NULL;
+    struct fr_fault fault = {0};
+    char path[300];
+    int n[2] = {0, 0};
+
+    random_list();
+    ck_assert(tmpdir_path(dir, "ck", path, sizeof(path)));
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(fr_train_ctr_new(&cfg, &fs, &tr[i], NULL), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_observe(tr[0], &list.list, 1), FR_OK);
+    ck_assert_int_eq(fr_checkpoint_new(&ck), FR_OK);
+    fr_train_ctr_checkpoint(tr[0], ck);
+    ck_assert_msg(fr_checkpoint_write(ck, path, &fault) == FR_OK, "%s", fault.msg);
+    fr_checkpoint_free(ck);
+    ck_assert_int_eq(fr_checkpoint_read(path, &ck, NULL), FR_OK);
+    fr_train_ctr_checkpoint(tr[1], ck);
+    ck_assert_msg(fr_checkpoint_end(ck, &fault) == FR_OK, "%s", fault.msg);
+    fr_checkpoint_free(ck);
+    for (int i = 0; i < 2; i++) {
+        for (int s = 0; s < 3; s++)
+            ck_assert_int_eq(fr_train_ctr_step(tr[i], &list.list, 1, NULL), FR_OK);
+        ck_assert_int_eq(fr_train_ctr_model(tr[i], &m[i], NULL), FR_OK);
+        t[i] = fr_model_tensors(m[i], &n[i]);
+    }
+    ck_assert_int_eq(n[0], n[1]);
+    for (int k = 0; k < n[0]; k++) {
+        ck_assert_str_eq(t[0][k].name, t[1][k].name);
+        ck_assert_mem_eq(t[0][k].data, t[1][k].data, fr_tensor_count(&t[0][k]) * sizeof(float));
+    }
+    for (int i = 0; i < 2; i++) {
+        fr_model_free(m[i]);
+        fr_train_ctr_free(tr[i]);
+    }
+}
+END_TEST
 
 /* ---- one truth everywhere ---- */
 
@@ -539,6 +586,7 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, trainer_model_bundle__same_of_both_heads, 0, N_KINDS);
+    tcase_add_loop_test(tc, checkpoint__between_observing_and_the_first_step__goes_on_with_the_same_bits, 0, N_KINDS);
     tcase_add_loop_test(tc, rank_final__powers_of_both_heads__cached_or_not, 0, N_KINDS);
     tcase_add_test(tc, one_head__powers_do_not_count__nothing_new_in_the_bundle);
     tcase_add_loop_test(tc, bundle__broken__refused_with_a_reason, 0, (int)(sizeof(edits) / sizeof(edits[0])));
