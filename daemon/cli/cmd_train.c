@@ -205,7 +205,7 @@ static enum fr_err write_curves(const struct flags *f,
 {
     enum fr_err e = FR_OK;
 
-    if (r->tower_curve.n > 0)
+    if (c->with_retrieval && r->tower_curve.n > 0)
         e = write_curve(f, c->retrieval_kind, &r->tower_curve, c->retrieval_kind == FR_MODEL_MF ? "ndcg@10" : NULL, fault);
     if (e == FR_OK && c->with_ranker)
         e = write_curve(f, c->ranker_kind, &r->ranker_curve, "mrr+hr@20", fault);
@@ -339,6 +339,17 @@ static void join_optimizers(char *out, size_t cap)
         n += (size_t)snprintf(out + n, cap - n, "%s%s", i == 0 ? "" : "|", fr_optimizer_names[i]);
 }
 
+/* Rankers with layers that a value head can stand on; `all` trains one. */
+static bool has_head(int m)
+{
+    static const char *const with[] = {"all", "wide_deep", "deepfm", "autoint", "autoint+"};
+
+    for (size_t i = 0; i < sizeof(with) / sizeof(with[0]); i++)
+        if (strcmp(model[m], with[i]) == 0)
+            return true;
+    return false;
+}
+
 int fr_cmd_train_run(int argc, char **argv)
 {
     if (fr_cmd_benchmark_asked(argc, argv))
@@ -372,7 +383,7 @@ int fr_cmd_train_run(int argc, char **argv)
         {"tower-negatives", FR_ARG_INT, &f.tower_negatives, 0, 1000000, "N", "items drawn into each step of the tower (1000)"},
         {"margin", FR_ARG_F64, &f.margin, -1, 1, "X", "ccl: cosine from which a negative counts (.8)"},
         {"negative-weight", FR_ARG_F64, &f.negative_weight, 0, 1e6, "X", "ccl: of the negatives' mean (150)"},
-        {"optimizer", FR_ARG_CHOICE, &f.optimizer, 0, 0, optimizers, "of tower and ranker (adam)"},
+        {"optimizer", FR_ARG_CHOICE, &f.optimizer, 0, 0, optimizers, "of two_tower and rankers (adam); mf has its own"},
         {"lr", FR_ARG_F64, &f.lr, 1e-9, 10, "X", "its step size (what suits optimizer and model)"},
         {"decay", FR_ARG_F64, &f.decay, 1e-6, 1, "X", "adagrad: what stays of an accumulator at each touch (1)"},
         {"until-event", FR_ARG_INT, &f.until, 1, 4294967290.0, "N", "use the first N events only"},
@@ -396,11 +407,13 @@ int fr_cmd_train_run(int argc, char **argv)
         return fr_args_usage("train", "--model and --retrieval name two retrieval models: --model trains that one alone");
     if (f.topics && (f.events != NULL || f.items != NULL))
         return fr_args_usage("train", "--from-topics reads both topics: it goes with neither --events nor --items");
+    if (f.model == MF && (f.optimizer != FR_OPTIMIZER_ADAM || f.lr > 0))
+        return fr_args_usage("train", "--optimizer and --lr are of two_tower and rankers: mf has its own");
     if (f.value == FR_VALUE_UNIT && f.value_event == NULL)
         return fr_args_usage("train", "--value-head unit asks whether an event came: --value-event says which");
     if (f.value == FR_VALUE_NONE && f.value_event != NULL)
         return fr_args_usage("train", "--value-event is for a ranker with a --value-head");
-    if (f.value != FR_VALUE_NONE && f.model >= 1 && f.model <= 3)
+    if (f.value != FR_VALUE_NONE && !has_head(f.model))
         return fr_args_usage("train", "--value-head goes with deepfm, wide_deep, autoint and autoint+: it stands on their layers");
     rc = fr_settings_load(&f.s, "train");
     if (rc == FR_ARGS_GO_ON)

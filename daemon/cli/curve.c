@@ -3,6 +3,7 @@
  */
 #include "daemon/cli/curve.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "daemon/base/file.h"
@@ -42,7 +43,7 @@ enum fr_err fr_curve_write(const char *bundle,
             fr_buf_printf(&b, ",%g", csv_lr[i]);
         fr_buf_printf(&b, ",%.7f", c->loss[i]);
         if (c->valid_name != NULL)
-            fr_buf_printf(&b, ",%.7f", c->valid[i]);
+            fr_buf_printf(&b, isnan(c->valid[i]) ? "," : ",%.7f", c->valid[i]);
         fr_buf_putc(&b, '\n');
     }
     e = write_one(bundle, ".curve.csv", &b, fault);

@@ -42,7 +42,7 @@ struct fr_benchmark_run {
     int64_t created_ms;
     fr_benchmark_tell_fn tell; /* nullable */
     void *tell_ctx;
-    const char *checkpoint; /* nullable: go on from this file if it is there; kept up to date, never removed */
+    const char *checkpoint; /* nullable: go on from this file if it is there; kept up to date; the caller removes it */
     double checkpoint_s;    /* within an epoch, every so many seconds */
     void (*note)(void *tell_ctx, const char *text); /* nullable: what a person should know, one line */
 };

@@ -21,6 +21,8 @@ enum fr_err fr_benchmark_from_load(const struct fr_benchmark_run *run,
     int n = snprintf(out->parent, sizeof(out->parent), "%s@%llu", info->name, (unsigned long long)info->version);
     if (n < 0 || (size_t)n >= sizeof(out->parent))
         return fr_fault(fault, FR_ETOOLARGE, "%s: name@version is too long to be a parent", run->from);
+    if (info->version >= INT64_MAX)
+        return fr_fault(fault, FR_ERANGE, "%s: there is no version after its own", run->from);
     out->version = info->version + 1;
     return FR_OK;
 }

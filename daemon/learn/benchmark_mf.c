@@ -87,8 +87,9 @@ enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
             e = fr_fault(fault, e, "epoch %d: %s", i + 1, fr_err_text(e));
             break;
         }
-        if ((e = fr_train_mf_model(f.tr, &m, fault)) == FR_OK)
-            e = fr_benchmark_loo_epoch(l, run, out, loss, &at->lr, m, best, &stop);
+        if ((e = fr_train_mf_model(f.tr, &m, fault)) == FR_OK &&
+            (e = fr_benchmark_loo_epoch(l, run, out, loss, &at->lr, m, best, &stop)) != FR_OK)
+            e = fr_fault(fault, e, "validation: %s", fr_err_text(e));
         at->bad = stop;
         at->rng = *rng;
         if (e == FR_OK)

@@ -133,8 +133,9 @@ static enum fr_err epochs(struct fit *f,
         fr_train_ncf_set_lr(tr, (float)sv->at.lr);
         if ((e = epoch(f, i + 1, &loss, fault)) != FR_OK)
             return e;
-        if ((e = fr_train_ncf_model(tr, &m, fault)) == FR_OK)
-            e = fr_benchmark_loo_epoch(f->l, f->run, f->out, loss, &sv->at.lr, m, best, &stop);
+        if ((e = fr_train_ncf_model(tr, &m, fault)) == FR_OK &&
+            (e = fr_benchmark_loo_epoch(f->l, f->run, f->out, loss, &sv->at.lr, m, best, &stop)) != FR_OK)
+            e = fr_fault(fault, e, "validation: %s", fr_err_text(e));
         sv->at.bad = stop;
         sv->at.rng = *f->rng;
         if (e == FR_OK)

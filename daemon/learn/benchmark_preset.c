@@ -216,6 +216,20 @@ void fr_benchmark_optimizer(const struct fr_benchmark_settings *s, struct fr_tra
     o->ftrl_l2 = (float)s->ftrl_l2;
 }
 
+/* The presets there are instead. */
+static enum fr_err
+no_preset(const char *benchmark, enum fr_model_kind kind, const char *preset, struct fr_fault *fault)
+{
+    char all[128] = "";
+    size_t n = 0;
+
+    for (size_t i = 0; i < sizeof(presets) / sizeof(presets[0]); i++)
+        if (strcmp(presets[i].benchmark, benchmark) == 0 && presets[i].kind == kind && n < sizeof(all))
+            n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s", n == 0 ? "; there are: " : ", ", presets[i].name);
+    return fr_fault(fault, FR_ENOTFOUND, "no preset%s%s for %s on %s%s", preset == NULL ? "" : " ",
+                    preset == NULL ? "" : preset, fr_model_kind_name(kind), benchmark, all);
+}
+
 enum fr_err fr_benchmark_preset(const char *benchmark,
                                 enum fr_model_kind kind,
                                 const char *preset,
@@ -247,6 +261,5 @@ enum fr_err fr_benchmark_preset(const char *benchmark,
         *out_name = presets[i].name;
         return FR_OK;
     }
-    return fr_fault(fault, FR_ENOTFOUND, "no preset%s%s for %s on %s", preset == NULL ? "" : " ",
-                    preset == NULL ? "" : preset, fr_model_kind_name(kind), benchmark);
+    return no_preset(benchmark, kind, preset, fault);
 }

@@ -24,7 +24,13 @@ struct fr_learner_ncf {
     struct fr_learner_pairs pairs;
     struct fr_benchmark_draw draw;
     size_t batch;
+    float lr;
 };
+
+float fr_learner_ncf_lr(const struct fr_learner_ncf *n)
+{
+    return n->lr;
+}
 
 bool fr_learner_ncf_is(enum fr_model_kind kind)
 {
@@ -50,6 +56,8 @@ static enum fr_err trainer(struct fr_learner_ncf *n, enum fr_model_kind kind)
     c.opt.seed = l->c->seed;
     c.opt.threads = l->c->threads;
     c.opt.lr = (float)s.lr;
+    fr_learner_optimizer(l, &c.opt);
+    n->lr = c.opt.lr;
     c.opt.init_std = (float)s.init_std;
     c.opt.dense_rows = false; /* users come and go: a step moves those it has seen */
     c.user = n->pairs.user_field;

@@ -103,6 +103,8 @@ FR_MUST_CHECK enum fr_err fr_learner_ncf_new(struct fr_learner *l, enum fr_model
 void fr_learner_ncf_free(struct fr_learner_ncf *n);
 /** Once through the pairs with negatives drawn anew. @param epoch, epochs  for the progress */
 FR_MUST_CHECK enum fr_err fr_learner_ncf_epoch(struct fr_learner_ncf *n, int epoch, int epochs);
+/** Its step size, the same in every epoch. */
+float fr_learner_ncf_lr(const struct fr_learner_ncf *n);
 /** Has the last epoch's loss fallen below that of a constant? gmf's small vectors take some epochs to differ. */
 bool fr_learner_ncf_began(const struct fr_learner_ncf *n);
 FR_MUST_CHECK enum fr_err fr_learner_ncf_model(const struct fr_learner_ncf *n, struct fr_model **out);

@@ -256,12 +256,15 @@ static enum fr_err fit(struct ranker *r)
         bool better = false;
         shuffle(r->l, r->order, l->n_train);
         e = r->ncf != NULL ? fr_learner_ncf_epoch(r->ncf, ep, r->epochs) : pass(r, false, ep);
-        if (e == FR_OK && r->ncf != NULL && !fr_learner_ncf_began(r->ncf) && ep + 1 < r->epochs)
-            continue; /* a chance order: were it the best of few lists, it would be kept */
+        double lr = r->ncf != NULL ? (double)fr_learner_ncf_lr(r->ncf) : (double)r->lr * (1.0 - 0.95 * ep / r->epochs);
+        if (e == FR_OK && r->ncf != NULL && !fr_learner_ncf_began(r->ncf) && ep + 1 < r->epochs) {
+            /* a chance order: were it the best of few lists, it would be kept */
+            fr_learner_curve(&l->out->ranker_curve, l->out->ranker_loss, (double)NAN, lr);
+            continue;
+        }
         if (e == FR_OK)
             e = keep(r, &better);
-        fr_learner_curve(&l->out->ranker_curve, l->out->ranker_loss, r->last.mrr + r->last.hr20,
-                         (double)r->lr * (1.0 - 0.95 * ep / r->epochs));
+        fr_learner_curve(&l->out->ranker_curve, l->out->ranker_loss, r->last.mrr + r->last.hr20, lr);
         worse = better ? 0 : worse + 1;
         l->out->ranker_epochs = better ? ep + 1 : l->out->ranker_epochs;
         l->out->ranker_curve.best = l->out->ranker_epochs;

@@ -135,7 +135,7 @@ void fr_train_ncf_checkpoint(struct fr_train_ncf *tr, struct fr_checkpoint *ck)
     widths(ck, tr->cfg.hidden, tr->cfg.n_hidden);
     begin(ck, &tr->t, true);
     end(ck, &tr->t);
-    if (tr->rest != NULL)
+    if (tr->rest != NULL && fr_train_ncf_may_rest(&tr->t.opt)) /* else no row waits, and there may be no moments */
         fr_rest_checkpoint(tr->rest, ck);
 }
 

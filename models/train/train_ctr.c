@@ -207,7 +207,7 @@ static void observe_values(struct fr_train_ctr *tr, const struct fr_rank_list *l
                 tr->value_sum += (double)fr_value_target(k, lists[l].values[i]);
                 tr->value_n++;
             }
-    if (tr->value_n == 0)
+    if (tr->value_n == 0 || tr->t.enc->fixed) /* going on from a model: its bias stays */
         return;
     double mean = tr->value_sum / (double)tr->value_n;
     if (k == FR_VALUE_UNIT) { /* half a row of either kind: a mean of 0 or 1 has no finite logit */

@@ -261,8 +261,7 @@ static void update(void *arg, int worker)
         own_rows(tr, worker, true);
 }
 
-/* Rows without a gradient may wait: nothing but their moments moves them. */
-static bool may_rest(const struct fr_train_options *o)
+bool fr_train_ncf_may_rest(const struct fr_train_options *o)
 {
     return o->dense_rows && o->optimizer == FR_OPTIMIZER_ADAM && o->l2_embedding == 0;
 }
@@ -276,7 +275,7 @@ fr_train_ncf_step(struct fr_train_ncf *tr, const struct fr_ncf_rows *rows, doubl
 
     if (e != FR_OK)
         return e;
-    tr->resting = may_rest(o);
+    tr->resting = fr_train_ncf_may_rest(o);
     if (!tr->resting || fr_rest_pending(tr->rest) == FR_REST_STEPS)
         fr_train_ncf_settle(tr);
     tr->rows = rows;

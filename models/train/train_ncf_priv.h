@@ -30,6 +30,8 @@ FR_MUST_CHECK enum fr_err
 fr_train_ncf_gradient(struct fr_train_ncf *tr, const struct fr_ncf_rows *rows, double *out_loss);
 /** A worker's share of the rows: loss and gradients. @param arg struct fr_train_ncf * */
 void fr_train_ncf_pass(void *arg, int worker);
+/** Rows without a gradient may wait: nothing but their moments moves them. */
+bool fr_train_ncf_may_rest(const struct fr_train_options *o);
 /** All rows of the tables as after the last step. */
 void fr_train_ncf_settle(struct fr_train_ncf *tr);
 

@@ -4,7 +4,7 @@ usage: training.py --data DIR [--build DIR] [--threads N] [--rounds N] [--steps 
 
 CASE: deepfm (DIR/frappe, preset frappe-deepfm), neumf8 and neumf64 (DIR/ml-1m-ncf, preset neumf8 and its shape at
 f = 64, Adam from scratch); all three by default. Run by a Python that has torch and numpy. A round is two
-epochs of Freshet (`freshet train --benchmark`, with --epochs 1 for neumf: an epoch to choose, one to refit) and an
+epochs of Freshet (`freshet train --benchmark`; neumf's presets serve a mean of the weights, which is in the time) and an
 epoch of each peer (peer_training.py says what it does), of the neumf peers --steps of it. Both draw negatives
 anew for each epoch and shuffle, and both times contain that; neither contains reading files and validation.
 CPU of Freshet is that of the whole process, reading and validation too. Printed: medians of the rounds, and of the
@@ -22,8 +22,8 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CASES = {"deepfm": ("frappe", "frappe", "deepfm", ["--preset", "frappe-deepfm", "--epochs", "2"]),
-         "neumf8": ("ml-1m-ncf", "ncf", "neumf", ["--preset", "neumf8", "--epochs", "1"]),
-         "neumf64": ("ml-1m-ncf", "ncf", "neumf", ["--preset", "neumf8", "--epochs", "1", "--set", "dim=64",
+         "neumf8": ("ml-1m-ncf", "ncf", "neumf", ["--preset", "neumf8", "--epochs", "2"]),
+         "neumf64": ("ml-1m-ncf", "ncf", "neumf", ["--preset", "neumf8", "--epochs", "2", "--set", "dim=64",
                                                     "--set", "hidden=512,256,128,64"])}
 PEERS = {"default": "PyTorch, Adam as it comes", "fused": "PyTorch, Adam(fused=True)"}
 

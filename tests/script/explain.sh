@@ -144,6 +144,8 @@ no_training "--value-event says which" --value-head unit
 no_training "for a ranker with a --value-head" --value-event purchase
 no_training "stands on their layers" --model fm --value-head log
 no_training "stands on their layers" --model two_tower --value-head log
+no_training "stands on their layers" --model neumf --value-head log
+no_training "mf has its own" --model mf --optimizer adagrad
 "$freshet" train --events in/valued.jsonl --items in/items.jsonl --out v --quiet --json --model deepfm \
   --value-head unit --value-event purchase --value-weight 0.5 >x 2>log || fail "train, unit: $(cat log)"
 "$python" -c '

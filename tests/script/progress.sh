@@ -23,7 +23,7 @@ for name, n in (("train", 40000 * size), ("valid", 500), ("test", 500)):
         for _ in range(n):
             print(r.randrange(2), r.randrange(30), 30 + r.randrange(40), 70 + r.randrange(5), sep=",", file=f)
 with open("ncf/ml-1m.train.pairs", "w") as a, open("ncf/ml-1m.test.negative", "w") as b:
-    for u in range(700 * size):
+    for u in range(700 if size == 1 else 8000):
         liked = r.sample(range(200), 41)
         for i in liked[:40]:
             print(u, i, sep="\t", file=a)

@@ -35,7 +35,7 @@ START_TEST(preset__unknown__refused)
     const char *name = NULL;
     struct fr_fault f = {.err = FR_OK};
     ck_assert_int_eq(fr_benchmark_preset("frappe", FR_MODEL_FM, "frappe-lr", &s, &name, &f), FR_ENOTFOUND);
-    ck_assert_str_eq(f.msg, "no preset frappe-lr for fm on frappe");
+    ck_assert_str_eq(f.msg, "no preset frappe-lr for fm on frappe; there are: frappe-fm");
     ck_assert_int_eq(fr_benchmark_preset("frappe", FR_MODEL_TWO_TOWER, NULL, &s, &name, NULL), FR_ENOTFOUND);
     ck_assert_int_eq(fr_benchmark_preset("other", FR_MODEL_FM, NULL, &s, &name, NULL), FR_ENOTFOUND);
     ck_assert_ptr_null(name);

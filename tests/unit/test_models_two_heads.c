@@ -148,6 +148,36 @@ START_TEST(checkpoint__between_two_lists_observed__goes_on_with_the_same_bits)
 }
 END_TEST
 
+/* Going on from a model takes over what its value head had learnt: observing does not begin it anew. */
+START_TEST(from__a_trained_head__its_bias_stays_when_values_are_observed)
+{
+    struct fr_ctr_train_config cfg = config(&kinds[_i], FR_LOSS_BCE);
+    struct fr_train_ctr *tr = trained(&kinds[_i], FR_LOSS_BCE), *on = NULL;
+    struct fr_model *m[2] = {NULL, NULL};
+    const struct fr_tensor *bias[2];
+    struct fr_fault fault = {0};
+
+    ck_assert_int_eq(fr_train_ctr_model(tr, &m[0], NULL), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_new(&cfg, &fs, &on, NULL), FR_OK);
+    ck_assert_msg(fr_train_ctr_from(on, m[0], &fault) == FR_OK, "%s", fault.msg);
+    random_list();
+    ck_assert_int_eq(fr_train_ctr_observe(on, &list.list, 1), FR_OK);
+    ck_assert_int_eq(fr_train_ctr_model(on, &m[1], NULL), FR_OK);
+    for (int i = 0; i < 2; i++) {
+        int n = 0;
+        const struct fr_tensor *t = fr_model_tensors(m[i], &n);
+
+        bias[i] = fr_tensor_find(t, n, "value.bias");
+        ck_assert_ptr_nonnull(bias[i]);
+    }
+    ck_assert_mem_eq(bias[0]->data, bias[1]->data, sizeof(float));
+    for (int i = 0; i < 2; i++)
+        fr_model_free(m[i]);
+    fr_train_ctr_free(tr);
+    fr_train_ctr_free(on);
+}
+END_TEST
+
 /* ---- one truth everywhere ---- */
 
 START_TEST(trainer_model_bundle__same_of_both_heads)
@@ -588,6 +618,7 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, trainer_model_bundle__same_of_both_heads, 0, N_KINDS);
+    tcase_add_loop_test(tc, from__a_trained_head__its_bias_stays_when_values_are_observed, 0, N_KINDS);
     tcase_add_loop_test(tc, checkpoint__between_two_lists_observed__goes_on_with_the_same_bits, 0, N_KINDS);
     tcase_add_loop_test(tc, rank_final__powers_of_both_heads__cached_or_not, 0, N_KINDS);
     tcase_add_test(tc, one_head__powers_do_not_count__nothing_new_in_the_bundle);
