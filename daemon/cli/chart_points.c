@@ -66,7 +66,7 @@ static struct box place(struct layout *l, double x, double y, double width)
 {
     static const int order[SIDES] = {0, 8, 15, 1, 7, 9, 14, 2, 12, 4, 6, 10, 13, 3, 5, 11};
     struct box best = {0, 0, 0, 0};
-    double least = INFINITY;
+    double least = (double)INFINITY;
 
     for (int ring = 0; ring < RINGS; ring++)
         for (int i = 0; i < SIDES; i++) {
