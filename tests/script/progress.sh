@@ -8,9 +8,9 @@ set -uo pipefail
 work=$(mktemp -d "${TMPDIR:-/tmp}/freshet-progress-XXXXXX")
 trap 'rm -rf -- "$work"' EXIT
 cd "$work" || exit 1
-size=2 # an epoch must be long enough to be seen; sanitizers are slow enough by themselves
-[ "${CK_TIMEOUT_MULTIPLIER:-1}" -gt 1 ] && size=1
-"$2/freshet" simulate --out in --events $((6000 * size)) --users 100 --items 150 --seed 3 >/dev/null 2>&1 || { echo "FAIL: simulate"; exit 1; }
+size=2 events=40000 # an epoch must be long enough to be seen; sanitizers are slow enough by themselves
+[ "${CK_TIMEOUT_MULTIPLIER:-1}" -gt 1 ] && size=1 events=6000
+"$2/freshet" simulate --out in --events $events --users 100 --items 150 --seed 3 >/dev/null 2>&1 || { echo "FAIL: simulate"; exit 1; }
 exec "${PYTHON:-python3}" - "$2/freshet" "$size" <<'PY'
 import fcntl, os, pty, random, re, struct, subprocess, sys, termios
 freshet, size = sys.argv[1], int(sys.argv[2])
@@ -23,7 +23,7 @@ for name, n in (("train", 40000 * size), ("valid", 500), ("test", 500)):
         for _ in range(n):
             print(r.randrange(2), r.randrange(30), 30 + r.randrange(40), 70 + r.randrange(5), sep=",", file=f)
 with open("ncf/ml-1m.train.pairs", "w") as a, open("ncf/ml-1m.test.negative", "w") as b:
-    for u in range(700 if size == 1 else 8000):
+    for u in range(700 if size == 1 else 16000):
         liked = r.sample(range(200), 41)
         for i in liked[:40]:
             print(u, i, sep="\t", file=a)
