@@ -134,7 +134,7 @@ EOF
 convert check two_planted && fail "a planted difference of the value head was not found"
 convert from-torch two/autoint_plus two.pt two_back && convert check two_back || fail "two heads from PyTorch"
 
-head -n 400 sim/events.jsonl >sim/few.jsonl
+head -n 150 sim/events.jsonl >sim/few.jsonl
 run() { # TOWER RANKER: replay some events with them
   "$freshet" replay --events sim/few.jsonl --items sim/items.jsonl --out "out" --quiet \
     --set "models.retrieval=$1" --set "models.ranker=$2" >log 2>&1
