@@ -7,11 +7,6 @@
 
 #include "daemon/base/alloc.h"
 
-static size_t elements(const struct fr_tensor *t)
-{
-    return (size_t)t->dim[0] * (t->ndim == 2 ? (size_t)t->dim[1] : 1);
-}
-
 enum fr_err fr_params_mean_room(struct fr_params_mean *mean, int i, size_t n)
 {
     if (n <= mean->n[i])
@@ -51,7 +46,7 @@ fr_params_mean_take(struct fr_params_mean *mean, const struct fr_params *p, floa
         return FR_ENOMEM;
     int n = fr_params_tensors(p, t);
     for (int i = 0; i < n && e == FR_OK; i++)
-        e = follow(mean, i, t[i].data, elements(&t[i]));
+        e = follow(mean, i, t[i].data, fr_tensor_count(&t[i]));
     if (e == FR_OK) {
         float first = 1.0f / (float)++mean->takes, rate = share > first ? share : first;
 
@@ -72,7 +67,7 @@ int fr_params_mean_tensors(const struct fr_params_mean *mean,
     int n = fr_params_tensors(p, out);
 
     for (int i = 0; i < n && mean->takes > 0; i++)
-        if (mean->n[i] == elements(&out[i]))
+        if (mean->n[i] == fr_tensor_count(&out[i]))
             out[i].data = mean->w[i];
     return n;
 }

@@ -304,15 +304,9 @@ fr_train_ncf_step(struct fr_train_ncf *tr, const struct fr_ncf_rows *rows, doubl
 static const float *weights_of(const struct fr_model *m, const char *name, size_t n)
 {
     int count = 0;
-    const struct fr_tensor *t = fr_model_tensors(m, &count);
+    const struct fr_tensor *all = fr_model_tensors(m, &count), *t = fr_tensor_find(all, count, name);
 
-    for (; count > 0; count--, t++) {
-        size_t size = (size_t)t->dim[0] * (t->ndim == 2 ? (size_t)t->dim[1] : 1);
-
-        if (strcmp(t->name, name) == 0)
-            return size == n ? t->data : NULL;
-    }
-    return NULL;
+    return t != NULL && fr_tensor_count(t) == n ? t->data : NULL;
 }
 
 /* All of neumf but its output, into `p`; with `dry` only looked up. */
