@@ -44,3 +44,23 @@ void fr_embed_group(const struct fr_encoder *enc,
             fr_gather_sum(v, dim, s, ef->f.slots, out);
     }
 }
+
+void fr_embed_soon(const struct fr_encoder *enc,
+                   const struct fr_embed *em,
+                   const float *const *lin,
+                   enum fr_entity e,
+                   const struct fr_slot *slots)
+{
+    size_t dim = (size_t)em->dim;
+
+    for (int i = enc->first_field[e]; i < enc->first_field[e + 1]; i++) {
+        const struct fr_enc_field *ef = &enc->field[i];
+        for (int k = 0; k < ef->f.slots; k++) {
+            size_t row = (size_t)slots[ef->slot0 + (uint32_t)k].row;
+            if (lin != NULL)
+                __builtin_prefetch(lin[ef->table] + row);
+            for (size_t d = 0; d < dim; d += 16) /* a line of the cache */
+                __builtin_prefetch(em->v[ef->table] + row * dim + d);
+        }
+    }
+}

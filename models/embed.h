@@ -26,4 +26,15 @@ void fr_embed_group(const struct fr_encoder *enc,
                     const struct fr_slot *slots,
                     float *out);
 
+/**
+ * fr_embed_group() and a linear term follow for these slots: their rows are fetched from memory meanwhile.
+ * @param lin  by table: (rows), or NULL where there is no linear term.
+ * @thread any
+ */
+void fr_embed_soon(const struct fr_encoder *enc,
+                   const struct fr_embed *em,
+                   const float *const *lin,
+                   enum fr_entity e,
+                   const struct fr_slot *slots);
+
 #endif

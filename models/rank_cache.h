@@ -45,8 +45,11 @@ bool fr_rank_cache_begin(struct fr_rank_cache *c,
                          uint32_t n_slots,
                          size_t n_floats);
 
+/** A lookup of this item follows within the round: what it reads of the cache is fetched from memory meanwhile. */
+void fr_rank_cache_soon(const struct fr_rank_cache *c, const struct fr_slot *slots);
+
 /**
- * The payload of an item.
+ * The payload of an item. One that is there is being fetched from memory when this returns.
  * @param out_payload  64-byte aligned, valid in this round; NULL if all of its set is in use.
  * @return true: there and filled (or about to be: the same item came before in this round); false:
  *         the caller fills it before the round ends.

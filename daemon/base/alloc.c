@@ -25,6 +25,9 @@
 #define MAPPED 1
 #endif
 
+/* Tables and caches are read row by row at random: in pages of 2 MB most reads find their address translated. */
+#define HUGE_MIN ((size_t)4 << 20) /* bytes from which an array asks for such pages, where they fit into it */
+
 /* 0 = off; otherwise the allocation with this number and all later ones fail. */
 static _Atomic uint64_t fail_at;
 static _Atomic uint64_t counted;
@@ -125,7 +128,13 @@ void *fr_malloc_aligned(size_t n, size_t size)
 
     if (!fr_mul_size(n, size, &bytes) || bytes == 0 || bytes > SIZE_MAX - 63 || must_fail())
         return NULL;
-    return got(aligned_alloc(64, (bytes + 63) & ~(size_t)63));
+    bytes = (bytes + 63) & ~(size_t)63;
+    char *p = aligned_alloc(64, bytes);
+    if (p != NULL && bytes >= HUGE_MIN) {
+        size_t skip = -(uintptr_t)p & 4095;
+        (void)madvise(p + skip, (bytes - skip) & ~(size_t)4095, MADV_HUGEPAGE);
+    }
+    return got(p);
 }
 
 void *fr_calloc_aligned(size_t n, size_t size)

@@ -27,7 +27,7 @@ void *fr_realloc_array(void *p, size_t n, size_t size);
 /** 64-byte aligned zeroed array for vectors and weights; release with fr_free(). */
 void *fr_calloc_aligned(size_t n, size_t size);
 
-/** 64-byte aligned array, uninitialised; release with fr_free(). */
+/** 64-byte aligned array, uninitialised; a large one asks the kernel for huge pages. Release with fr_free(). */
 void *fr_malloc_aligned(size_t n, size_t size);
 
 /**

@@ -47,6 +47,8 @@ static void churn(struct fr_rank_cache *c, uint64_t serial, uint32_t keys, int r
             uint32_t id = (uint32_t)fr_rng_below(&rng, keys);
             key_of(id, key);
             payload_of(id, serial, want);
+            if (i % 2 == 0)
+                fr_rank_cache_soon(c, key);
             bool found = fr_rank_cache_find(c, key, &got);
             ck_assert(!found || got != NULL);
             if (got == NULL)
