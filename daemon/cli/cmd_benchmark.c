@@ -228,7 +228,7 @@ settings(const struct flags *f, struct fr_benchmark_run *run, const char **prese
     enum fr_err e = fr_benchmark_preset(f->benchmark, run->kind, f->preset, &run->set, preset, fault);
 
     for (int i = 0; e == FR_OK && i < f->set.n; i++)
-        e = fr_benchmark_set(&run->set, fr_str_z(f->set.v[i]), fault);
+        e = fr_benchmark_set(&run->set, run->kind, fr_str_z(f->set.v[i]), fault);
     if (f->epochs > 0)
         run->set.epochs = (double)f->epochs;
     return e;

@@ -12,52 +12,67 @@
 #include "models/attention.h"
 
 #define AT(member) offsetof(struct fr_benchmark_settings, member)
+#define KIND(k) (1u << FR_MODEL_##k)
+
+/* Kinds that use a key. */
+enum {
+    TOWER = KIND(TWO_TOWER),
+    MF = KIND(MF),
+    MIXED = KIND(AUTOINT) | KIND(AUTOINT_PLUS),                     /* attention */
+    DEEP = KIND(WIDE_DEEP) | KIND(DEEPFM) | KIND(AUTOINT_PLUS),     /* a network over all fields */
+    ROWS = KIND(LR) | KIND(FM) | KIND(WIDE_DEEP) | KIND(DEEPFM) | MIXED,
+    NCF = KIND(GMF) | KIND(MLP) | KIND(NEUMF),
+    STEPS = TOWER | ROWS | NCF, /* in batches, by the optimisers of models/train/step.h */
+    ALL = STEPS | MF,
+    WIDTHS = DEEP | TOWER | KIND(MLP) | KIND(NEUMF), /* `hidden` */
+};
 
 static const struct {
     const char *name;
     size_t at;
     double min, max, value;
     bool whole;
+    unsigned kinds;
 } keys[] = {
-    {"dim", AT(dim), 1, 512, 10, true},
-    {"batch", AT(batch), 1, 65536, 4096, true},
-    {"optimizer", AT(optimizer), 0, FR_OPTIMIZER_COUNT - 1, FR_OPTIMIZER_ADAM, true},
-    {"lr", AT(lr), 1e-9, 10, 1e-3, false},
-    {"eps", AT(eps), 1e-20, 1, 1e-8, false},
-    {"decay", AT(decay), 1e-6, 1, 1, false},
-    {"ftrl_beta", AT(ftrl_beta), 0, 1e6, 1, false},
-    {"ftrl_l1", AT(ftrl_l1), 0, 1e6, 0, false},
-    {"ftrl_l2", AT(ftrl_l2), 0, 1e6, 0, false},
-    {"dropout", AT(dropout), 0, 0.95, 0, false},
-    {"batch_norm", AT(batch_norm), 0, 1, 0, true},
-    {"l2", AT(l2), 0, 10, 0, false},
-    {"dense_rows", AT(dense_rows), 0, 1, 1, true},
-    {"clip", AT(clip), 0, 1e6, 10, false},
-    {"init_std", AT(init_std), 0, 1, 1e-4, false},
-    {"xavier", AT(xavier), 0, 1, 1, true},
-    {"epochs", AT(epochs), 1, 10000, 100, true},
-    {"lr_factor", AT(lr_factor), 1e-6, 1, 0.1, false},
-    {"lr_patience", AT(lr_patience), 1, 10000, 1, true},
-    {"patience", AT(patience), 1, 10000, 2, true},
-    {"average", AT(average), 0, 100, 0, false},
-    {"min_delta", AT(min_delta), 0, 1, 1e-6, false},
-    {"valid_share", AT(valid_share), 0.001, 0.5, 0.1, false},
-    {"negatives", AT(negatives), 0, 100000, 4, true},
-    {"tau", AT(tau), 1e-3, 100, 0.2, false},
-    {"pretrain", AT(pretrain), 0, 1, 0, true},
-    {"sgd_lr", AT(sgd_lr), 1e-9, 10, 1e-3, false},
-    {"bare", AT(bare), 0, 1, 0, true},
-    {"attention_layers", AT(attention_layers), 1, FR_ATTENTION_MAX_LAYERS, 3, true},
-    {"attention_heads", AT(attention_heads), 1, FR_ATTENTION_MAX_HEADS, 2, true},
-    {"attention_width", AT(attention_width), 1, FR_ATTENTION_MAX_WIDTH, 64, true},
-    {"attention_scale", AT(attention_scale), 0, 1, 0, true},
-    {"attention_norm", AT(attention_norm), 0, 1, 0, true},
-    {"attention_residual", AT(attention_residual), 0, FR_RESIDUAL_COUNT - 1, FR_RESIDUAL_WIDTHS, true},
-    {"linear", AT(linear), 0, 1, 0, true},
-    {"loss", AT(loss), 0, 2, 0, true},
-    {"log_uniform", AT(log_uniform), 0, 1, 0, true},
-    {"margin", AT(margin), -1, 1, 0.8, false},
-    {"negative_weight", AT(negative_weight), 0, 1e6, 150, false},
+    {"dim", AT(dim), 1, 512, 10, true, ALL & ~(KIND(LR) | KIND(MLP))},
+    {"batch", AT(batch), 1, 65536, 4096, true, STEPS},
+    {"optimizer", AT(optimizer), 0, FR_OPTIMIZER_COUNT - 1, FR_OPTIMIZER_ADAM, true, ALL},
+    {"lr", AT(lr), 1e-9, 10, 1e-3, false, ALL},
+    {"eps", AT(eps), 1e-20, 1, 1e-8, false, STEPS},
+    {"decay", AT(decay), 1e-6, 1, 1, false, STEPS},
+    {"ftrl_beta", AT(ftrl_beta), 0, 1e6, 1, false, STEPS},
+    {"ftrl_l1", AT(ftrl_l1), 0, 1e6, 0, false, STEPS},
+    {"ftrl_l2", AT(ftrl_l2), 0, 1e6, 0, false, STEPS},
+    {"dropout", AT(dropout), 0, 0.95, 0, false, DEEP | TOWER},
+    {"batch_norm", AT(batch_norm), 0, 1, 0, true, DEEP},
+    {"l2", AT(l2), 0, 10, 0, false, ALL},
+    {"dense_rows", AT(dense_rows), 0, 1, 1, true, STEPS},
+    {"clip", AT(clip), 0, 1e6, 10, false, STEPS},
+    {"init_std", AT(init_std), 0, 1, 1e-4, false, ALL},
+    {"xavier", AT(xavier), 0, 1, 1, true, STEPS},
+    {"epochs", AT(epochs), 1, 10000, 100, true, ALL},
+    {"lr_factor", AT(lr_factor), 1e-6, 1, 0.1, false, ALL},
+    {"lr_patience", AT(lr_patience), 1, 10000, 1, true, ALL},
+    {"patience", AT(patience), 1, 10000, 2, true, ALL},
+    {"average", AT(average), 0, 100, 0, false, ROWS | NCF},
+    {"min_delta", AT(min_delta), 0, 1, 1e-6, false, ALL},
+    {"valid_share", AT(valid_share), 0.001, 0.5, 0.1, false, ROWS | TOWER},
+    {"negatives", AT(negatives), 0, 100000, 4, true, NCF | MF | TOWER},
+    {"tau", AT(tau), 1e-3, 100, 0.2, false, TOWER},
+    {"pretrain", AT(pretrain), 0, 1, 0, true, KIND(NEUMF)},
+    {"sgd_lr", AT(sgd_lr), 1e-9, 10, 1e-3, false, KIND(NEUMF)},
+    {"bare", AT(bare), 0, 1, 0, true, TOWER},
+    {"attention_layers", AT(attention_layers), 1, FR_ATTENTION_MAX_LAYERS, 3, true, MIXED},
+    {"attention_heads", AT(attention_heads), 1, FR_ATTENTION_MAX_HEADS, 2, true, MIXED},
+    {"attention_width", AT(attention_width), 1, FR_ATTENTION_MAX_WIDTH, 64, true, MIXED},
+    {"attention_scale", AT(attention_scale), 0, 1, 0, true, MIXED},
+    {"attention_norm", AT(attention_norm), 0, 1, 0, true, MIXED},
+    {"attention_residual", AT(attention_residual), 0, FR_RESIDUAL_COUNT - 1, FR_RESIDUAL_WIDTHS, true, MIXED},
+    {"linear", AT(linear), 0, 1, 0, true, MIXED},
+    {"loss", AT(loss), 0, 2, 0, true, TOWER},
+    {"log_uniform", AT(log_uniform), 0, 1, 0, true, TOWER},
+    {"margin", AT(margin), -1, 1, 0.8, false, TOWER},
+    {"negative_weight", AT(negative_weight), 0, 1e6, 150, false, TOWER},
 };
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -105,7 +120,8 @@ static const struct {
     {"mf192", "ncf", FR_MODEL_MF,
      "optimizer=sgd dim=192 negatives=8 lr=0.002 l2=0.005 epochs=256 lr_patience=1000 patience=30 init_std=0.1"},
     {"ml1m-retrieval-two_tower", "ml1m-retrieval", FR_MODEL_TWO_TOWER,
-     "bare=1 dim=64 negatives=0 tau=0.2 lr=0.003 batch=1024 epochs=40 patience=3 init_std=0.1 clip=0"},
+     "bare=1 dim=64 negatives=0 tau=0.2 lr=0.003 batch=1024 epochs=40 lr_patience=1000 patience=3 init_std=0.1 "
+     "clip=0"},
 };
 
 static enum fr_err set_hidden(struct fr_benchmark_settings *s, struct fr_str v, struct fr_fault *fault)
@@ -166,7 +182,15 @@ static enum fr_err unknown_key(struct fr_str key, struct fr_fault *fault)
                     near < 0 ? "" : name[near], near < 0 ? "" : "`?");
 }
 
-enum fr_err fr_benchmark_set(struct fr_benchmark_settings *s, struct fr_str a, struct fr_fault *fault)
+static enum fr_err unused(const char *key, enum fr_model_kind kind, struct fr_fault *fault)
+{
+    return fr_fault(fault, FR_EUNSUPPORTED, "--set %s: %s has no use for it", key, fr_model_kind_name(kind));
+}
+
+enum fr_err fr_benchmark_set(struct fr_benchmark_settings *s,
+                             enum fr_model_kind kind,
+                             struct fr_str a,
+                             struct fr_fault *fault)
 {
     const char *eq = a.n == 0 ? NULL : memchr(a.p, '=', a.n);
     struct fr_str key, value;
@@ -177,10 +201,12 @@ enum fr_err fr_benchmark_set(struct fr_benchmark_settings *s, struct fr_str a, s
     key = (struct fr_str){a.p, (size_t)(eq - a.p)};
     value = (struct fr_str){eq + 1, a.n - key.n - 1};
     if (fr_str_eqz(key, "hidden"))
-        return set_hidden(s, value, fault);
+        return (WIDTHS & 1u << kind) == 0 ? unused("hidden", kind, fault) : set_hidden(s, value, fault);
     for (size_t i = 0; i < N_KEYS; i++) {
         if (!fr_str_eqz(key, keys[i].name))
             continue;
+        if ((keys[i].kinds & 1u << kind) == 0)
+            return unused(keys[i].name, kind, fault);
         const char *const *names = names_of(keys[i].name);
         enum fr_err e = names == NULL ? FR_OK : find_name(keys[i].name, names, value, &v, fault);
 
@@ -251,7 +277,7 @@ enum fr_err fr_benchmark_preset(const char *benchmark,
         while (rest.n > 0) {
             const char *sp = memchr(rest.p, ' ', rest.n);
             size_t len = sp == NULL ? rest.n : (size_t)(sp - rest.p), used = len + (sp != NULL);
-            enum fr_err e = fr_benchmark_set(&s, (struct fr_str){rest.p, len}, fault);
+            enum fr_err e = fr_benchmark_set(&s, kind, (struct fr_str){rest.p, len}, fault);
 
             if (e != FR_OK)
                 return e;

@@ -66,10 +66,15 @@ FR_MUST_CHECK enum fr_err fr_benchmark_preset(const char *benchmark,
                                               struct fr_fault *fault);
 /** The optimiser and its constants into a trainer's options. */
 void fr_benchmark_optimizer(const struct fr_benchmark_settings *s, struct fr_train_options *o);
-/** Apply "key=value"; keys with names for values (optimizer) take a name; `hidden` takes "400,400,400" or "". @errors FR_ENOTFOUND (nearest key named)
- *  FR_ESYNTAX FR_ERANGE; nothing changed then */
-FR_MUST_CHECK enum fr_err
-fr_benchmark_set(struct fr_benchmark_settings *s, struct fr_str assignment, struct fr_fault *fault);
+/**
+ * Apply "key=value"; keys with names for values (optimizer) take a name; `hidden` takes "400,400,400" or "".
+ * @errors FR_ENOTFOUND (nearest key named) FR_EUNSUPPORTED (`kind` has no use for the key) FR_ESYNTAX FR_ERANGE;
+ *  nothing changed then
+ */
+FR_MUST_CHECK enum fr_err fr_benchmark_set(struct fr_benchmark_settings *s,
+                                           enum fr_model_kind kind,
+                                           struct fr_str assignment,
+                                           struct fr_fault *fault);
 /** The i-th setting that is a number, from 0. @return its name, static storage; NULL past the last */
 const char *fr_benchmark_setting_at(const struct fr_benchmark_settings *s, int i, double *out_value);
 

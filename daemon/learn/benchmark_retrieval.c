@@ -474,6 +474,8 @@ static enum fr_err choose(struct work *w,
         struct vectors v = {0};
         struct fr_model *model = NULL;
 
+        w->out->lr[i] = at->lr;
+        fr_train_two_tower_set_lr(w->tr, (float)at->lr);
         e = epoch(w, all->items, i + 1, rng, &w->out->loss[i], fault);
         if (e == FR_OK)
             e = fr_train_two_tower_model(w->tr, &model, fault);
@@ -485,13 +487,14 @@ static enum fr_err choose(struct work *w,
         fr_model_free(model);
         w->out->epochs = i + 1;
         w->out->valid[i] = m.recall;
-        w->out->lr[i] = s->lr;
         if (w->run->tell != NULL)
             w->run->tell(w->run->tell_ctx, i + 1, w->n, w->n, w->out->loss[i], m.recall);
         at->bad = m.recall > at->best + s->min_delta ? 0 : at->bad + 1;
         if (at->bad == 0) {
             at->best = m.recall;
             w->out->best_epoch = i + 1;
+        } else if (at->bad % (int)s->lr_patience == 0) {
+            at->lr *= s->lr_factor;
         }
         if (e == FR_OK)
             e = fr_benchmark_saver_epoch(&w->sv, walk, w, fault);
@@ -507,7 +510,7 @@ out:
     return fr_fault(fault, e, "validation: %s", fr_err_text(e));
 }
 
-/* All of train, as many epochs as were best. */
+/* All of train, as many epochs as were best, each at its step size. */
 static enum fr_err final(struct work *w,
                          const struct fr_benchmark_pairs *all,
                          struct fr_rng *rng,
@@ -520,6 +523,7 @@ static enum fr_err final(struct work *w,
     take_pairs(w, all);
     e = enter(w, FINAL, all->items, rng, fault);
     for (int i = w->sv.at.epoch; i < w->out->best_epoch && e == FR_OK; i++) {
+        fr_train_two_tower_set_lr(w->tr, (float)w->out->lr[i]);
         e = epoch(w, all->items, w->out->epochs + i + 1, rng, &loss, fault);
         if (e == FR_OK)
             e = fr_benchmark_saver_epoch(&w->sv, walk, w, fault);

@@ -24,10 +24,11 @@ train() { # OUT MODEL FLAGS...
   local out=$1 model=$2
   shift 2
   "$freshet" train --benchmark frappe --data "$work" --model "$model" --out "$work/$out" --json --quiet --seed 5 \
-    --set batch=200 --set l2=0.0001 --set dim=5 --set lr=0.01 "$@" >"$work/$out.json" 2>"$work/$out.err"
+    --set batch=200 --set l2=0.0001 --set lr=0.01 "$@" >"$work/$out.json" 2>"$work/$out.err"
 }
 for model in lr fm wide_deep deepfm autoint autoint+; do
   set -- --epochs 12
+  case $model in lr) ;; *) set -- "$@" --set dim=5 ;; esac
   case $model in *deep*|*+) set -- "$@" --set hidden=16,8 ;; esac
   case $model in autoint*) # slower to begin: no plateau rule
     set -- "$@" --set attention_width=8 --set attention_layers=2 --set init_std=0.1 --set patience=12 --set lr_factor=1 ;;
@@ -37,7 +38,7 @@ for model in lr fm wide_deep deepfm autoint autoint+; do
     fail "evaluate $model"
   [ "$(head -1 "$work/$model.curve.csv")" = epoch,lr,train_loss,valid_auc ] || fail "$model: no curve"
 done
-train again deepfm --epochs 12 --set hidden=16,8 || fail "train again"
+train again deepfm --epochs 12 --set dim=5 --set hidden=16,8 || fail "train again"
 cmp "$work/deepfm/weights.safetensors" "$work/again/weights.safetensors" || fail "same seed, other weights"
 "$py" - "$work" <<'PY' || exit 1
 import json, sys

@@ -27,16 +27,16 @@ train() { # OUT MODEL FLAGS...
   local out=$1 model=$2
   shift 2
   "$freshet" train --benchmark ncf --data "$work" --model "$model" --out "$work/$out" --json --quiet --seed 5 \
-    --set batch=64 "$@" >"$work/$out.json" 2>"$work/$out.err" || fail "train $model: $(cat "$work/$out.err")"
+    "$@" >"$work/$out.json" 2>"$work/$out.err" || fail "train $model: $(cat "$work/$out.err")"
   "$freshet" evaluate --benchmark ncf --data "$work" --bundle "$work/$out" --json >"$work/e.$out.json" 2>/dev/null ||
     fail "evaluate $model"
 }
-train neumf neumf --set lr=0.01 --set hidden=16,8,4 --epochs 12
-train again neumf --set lr=0.01 --set hidden=16,8,4 --epochs 12
+train neumf neumf --set batch=64 --set lr=0.01 --set hidden=16,8,4 --epochs 12
+train again neumf --set batch=64 --set lr=0.01 --set hidden=16,8,4 --epochs 12
 cmp "$work/neumf/weights.safetensors" "$work/again/weights.safetensors" || fail "same seed, other weights"
-train pre neumf --preset neumf64-pretrained --set lr=0.01 --set dim=6 --set hidden=16,8,4 --epochs 8
-train gmf gmf --set lr=0.01 --set dim=8 --epochs 12
-train mlp mlp --set lr=0.003 --set hidden=64,32,16 --epochs 30
+train pre neumf --preset neumf64-pretrained --set batch=64 --set lr=0.01 --set dim=6 --set hidden=16,8,4 --epochs 8
+train gmf gmf --set batch=64 --set lr=0.01 --set dim=8 --epochs 12
+train mlp mlp --set batch=64 --set lr=0.003 --set hidden=64,32,16 --epochs 30
 train mf mf --set lr=0.05 --set dim=8 --epochs 60
 "$py" - "$work" <<'PY' || exit 1
 import json, math, struct, sys

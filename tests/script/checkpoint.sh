@@ -38,10 +38,11 @@ write(f"{work}/lists/train.txt", [" ".join(map(str, [u] + liked[u][:8])) for u i
 write(f"{work}/lists/test.txt", [" ".join(map(str, [u] + liked[u][8:])) for u in range(40)])
 
 FAMILY = {"rows": "frappe", "ncf": "ncf", "lists": "ml1m-retrieval"}
-ROWS = "--set dim=4 --set batch=128 --set lr=0.01 --set l2=0.0001 --set patience=3 --epochs 4 "
+LINEAR = "--set batch=128 --set lr=0.01 --set l2=0.0001 --set patience=3 --epochs 4 "
+ROWS = LINEAR + "--set dim=4 "
 NCF = "--set batch=64 --set lr=0.01 --epochs 3 "
 CASES = {
-    "lr": ("rows", "lr", ROWS), "fm": ("rows", "fm", ROWS),
+    "lr": ("rows", "lr", LINEAR), "fm": ("rows", "fm", ROWS),
     "wide_deep": ("rows", "wide_deep", ROWS + "--set hidden=8,4"),
     "deepfm": ("rows", "deepfm", ROWS + "--set hidden=8,4 --set lr_factor=0.5"),
     "autoint": ("rows", "autoint", ROWS + "--set attention_layers=2 --set attention_width=8"),

@@ -41,9 +41,10 @@ train() { # BENCHMARK DIR OUT MODEL FLAGS...
     fail "train $model: $(cat log)"
   "$freshet" evaluate --benchmark "$bench" --data "$dir" --bundle "$out" --json >"$out.alone.json" 2>/dev/null || fail "evaluate $out"
 }
-small=(--set batch=200 --set l2=0.0001 --set dim=5 --set lr=0.01)
+linear=(--set batch=200 --set l2=0.0001 --set lr=0.01)
+small=("${linear[@]}" --set dim=5)
 hostile=$'b<&">\x1b[31m\xff'
-train frappe rows lr lr "${small[@]}"
+train frappe rows lr lr "${linear[@]}"
 train frappe rows fm fm "${small[@]}"
 train frappe rows "$hostile" deepfm "${small[@]}" --set hidden=16,8 --epochs 12 --set patience=12 --set lr_factor=1
 train ncf ncf gmf gmf --set dim=8 --set lr=0.01 --set batch=64

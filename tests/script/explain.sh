@@ -205,7 +205,9 @@ with open("ml-1m.train.pairs", "w") as a, open("ml-1m.test.negative", "w") as b:
         print(f"({u},{liked[10]})", *r.sample([i for i in range(150) if i not in liked], 99), sep="\t", file=b)
 EOP
 for kind in neumf gmf mlp mf; do
-  "$freshet" train --benchmark ncf --data . --model $kind --out b --quiet --epochs 2 --set batch=64 --set lr=0.01 \
+  set -- --set lr=0.01
+  [ $kind = mf ] || set -- "$@" --set batch=64
+  "$freshet" train --benchmark ncf --data . --model $kind --out b --quiet --epochs 2 "$@" \
     >log 2>&1 || fail "train $kind: $(cat log)"
   "$freshet" explain --bundle b --json >x || fail "explain $kind"
   check x
