@@ -8,6 +8,7 @@
 # --label L    only tests with this label (unit golden mock redis kafka proc lint script slow); may be repeated
 # --not-label  all but these
 # --test       only tests whose name matches
+# --jobs N     tests at a time (a processor one, and one more: many wait for a broker; at most 8)
 # --strict     a skipped test is a failure, unless a download failed or tests/expected_skips.txt lists it (CI)
 # --no-install do not look for packages and the Kafka jars
 #
@@ -17,7 +18,7 @@
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-preset=release install=1 strict="" jobs=2
+preset=release install=1 strict="" jobs=$(($(nproc) < 7 ? $(nproc) + 1 : 8))
 labels="" not_labels="" pattern=""
 add() { [ -z "$1" ] && echo "$2" || echo "$1|$2"; }
 while [ $# -gt 0 ]; do
@@ -30,7 +31,7 @@ while [ $# -gt 0 ]; do
     --no-install) install=0 ;;
     --strict) strict=--strict ;;
     --jobs) jobs=${2:?}; shift ;;
-    -h | --help) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "run.sh: unknown option '$1' (--help)" >&2; exit 2 ;;
   esac
   shift
@@ -68,7 +69,7 @@ if ! cmake --preset "$preset" >"$log" 2>&1; then
   broken "cmake --preset $preset (whole log: $log)"
 fi
 started=$SECONDS
-if ! cmake --build --preset "$preset" -- -j "$jobs" >>"$log" 2>&1; then
+if ! cmake --build --preset "$preset" -- -j "$(nproc)" >>"$log" 2>&1; then
   grep -E "error|FAILED|undefined reference" -A 6 "$log" | head -60
   broken "build of preset $preset (whole log: $log)"
 fi

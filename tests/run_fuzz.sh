@@ -1,5 +1,6 @@
 #!/bin/bash
-# Run every libFuzzer target for a while: tests/run_fuzz.sh [SECONDS each, 15] [NAME...]
+# Run every libFuzzer target for a while, as many at a time as there are processors:
+#   tests/run_fuzz.sh [SECONDS each, 15] [NAME...]
 #
 # Seeds: tests/fuzz/corpus/NAME/ (read only). What crashes is kept in build/fuzz/crash/ and printed.
 # Status 77 and SKIP without clang and its runtime (deploy/install_deps.sh fuzz).
@@ -29,16 +30,31 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/freshet-fuzz-XXXXXX")
 trap 'rm -rf -- "$work"' EXIT
 mkdir -p build/fuzz/crash
 passed=0 failed=0
+
+fuzz() { # TARGET
+  local name seeds=()
+  name=$(basename "$1")
+  mkdir -p "$work/$name"
+  [ ! -d "tests/fuzz/corpus/$name" ] || seeds=("tests/fuzz/corpus/$name")
+  ASAN_OPTIONS=detect_leaks=1 "$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
+    -print_final_stats=1 -artifact_prefix="build/fuzz/crash/$name-" "$work/$name" \
+    ${seeds[@]+"${seeds[@]}"} >"$work/$name.log" 2>&1
+  echo $? >"$work/$name.status"
+}
+
+# one a processor at a time
+names=()
 for target in build/fuzz/fuzzers/fuzz_*; do
   [ -x "$target" ] || continue
   name=$(basename "$target")
   if [ $# -gt 0 ]; then case " $* " in *" $name "*) ;; *) continue ;; esac; fi
-  mkdir -p "$work/$name"
-  seeds=()
-  [ ! -d "tests/fuzz/corpus/$name" ] || seeds=("tests/fuzz/corpus/$name")
-  if ASAN_OPTIONS=detect_leaks=1 "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \
-    -print_final_stats=1 -artifact_prefix="build/fuzz/crash/$name-" "$work/$name" \
-    ${seeds[@]+"${seeds[@]}"} >"$work/$name.log" 2>&1; then
+  names+=("$name")
+  while [ "$(jobs -pr | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+  fuzz "$target" &
+done
+wait
+for name in ${names[@]+"${names[@]}"}; do
+  if [ "$(cat "$work/$name.status" 2>/dev/null)" = 0 ]; then
     passed=$((passed + 1))
     echo "fuzz $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$work/$name.log") inputs, no crash"
   else

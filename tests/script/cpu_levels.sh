@@ -4,7 +4,7 @@
 #
 # usage: cpu_levels.sh SOURCE_DIR BUILD_DIR
 set -uo pipefail
-source=$1 build=$2 rc=0 ran=0
+source=$1 build=$2 rc=0 ran=0 own=0
 # every golden of the models, and the unit tests of what has a kernel per level: read off the tree, so that a
 # renamed test cannot leave this list behind
 tests=()
@@ -26,12 +26,18 @@ for level in baseline avx2 avx512; do
   FRESHET_CPU=$level "$build/freshet" doctor --json --set redis.address=127.0.0.1:1 --set kafka.brokers=127.0.0.1:1 \
     >"$work/out" 2>&1
   grep -q "\"processor\",\"ok\":true,\"text\":\"$level" "$work/out" || { cat "$work/out"; echo "$level: doctor does not say so"; rc=1; }
+  # a sanitizer's build is slow, and its own test run is at the highest level
+  if [ "${CK_TIMEOUT_MULTIPLIER:-1}" -gt 1 ] && grep -q "\"text\":\"$level (detected $level)" "$work/out"; then
+    echo "$level: as the rest of the suite"
+    own=1
+    continue
+  fi
   for test in "${tests[@]}"; do
     FRESHET_CPU=$level "$build/tests/$test" >"$work/out" 2>&1 || { cat "$work/out"; echo "$level: $test failed"; rc=1; }
     ran=$((ran + 1))
   done
 done
-[ "$ran" -ge "${#tests[@]}" ] || { echo "no level could be run"; rc=1; }
+[ "$own" = 1 ] || [ "$ran" -ge "${#tests[@]}" ] || { echo "no level could be run"; rc=1; }
 
 for program in "freshet config dump" "freshetd --set http.port=0"; do
   # shellcheck disable=SC2086

@@ -5,6 +5,10 @@
 # usage: planted_leak.sh SOURCE_DIR BUILD_DIR
 set -uo pipefail
 root=$1 build=$2
+if [ "${CK_TIMEOUT_MULTIPLIER:-1}" -gt 1 ]; then
+  echo "SKIP script.planted_leak: the release build shows that the test finds a leak; here it would take minutes"
+  exit 77
+fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/freshet-leak-XXXXXX")
 trap 'rm -rf -- "$work"' EXIT
 source=daemon/pipeline/stage2_features.c
