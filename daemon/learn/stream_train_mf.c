@@ -8,6 +8,7 @@
  * number is chosen once a training: with the first model that is needed (the ranker's lists come from
  * it), so what the lists are judged on has no part in it.
  */
+#include <math.h>
 #include <string.h>
 
 #include "daemon/base/alloc.h"
@@ -70,7 +71,8 @@ static enum fr_err epoch(struct fit *f, int number, int of)
 
     if (e == FR_OK)
         e = fr_train_mf_pass(f->tr, f->draw.user, f->draw.item, f->draw.label, f->draw.n, &l->out->tower_loss);
-    fr_learner_tell(l, f->what, (uint64_t)(number + 1) * f->draw.n, (uint64_t)of * f->draw.n);
+    fr_learner_tell_loss(l, f->what, (uint64_t)(number + 1) * f->draw.n, (uint64_t)of * f->draw.n, l->out->tower_loss,
+                         (double)NAN);
     return e;
 }
 

@@ -109,7 +109,7 @@ static void forget(struct fr_learner_ncf *n)
     }
 }
 
-enum fr_err fr_learner_ncf_epoch(struct fr_learner_ncf *n, int epoch, int epochs)
+enum fr_err fr_learner_ncf_epoch(struct fr_learner_ncf *n, int epoch, int epochs, double auc)
 {
     struct fr_benchmark_draw *d = &n->draw;
     double sum = 0, loss = 0;
@@ -123,7 +123,8 @@ enum fr_err fr_learner_ncf_epoch(struct fr_learner_ncf *n, int epoch, int epochs
         e = fr_train_ncf_step(n->tr, &rows, &loss);
         sum += loss * (double)k;
         if (step % TELL_STEPS == 0)
-            fr_learner_tell(n->l, "ranker", (uint64_t)epoch * d->n + at, (uint64_t)epochs * d->n);
+            fr_learner_tell_loss(n->l, "ranker", (uint64_t)epoch * d->n + at, (uint64_t)epochs * d->n,
+                                 sum / (double)(at + k), auc);
     }
     n->l->out->ranker_loss = sum / (double)(d->n == 0 ? 1 : d->n);
     return e;

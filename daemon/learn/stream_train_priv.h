@@ -101,8 +101,8 @@ bool fr_learner_ncf_is(enum fr_model_kind kind);
 /** After the lists. @errors those of fr_learner_pairs_new() and the trainer */
 FR_MUST_CHECK enum fr_err fr_learner_ncf_new(struct fr_learner *l, enum fr_model_kind kind, struct fr_learner_ncf **out);
 void fr_learner_ncf_free(struct fr_learner_ncf *n);
-/** Once through the pairs with negatives drawn anew. @param epoch, epochs  for the progress */
-FR_MUST_CHECK enum fr_err fr_learner_ncf_epoch(struct fr_learner_ncf *n, int epoch, int epochs);
+/** Once through the pairs with negatives drawn anew. @param epoch, epochs, auc  for the progress; auc NaN: none yet */
+FR_MUST_CHECK enum fr_err fr_learner_ncf_epoch(struct fr_learner_ncf *n, int epoch, int epochs, double auc);
 /** Its step size, the same in every epoch. */
 float fr_learner_ncf_lr(const struct fr_learner_ncf *n);
 /** Has the last epoch's loss fallen below that of a constant? gmf's small vectors take some epochs to differ. */

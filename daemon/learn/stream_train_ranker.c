@@ -255,7 +255,7 @@ static enum fr_err fit(struct ranker *r)
     for (int ep = 0; ep < r->epochs && e == FR_OK && worse < r->patience; ep++) {
         bool better = false;
         shuffle(r->l, r->order, l->n_train);
-        e = r->ncf != NULL ? fr_learner_ncf_epoch(r->ncf, ep, r->epochs) : pass(r, false, ep);
+        e = r->ncf != NULL ? fr_learner_ncf_epoch(r->ncf, ep, r->epochs, r->last.auc) : pass(r, false, ep);
         double lr = r->ncf != NULL ? (double)fr_learner_ncf_lr(r->ncf) : (double)r->lr * (1.0 - 0.95 * ep / r->epochs);
         if (e == FR_OK && r->ncf != NULL && !fr_learner_ncf_began(r->ncf) && ep + 1 < r->epochs) {
             /* a chance order: were it the best of few lists, it would be kept */
@@ -442,7 +442,7 @@ static enum fr_err ranker_new(struct ranker *r)
 
 enum fr_err fr_learner_ranker(struct fr_learner *l)
 {
-    struct ranker r = {.l = l};
+    struct ranker r = {.l = l, .last = {.auc = (double)NAN}};
     enum fr_err e = ranker_new(&r);
 
     if (e == FR_OK)

@@ -60,6 +60,8 @@ trainings = {  # command, unit, measure
     "ncf": (bench("ncf", "ncf", "neumf", "--epochs", "3", "--set", "hidden=32,16,8", *small), "rows", "ndcg@10"),
     "lists": (bench("ml1m-retrieval", "lists", "two_tower", "--epochs", "3", *small), "rows", "recall@20"),
     "stream": ([freshet, "train", "--events", "in/events.jsonl", "--items", "in/items.jsonl", "--out", "m", "--threads", "1"], "examples", "auc"),
+    "pairs": ([freshet, "train", "--events", "in/events.jsonl", "--items", "in/items.jsonl", "--out", "p", "--threads", "1",
+               "--retrieval", "mf", "--model", "neumf", "--epochs", "3"], "examples", "auc"),
 }
 for name, (command, unit, measure) in trainings.items():
     for columns in (120, 80, 50) if name == "rows" else (80,):
