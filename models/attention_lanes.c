@@ -97,8 +97,8 @@ void fr_attention_lanes_free(struct fr_attention_lanes *l)
     fr_free(l);
 }
 
-/* Parts of the scratch: the first layer's qkv, other layers', x, y and y, scores. */
-enum { FIRST, QKV, X, Y, OTHER_Y, SCORES, PARTS };
+/* Parts of the scratch: the first layer's qkv, other layers', x, y and y, what is shared, scores. */
+enum { FIRST, QKV, X, Y, OTHER_Y, SHARED_Y, SHARED_SUMS, SCORES, PARTS };
 
 /* Where each part begins; at[PARTS] is the end. */
 static void divide(const struct fr_attention_lanes *l, size_t at[PARTS + 1])
@@ -109,7 +109,9 @@ static void divide(const struct fr_attention_lanes *l, size_t at[PARTS + 1])
                                 f * (size_t)l->m.dim,
                                 y,
                                 y,
-                                f * FR_LANES_MAX_TILE};
+                                y,
+                                f * (size_t)l->m.cfg.heads * 2,
+                                FR_LANES_MAX_SCORES};
 
     at[0] = 0;
     for (int i = 0; i < PARTS; i++)
@@ -122,6 +124,11 @@ size_t fr_attention_lanes_scratch(const struct fr_attention_lanes *l)
 
     divide(l, at);
     return at[PARTS];
+}
+
+static struct fr_lanes_shared shared(const size_t at[PARTS + 1], int n, float *scratch)
+{
+    return (struct fr_lanes_shared){n, scratch + at[SHARED_Y], scratch + at[SHARED_SUMS]};
 }
 
 /* x (rows, fields, D) into lanes: to (fields, D, 16), zeros where there is no row. */
@@ -144,6 +151,8 @@ void fr_attention_lanes_user(const struct fr_attention_lanes *l,
         for (size_t c = 0; c < LANES; c++)
             scratch[at[X] + k * LANES + c] = x[k];
     l->kernel->linear(&l->m.layer[0], scratch + at[X], n, scratch + at[FIRST]);
+    const struct fr_lanes_shared sh = shared(at, n, scratch);
+    l->kernel->share(&l->m, scratch + at[FIRST], scratch + at[SCORES], &sh);
 }
 
 /* z[c] += w . y of lane c, y (n, 16) */
@@ -178,12 +187,13 @@ void fr_attention_lanes_add(const struct fr_attention_lanes *l,
                       scratch + at[X] + (size_t)n * in,
                       m->fields - n,
                       scratch + at[FIRST] + (size_t)n * cols);
-    l->kernel->mix(m, 0, scratch + at[FIRST], scratch + at[X], scratch + at[SCORES], y);
+    const struct fr_lanes_shared sh = shared(at, n, scratch);
+    l->kernel->mix(m, 0, scratch + at[FIRST], scratch + at[X], &sh, scratch + at[SCORES], y);
     for (int i = 1; i < m->cfg.layers; i++) {
         float *from = y;
 
         l->kernel->linear(&m->layer[i], from, m->fields, scratch + at[QKV]);
-        l->kernel->mix(m, i, scratch + at[QKV], from, scratch + at[SCORES], other);
+        l->kernel->mix(m, i, scratch + at[QKV], from, &sh, scratch + at[SCORES], other);
         y = other;
         other = from;
     }

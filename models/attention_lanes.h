@@ -9,7 +9,8 @@
  * 16)
  *
  *        so nothing is transposed, padded or summed across, and exp works on whole vectors.
- * Saving: the first layer's products of user and context fields are made once a query.
+ * Saving: the first layer's products of user and context fields, and their attention to each other, are made once a
+ *        query; a softmax over keys in parts takes up where they ended.
  * Bits:  a lane does not depend on the other lanes or on its place: the same in every list.
  * Layer: daemon/base/ and models/. Check: tests/unit/test_models_attention_lanes.c against
  * attention.h.
