@@ -28,6 +28,8 @@ static const struct {
     {4, 9, 17, {2, 3, 15, true, false, FR_RESIDUAL_IDENTITY}},
     {14, 24, 16, {3, 2, 64, false, false, FR_RESIDUAL_PROJECTED}},
     {33, 33, 5, {1, 4, 8, false, true, FR_RESIDUAL_WIDTHS}}, /* no field of the candidate's own */
+    {101, 203, 3, {2, 2, 10, true, false, FR_RESIDUAL_PROJECTED}}, /* keys in two and three blocks */
+    {0, 99, 9, {1, 1, 7, false, false, FR_RESIDUAL_NONE}},
 };
 #define N_SHAPES ((int)(sizeof(shapes) / sizeof(shapes[0])))
 
