@@ -125,7 +125,7 @@ static void walk_config(const struct fr_learner *l, struct fr_checkpoint *ck)
         const char *name;
         uint64_t v;
     } whole[] = {{"candidates", pol.from_index},      {"popular", pol.from_popular},
-                 {"from_history", pol.from_history},  {"repeat", (uint64_t)pol.repeat},
+                 {"repeat", (uint64_t)pol.repeat},    {"from_history", pol.from_history},
                  {"features", s->fields.hash},        {"dedup_window", s->dedup_window},
                  {"history_length", s->history_length}, {"seen_cap", s->seen_cap},
                  {"ttl_ms", (uint64_t)s->ttl_ms},     {"max_future_ms", (uint64_t)s->max_future_ms},
