@@ -248,16 +248,15 @@ static int most_epochs(const struct fr_stream_train_config *c)
     return n > MAX_EPOCHS ? n : MAX_EPOCHS;
 }
 
-/* A topic is not what it was: the number of its events that were read then is in the message. */
+/* A topic is not what it was: the message has the number of events that were read then. */
 static enum fr_err grown(const struct fr_learner *l, enum fr_err e)
 {
     char text[FR_FAULT_MSG];
 
-    if (e != FR_EMISMATCH || l->c->in.event_log == NULL || l->fault == NULL || strstr(l->fault->msg, " data/") == NULL)
+    if (e != FR_EMISMATCH || l->c->in.event_log == NULL || l->fault == NULL || strstr(l->fault->msg, " data/events: ") == NULL)
         return e;
     (void)snprintf(text, sizeof(text), "%s", l->fault->msg);
-    return fr_fault(l->fault, e, "%s; topics grow: --until-event with the number of events there reads no more than those",
-                    text);
+    return fr_fault(l->fault, e, "%s; topics grow: --until-event with the number there reads as many", text);
 }
 
 enum fr_err fr_stream_saver_begin(struct fr_learner *l, const struct fr_stream_labels *labels)
