@@ -101,7 +101,7 @@ static struct fr_rank_list *expand(struct ranker *r, const uint32_t *which, size
     return out;
 }
 
-/* Of a measure what the lists do not bring. */
+/* A measure that is finished: no list will be added. */
 static void walk_measure(struct measure *m, const char *section, struct fr_checkpoint *ck)
 {
     double *v[] = {&m->hr20,  &m->auc,         &m->logloss,          &m->mrr,        &m->mrr_tower,
@@ -137,11 +137,8 @@ static void walk(void *ctx, struct fr_checkpoint *ck)
         fr_checkpoint_section(ck, "best");
         fr_checkpoint_model(ck, &r->best, fr_train_ctr_build, r->tr);
     }
-    for (int i = 0; i < 3; i++) {
-        if (fr_checkpoint_loading(ck))
-            m[i]->value = r->value;
+    for (int i = 0; i < 3; i++)
         walk_measure(m[i], section[i], ck);
-    }
 }
 
 /* Count ids and values of the training lists. */
