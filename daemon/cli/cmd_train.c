@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/base/alloc.h"
 #include "daemon/base/cpu.h"
@@ -31,7 +32,7 @@ enum { ALL, TWO_TOWER, MF, FIRST_RANKER }; /* of `model` */
 
 struct flags {
     struct fr_settings s;
-    const char *events, *items, *out;
+    const char *events, *items, *out, *checkpoint;
     const char *value_event;
     int value; /* enum fr_value_kind */
     double value_weight;
@@ -42,7 +43,7 @@ struct flags {
     int64_t tower_negatives;
     int optimizer;
     double lr, decay;
-    int64_t seed, threads, epochs, negatives, until, version;
+    int64_t seed, threads, epochs, negatives, until, version, checkpoint_s;
     bool json, quiet, topics;
 };
 
@@ -77,6 +78,15 @@ static void bar_tell(void *ctx, const char *what, uint64_t done, uint64_t total,
     else if (!isnan(loss))
         fr_progress_note(&b->p, "loss %.4f", loss);
     fr_progress_update(&b->p, done);
+}
+
+static void note(void *ctx, const char *text)
+{
+    struct bar *b = ctx;
+
+    bar_end(b);
+    if (!b->quiet)
+        fprintf(stderr, "checkpoint: %s\n", text);
 }
 
 static void print_json(const struct flags *f, const struct fr_stream_train_result *r)
@@ -249,10 +259,15 @@ static int train(const struct flags *f, const struct fr_stream_input *in)
     c.value_weight = (float)f->value_weight;
     c.progress = bar_tell;
     c.progress_ctx = &bar;
+    c.checkpoint = f->checkpoint;
+    c.checkpoint_s = (double)f->checkpoint_s;
+    c.note = note;
     e = fr_stream_train(&c, &r, &fault);
     bar_end(&bar);
     if (e == FR_OK)
         e = write_curves(f, &c, &r, &fault);
+    if (e == FR_OK && f->checkpoint != NULL)
+        (void)unlink(f->checkpoint); /* all is written; the same command would begin anew */
     if (e != FR_OK) {
         fprintf(stderr, "freshet train: %s\n", fault.msg[0] != '\0' ? fault.msg : fr_err_text(e));
         return FR_EXIT_FAILURE;
@@ -366,7 +381,8 @@ int fr_cmd_train_run(int argc, char **argv)
                       .margin = (double)tower.margin,
                       .negative_weight = (double)tower.negative_weight,
                       .retrieval = -1,
-                      .value_weight = 1};
+                      .value_weight = 1,
+                      .checkpoint_s = 600};
     const struct fr_arg flags[] = {
         FR_SETTINGS_ARGS(&f.s),
         {"events", FR_ARG_STR, &f.events, 0, 0, "FILE", "JSON Lines of `events` values, in order"},
@@ -391,6 +407,10 @@ int fr_cmd_train_run(int argc, char **argv)
         {"value-event", FR_ARG_STR, &f.value_event, 0, 0, "TYPE", "event type that says it, on the item clicked (any with a value)"},
         {"value-weight", FR_ARG_F64, &f.value_weight, 0, 1000, "X", "of the value head's loss beside the click's (1)"},
         {"version", FR_ARG_INT, &f.version, 1, 9007199254740991.0, "N", "of the bundles (the time of the newest example in ms)"},
+        {"checkpoint", FR_ARG_STR, &f.checkpoint, 0, 0, "FILE",
+         "go on from FILE if it is there (same settings and stream, or refused); kept while training"},
+        {"checkpoint-every", FR_ARG_INT, &f.checkpoint_s, 0, 1e6, "SECONDS",
+         "write it within an epoch too (600; 0: after each step); after each epoch in any case"},
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
         {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object instead of text"}};
     struct fr_args a = {"train --events FILE | --from-topics --out DIR [flags]",

@@ -25,7 +25,7 @@ static const char *const measures[MEASURES] = {"hr@10", "ndcg@10", "mrr@10"};
 
 static void loo_done(struct fr_benchmark_loo *l)
 {
-    fr_benchmark_saver_done(&l->sv);
+    fr_saver_done(&l->sv.s);
     fr_benchmark_pairs_done(&l->fit);
     fr_benchmark_pairs_done(&l->held);
     fr_benchmark_lists_done(&l->valid);
@@ -247,9 +247,9 @@ enum fr_err fr_benchmark_loo_epoch(const struct fr_benchmark_loo *l,
 /* What is trained on; the held-out items and the drawn ones follow from it and the seed. */
 static uint64_t data_hash(const struct fr_benchmark_pairs *p)
 {
-    uint64_t h = fr_benchmark_hash(p->items, p->start, ((size_t)p->users + 1) * sizeof(*p->start));
+    uint64_t h = fr_saver_hash(p->items, p->start, ((size_t)p->users + 1) * sizeof(*p->start));
 
-    return fr_benchmark_hash(h, p->item, p->n * sizeof(*p->item));
+    return fr_saver_hash(h, p->item, p->n * sizeof(*p->item));
 }
 
 /* ---- files ---- */

@@ -34,11 +34,11 @@ static enum fr_err epoch(struct fit *f,
 {
     enum fr_err e;
 
-    fr_benchmark_saver_lap(&f->l->sv);
+    fr_saver_lap(&f->l->sv.s);
     e = fr_benchmark_loo_draw(&f->l->fit, (int)run->set.negatives, rng, d);
     if (e == FR_OK)
         e = fr_train_mf_pass(f->tr, d->user, d->item, d->label, d->n, out_loss);
-    fr_benchmark_saver_time(&f->l->sv);
+    fr_saver_time(&f->l->sv.s);
     f->l->sv.out->rows_per_second += (double)d->n; /* divided by the seconds at the end */
     return e;
 }
@@ -52,7 +52,7 @@ enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
 {
     struct fr_benchmark_draw d = {.n = 0};
     struct fit f = {.l = l, .best = best};
-    struct fr_benchmark_progress *at = &l->sv.at;
+    struct fr_saver_place *at = &l->sv.s.at;
     struct fr_mf_train_config c;
 
     if (run->set.optimizer != FR_OPTIMIZER_SGD)
@@ -68,7 +68,7 @@ enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
     if (e == FR_OK && l->from.m != NULL)
         e = fr_train_mf_from(f.tr, l->from.m, fault);
     if (e == FR_OK)
-        e = fr_benchmark_saver_enter(&l->sv, FR_LOO_WHOLE, run->set.lr, rng, walk, &f, fault);
+        e = fr_saver_enter(&l->sv.s, FR_LOO_WHOLE, run->set.lr, rng, walk, &f, fault);
     *rng = at->rng;
     for (int i = at->epoch; e == FR_OK && at->bad == 0 && i < (int)run->set.epochs; i++) {
         struct fr_model *m = NULL;
@@ -93,7 +93,7 @@ enum fr_err fr_benchmark_mf_fit(struct fr_benchmark_loo *l,
         at->bad = stop;
         at->rng = *rng;
         if (e == FR_OK)
-            e = fr_benchmark_saver_epoch(&l->sv, walk, &f, fault);
+            e = fr_saver_epoch(&l->sv.s, walk, &f, fault);
     }
     fr_benchmark_draw_done(&d);
     fr_train_mf_free(f.tr);

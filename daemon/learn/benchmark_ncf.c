@@ -33,7 +33,7 @@ static void walk(void *ctx, struct fr_checkpoint *ck)
     fr_train_ncf_checkpoint(f->now, ck);
     fr_checkpoint_section(ck, "best");
     fr_checkpoint_model(ck, f->best, fr_train_ncf_build, f->now);
-    if (f->l->sv.at.part == FR_LOO_MLP) {
+    if (f->l->sv.s.at.part == FR_LOO_MLP) {
         fr_checkpoint_section(ck, "gmf");
         fr_checkpoint_model(ck, &f->gmf_best, fr_train_ncf_build, f->gmf);
     }
@@ -78,12 +78,12 @@ static enum fr_err new_trainer(const struct fit *f,
 static enum fr_err
 epoch(struct fit *f, int number, double *out_loss, struct fr_fault *fault)
 {
-    struct fr_benchmark_saver *sv = &f->l->sv;
+    struct fr_saver *sv = &f->l->sv.s;
     size_t batch = (size_t)f->run->set.batch;
     double sum = sv->at.sum, loss = 0;
     enum fr_err e;
 
-    fr_benchmark_saver_lap(sv);
+    fr_saver_lap(sv);
     sv->at.rng = *f->rng;
     e = fr_benchmark_loo_draw(&f->l->fit, (int)f->run->set.negatives, f->rng, &f->d);
     struct fr_benchmark_average mean = fr_benchmark_average(&f->run->set, f->d.n);
@@ -97,7 +97,7 @@ epoch(struct fit *f, int number, double *out_loss, struct fr_fault *fault)
         if (e != FR_OK)
             break;
         sum += loss * (double)n;
-        if ((e = fr_benchmark_saver_step(sv, at + n, sum, walk, f, fault)) != FR_OK)
+        if ((e = fr_saver_step(sv, at + n, sum, walk, f, fault)) != FR_OK)
             return e;
         if (f->run->tell != NULL)
             f->run->tell(
@@ -116,14 +116,14 @@ static enum fr_err epochs(struct fit *f,
                           struct fr_model **best,
                           struct fr_fault *fault)
 {
-    struct fr_benchmark_saver *sv = &f->l->sv;
+    struct fr_saver *sv = &f->l->sv.s;
     enum fr_err e;
 
     f->now = tr;
     f->best = best;
     if (sv->from == NULL) /* those of an earlier part are forgotten */
         f->out->epochs = f->out->best_epoch = 0;
-    e = fr_benchmark_saver_enter(sv, (int)part, lr, f->rng, walk, f, fault);
+    e = fr_saver_enter(sv, (int)part, lr, f->rng, walk, f, fault);
     *f->rng = sv->at.rng;
     for (int i = sv->at.epoch; e == FR_OK && sv->at.bad == 0 && i < (int)f->run->set.epochs; i++) {
         struct fr_model *m = NULL;
@@ -139,7 +139,7 @@ static enum fr_err epochs(struct fit *f,
         sv->at.bad = stop;
         sv->at.rng = *f->rng;
         if (e == FR_OK)
-            e = fr_benchmark_saver_epoch(sv, walk, f, fault);
+            e = fr_saver_epoch(sv, walk, f, fault);
     }
     return e;
 }
@@ -147,12 +147,12 @@ static enum fr_err epochs(struct fit *f,
 /* gmf and mlp with the run's optimiser, each by its best epoch, into the run's trainer. */
 static enum fr_err pretrain(struct fit *f, struct fr_fault *fault)
 {
-    struct fr_benchmark_saver *sv = &f->l->sv;
+    struct fr_saver *sv = &f->l->sv.s;
     struct fr_train_ncf *mlp = NULL;
     struct fr_model *mlp_best = NULL;
     enum fr_err e = new_trainer(f, FR_MODEL_GMF, &f->gmf, fault);
 
-    if (e == FR_OK && !fr_benchmark_saver_beyond(sv, FR_LOO_GMF))
+    if (e == FR_OK && !fr_saver_beyond(sv, FR_LOO_GMF))
         e = epochs(f, f->gmf, FR_LOO_GMF, f->run->set.lr, &f->gmf_best, fault);
     if (e == FR_OK)
         e = new_trainer(f, FR_MODEL_MLP, &mlp, fault);
@@ -186,7 +186,7 @@ enum fr_err fr_benchmark_ncf_fit(struct fr_benchmark_loo *l,
     if (pretrained && l->from.m != NULL)
         return fr_fault(fault, FR_EINVAL, "pretrain=1 begins with a gmf and an mlp: it cannot go on from a model");
     e = new_trainer(&f, run->kind, &f.tr, fault);
-    if (e == FR_OK && pretrained && !fr_benchmark_saver_beyond(&l->sv, FR_LOO_MLP))
+    if (e == FR_OK && pretrained && !fr_saver_beyond(&l->sv.s, FR_LOO_MLP))
         e = pretrain(&f, fault);
     if (e == FR_OK)
         e = epochs(&f, f.tr, FR_LOO_WHOLE, lr, best, fault);

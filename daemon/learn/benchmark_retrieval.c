@@ -396,11 +396,11 @@ enter(struct work *w, enum part part, uint32_t items, struct fr_rng *rng, struct
     if (e == FR_OK)
         e = observe(w, w->tr, items);
     if (e == FR_OK)
-        e = fr_benchmark_saver_enter(&w->sv, (int)part, w->run->set.lr, rng, walk, w, fault);
+        e = fr_saver_enter(&w->sv.s, (int)part, w->run->set.lr, rng, walk, w, fault);
     if (e != FR_OK)
         return e;
-    *rng = w->sv.at.rng;
-    for (int i = 0; i < w->sv.at.epoch; i++)
+    *rng = w->sv.s.at.rng;
+    for (int i = 0; i < w->sv.s.at.epoch; i++)
         shuffle(w, rng);
     return FR_OK;
 }
@@ -415,19 +415,19 @@ static enum fr_err epoch(struct work *w,
 {
     const struct fr_benchmark_run *run = w->run;
     size_t batch = (size_t)run->set.batch;
-    double sum = w->sv.at.sum, loss = 0;
+    double sum = w->sv.s.at.sum, loss = 0;
     enum fr_err e = FR_OK;
 
-    fr_benchmark_saver_lap(&w->sv);
+    fr_saver_lap(&w->sv.s);
     shuffle(w, rng);
-    for (size_t at = w->sv.at.row; e == FR_OK && at < w->n; at += batch) {
+    for (size_t at = w->sv.s.at.row; e == FR_OK && at < w->n; at += batch) {
         size_t n = w->n - at < batch ? w->n - at : batch;
         struct fr_two_tower_batch b = batch_of(w, items, at, n);
 
         if ((e = fr_train_two_tower_step(w->tr, &b, &loss)) != FR_OK)
             break;
         sum += loss * (double)n;
-        e = fr_benchmark_saver_step(&w->sv, at + n, sum, walk, w, fault);
+        e = fr_saver_step(&w->sv.s, at + n, sum, walk, w, fault);
         if (run->tell != NULL)
             run->tell(run->tell_ctx, number, at + n, w->n, sum / (double)(at + n), (double)NAN);
     }
@@ -445,7 +445,7 @@ static enum fr_err choose(struct work *w,
     const struct fr_benchmark_settings *s = &w->run->set;
     struct fr_benchmark_pairs fit = {.users = all->users, .items = all->items, .n = all->n},
                               held = {.n = 0};
-    struct fr_benchmark_progress *at = &w->sv.at;
+    struct fr_saver_place *at = &w->sv.s.at;
     uint8_t *known = NULL;
     enum fr_err e = FR_OK;
 
@@ -497,7 +497,7 @@ static enum fr_err choose(struct work *w,
             at->lr *= s->lr_factor;
         }
         if (e == FR_OK)
-            e = fr_benchmark_saver_epoch(&w->sv, walk, w, fault);
+            e = fr_saver_epoch(&w->sv.s, walk, w, fault);
     }
 out:
     fr_train_two_tower_free(w->tr);
@@ -522,11 +522,11 @@ static enum fr_err final(struct work *w,
 
     take_pairs(w, all);
     e = enter(w, FINAL, all->items, rng, fault);
-    for (int i = w->sv.at.epoch; i < w->out->best_epoch && e == FR_OK; i++) {
+    for (int i = w->sv.s.at.epoch; i < w->out->best_epoch && e == FR_OK; i++) {
         fr_train_two_tower_set_lr(w->tr, (float)w->out->lr[i]);
         e = epoch(w, all->items, w->out->epochs + i + 1, rng, &loss, fault);
         if (e == FR_OK)
-            e = fr_benchmark_saver_epoch(&w->sv, walk, w, fault);
+            e = fr_saver_epoch(&w->sv.s, walk, w, fault);
     }
     if (e == FR_OK)
         e = fr_train_two_tower_model(w->tr, out_m, fault);
@@ -580,9 +580,9 @@ static enum fr_err prepare(struct work *w, const struct fr_benchmark_pairs *p)
 
 static uint64_t data_hash(const struct fr_benchmark_pairs *p)
 {
-    uint64_t h = fr_benchmark_hash(p->items, p->start, ((size_t)p->users + 1) * sizeof(*p->start));
+    uint64_t h = fr_saver_hash(p->items, p->start, ((size_t)p->users + 1) * sizeof(*p->start));
 
-    return fr_benchmark_hash(h, p->item, p->n * sizeof(*p->item));
+    return fr_saver_hash(h, p->item, p->n * sizeof(*p->item));
 }
 
 /* Both files, over the same ids. */
@@ -628,7 +628,7 @@ enum fr_err fr_benchmark_retrieval_train(const struct fr_benchmark_run *run,
         e = fr_benchmark_from_load(run, w.fs, &w.from, fault);
     if (e == FR_OK)
         e = fr_benchmark_saver_begin(&w.sv, run, out, PARTS, data_hash(&train), fault);
-    if (e == FR_OK && !fr_benchmark_saver_beyond(&w.sv, CHOOSE))
+    if (e == FR_OK && !fr_saver_beyond(&w.sv.s, CHOOSE))
         e = choose(&w, &train, &rng, fault);
     if (e == FR_OK)
         e = final(&w, &train, &rng, &m, fault);
@@ -637,7 +637,7 @@ enum fr_err fr_benchmark_retrieval_train(const struct fr_benchmark_run *run,
         e = fr_fault(fault, e, "test: %s", fr_err_text(e));
     if (e == FR_OK)
         e = save(&w, m, fault);
-    fr_benchmark_saver_done(&w.sv);
+    fr_saver_done(&w.sv.s);
     fr_model_free(m);
     fr_benchmark_from_done(&w.from);
     fr_free(w.user_cell);

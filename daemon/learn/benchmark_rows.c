@@ -236,10 +236,10 @@ static enum fr_err epoch(struct work *w, int number, double *out_loss, struct fr
 {
     size_t batch = (size_t)w->run->set.batch;
     struct fr_benchmark_average mean = fr_benchmark_average(&w->run->set, w->n_train);
-    double sum = w->sv.at.sum, loss = 0;
+    double sum = w->sv.s.at.sum, loss = 0;
     enum fr_err e = FR_OK;
 
-    for (size_t at = w->sv.at.row; e == FR_OK && at < w->n_train; at += batch) {
+    for (size_t at = w->sv.s.at.row; e == FR_OK && at < w->n_train; at += batch) {
         size_t n = w->n_train - at < batch ? w->n_train - at : batch;
 
         e = fr_train_ctr_step(w->tr, w->lists, fill(w, at, n), &loss);
@@ -248,7 +248,7 @@ static enum fr_err epoch(struct work *w, int number, double *out_loss, struct fr
         if (e != FR_OK)
             return fr_fault(fault, e, "epoch %d: %s", number, fr_err_text(e));
         sum += loss * (double)n;
-        e = fr_benchmark_saver_step(&w->sv, at + n, sum, walk, w, fault);
+        e = fr_saver_step(&w->sv.s, at + n, sum, walk, w, fault);
         if (w->run->tell != NULL)
             w->run->tell(w->run->tell_ctx, number, at + n, w->n_train, sum / (double)(at + n), (double)NAN);
     }
@@ -260,7 +260,7 @@ static enum fr_err epoch(struct work *w, int number, double *out_loss, struct fr
 static void judge(struct work *w, int number, double auc, struct fr_model *m, struct fr_benchmark_result *out)
 {
     const struct fr_benchmark_settings *s = &w->run->set;
-    struct fr_benchmark_progress *at = &w->sv.at;
+    struct fr_saver_place *at = &w->sv.s.at;
 
     if (auc > at->best + s->min_delta) {
         fr_model_free(w->best);
@@ -280,12 +280,12 @@ static void judge(struct work *w, int number, double auc, struct fr_model *m, st
 /* Begin, or come to where the checkpoint was: the orders of the epochs before are drawn again. */
 static enum fr_err start(struct work *w, struct fr_rng *rng, struct fr_fault *fault)
 {
-    enum fr_err e = fr_benchmark_saver_enter(&w->sv, 0, w->run->set.lr, rng, walk, w, fault);
+    enum fr_err e = fr_saver_enter(&w->sv.s, 0, w->run->set.lr, rng, walk, w, fault);
 
     if (e != FR_OK)
         return e;
-    *rng = w->sv.at.rng;
-    for (int i = 0; i < w->sv.at.epoch; i++)
+    *rng = w->sv.s.at.rng;
+    for (int i = 0; i < w->sv.s.at.epoch; i++)
         shuffle(w->order, w->n_train, rng);
     return FR_OK;
 }
@@ -293,7 +293,7 @@ static enum fr_err start(struct work *w, struct fr_rng *rng, struct fr_fault *fa
 static enum fr_err epochs(struct work *w, struct fr_rng *rng, struct fr_benchmark_result *out, struct fr_fault *fault)
 {
     const struct fr_benchmark_settings *s = &w->run->set;
-    struct fr_benchmark_progress *at = &w->sv.at;
+    struct fr_saver_place *at = &w->sv.s.at;
     enum fr_err e = start(w, rng, fault);
 
     for (int i = at->epoch; e == FR_OK && i < (int)s->epochs && i < FR_BENCHMARK_EPOCHS_KEPT &&
@@ -302,7 +302,7 @@ static enum fr_err epochs(struct work *w, struct fr_rng *rng, struct fr_benchmar
         struct scores v;
         struct fr_model *m = NULL;
 
-        fr_benchmark_saver_lap(&w->sv);
+        fr_saver_lap(&w->sv.s);
         shuffle(w->order, w->n_train, rng);
         if ((e = epoch(w, i + 1, &out->loss[i], fault)) != FR_OK ||
             (e = fr_train_ctr_model(w->tr, &m, fault)) != FR_OK)
@@ -317,7 +317,7 @@ static enum fr_err epochs(struct work *w, struct fr_rng *rng, struct fr_benchmar
         if (w->run->tell != NULL)
             w->run->tell(w->run->tell_ctx, i + 1, w->n_train, w->n_train, out->loss[i], v.auc);
         judge(w, i + 1, v.auc, m, out);
-        e = fr_benchmark_saver_epoch(&w->sv, walk, w, fault);
+        e = fr_saver_epoch(&w->sv.s, walk, w, fault);
     }
     out->rows_per_second = out->seconds > 0 ? (double)w->n_train * out->epochs / out->seconds : 0;
     return e;
@@ -327,11 +327,11 @@ static enum fr_err epochs(struct work *w, struct fr_rng *rng, struct fr_benchmar
 static uint64_t data_hash(const struct work *w)
 {
     const struct fr_benchmark_rows *r[2] = {&w->train, &w->valid};
-    uint64_t h = fr_benchmark_hash(0, w->train.name, sizeof(w->train.name));
+    uint64_t h = fr_saver_hash(0, w->train.name, sizeof(w->train.name));
 
     for (int i = 0; i < 2; i++) {
-        h = fr_benchmark_hash(h, r[i]->id, r[i]->n * r[i]->columns * sizeof(*r[i]->id));
-        h = fr_benchmark_hash(h, r[i]->label, r[i]->n * sizeof(*r[i]->label));
+        h = fr_saver_hash(h, r[i]->id, r[i]->n * r[i]->columns * sizeof(*r[i]->id));
+        h = fr_saver_hash(h, r[i]->label, r[i]->n * sizeof(*r[i]->label));
     }
     return h;
 }
@@ -502,7 +502,7 @@ enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run *run,
     put(out, &s);
     if (e == FR_OK)
         e = save(&w, &s, fault);
-    fr_benchmark_saver_done(&w.sv);
+    fr_saver_done(&w.sv.s);
     fr_model_free(w.best);
     fr_benchmark_from_done(&w.from);
     fr_train_ctr_free(w.tr);

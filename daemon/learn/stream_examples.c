@@ -10,6 +10,7 @@
 #include "daemon/base/alloc.h"
 #include "daemon/base/json.h"
 #include "daemon/base/map.h"
+#include "daemon/learn/saver.h"
 #include "daemon/learn/stream_shown.h"
 #include "daemon/pipeline/ticks.h"
 #include "daemon/pipeline/user_cache.h"
@@ -389,6 +390,41 @@ uint64_t fr_stream_input_events(const struct fr_stream_input *in)
         for (; rest.n > 0 && (in->until == 0 || n < in->until); n++)
             (void)next_line(&rest);
     return in->until != 0 && n > in->until ? in->until : n;
+}
+
+/* Of a topic: what a record is, whatever the mix of partitions that it came in. */
+static uint64_t hash_log(const struct fr_stream_log *log, uint64_t until)
+{
+    uint64_t h = 0;
+
+    for (size_t i = 0; i < log->n && (until == 0 || i < until); i++) {
+        struct fr_stream_value v = fr_stream_log_get(log, i);
+        uint64_t about[4] = {(uint64_t)v.ts, (uint64_t)v.partition, v.key.p == NULL ? UINT64_MAX : v.key.n,
+                             v.value.p == NULL ? UINT64_MAX : v.value.n};
+
+        h = fr_saver_hash(h, about, sizeof(about));
+        h = fr_saver_hash(h, v.key.p == NULL ? "" : v.key.p, v.key.n);
+        h = fr_saver_hash(h, v.value.p == NULL ? "" : v.value.p, v.value.n);
+    }
+    return h;
+}
+
+uint64_t fr_stream_input_hash_events(const struct fr_stream_input *in)
+{
+    struct fr_str rest = in->events;
+
+    if (in->event_log != NULL)
+        return hash_log(in->event_log, in->until);
+    for (uint64_t n = 0; rest.n > 0 && (in->until == 0 || n < in->until); n++)
+        (void)next_line(&rest);
+    return in->events.n == 0 ? 0 : fr_saver_hash(0, in->events.p, in->events.n - rest.n);
+}
+
+uint64_t fr_stream_input_hash_items(const struct fr_stream_input *in)
+{
+    if (in->item_log != NULL)
+        return hash_log(in->item_log, 0);
+    return in->items.n == 0 ? 0 : fr_saver_hash(0, in->items.p, in->items.n);
 }
 
 /* Where it was asked whether such an event came, none came. */

@@ -98,6 +98,10 @@ typedef enum fr_err (*fr_stream_trigger_fn)(void *ctx, const struct fr_stream_tr
 /** Events that a pass over the input reads. */
 uint64_t fr_stream_input_events(const struct fr_stream_input *in);
 
+/** Hashes of what a pass reads: of the events, and of the items. */
+uint64_t fr_stream_input_hash_events(const struct fr_stream_input *in);
+uint64_t fr_stream_input_hash_items(const struct fr_stream_input *in);
+
 /** Find the labels. @errors FR_EINVAL the value rule names no event type; FR_ENOMEM, those of the item file (with its line) */
 FR_MUST_CHECK enum fr_err fr_stream_labels_find(const struct fr_stream_input *in,
                                                 struct fr_stream_labels *out,

@@ -188,33 +188,37 @@ static enum fr_err collect(struct fr_learner *l, const struct fr_stream_labels *
 
 static enum fr_err with_ranker(struct fr_learner *l, const struct fr_stream_labels *labels)
 {
-    double t = seconds(l);
-    enum fr_err e = fr_learner_retrieval(l, "tower for the lists", l->from, l->n_items_a, &l->tower_a);
+    enum fr_err e;
 
+    if (fr_saver_beyond(&l->sv.s, FR_STREAM_RANKER))
+        return fr_stream_saver_bundle_check(l);
+    fr_stream_saver_clock(l, &l->out->tower_a_s);
+    e = fr_saver_beyond(&l->sv.s, FR_STREAM_TOWER_A) ? fr_learner_retrieval_left(l)
+                                                     : fr_learner_retrieval(l, FR_STREAM_TOWER_A, &l->tower_a);
     if (e == FR_OK)
         l->inv_tau = fr_model_inv_tau(l->tower_a);
-    l->out->tower_a_s = seconds(l) - t;
-    t = seconds(l);
+    fr_stream_saver_clock(l, &l->out->lists_s);
+    fr_stream_saver_part(l, FR_STREAM_RANKER);
     if (e == FR_OK)
         e = fr_learner_lists(l, labels);
-    l->out->lists_s = seconds(l) - t;
-    t = seconds(l);
+    fr_stream_saver_clock(l, &l->out->ranker_s);
     if (e == FR_OK)
         e = fr_learner_ranker(l);
-    l->out->ranker_s = seconds(l) - t;
-    return e;
+    fr_saver_time(&l->sv.s);
+    return e == FR_OK ? fr_stream_saver_bundle(l) : e;
 }
 
 static enum fr_err final_tower(struct fr_learner *l)
 {
     struct fr_model *m = NULL;
-    double t = seconds(l);
-    enum fr_err e = fr_learner_retrieval(l, "tower", l->user.n, l->n_items, &m);
+    enum fr_err e;
 
+    fr_stream_saver_clock(l, &l->out->tower_s);
+    e = fr_learner_retrieval(l, FR_STREAM_TOWER, &m);
     if (e == FR_OK)
         e = fr_learner_save_retrieval(l, m);
     fr_model_free(m);
-    l->out->tower_s = seconds(l) - t;
+    fr_saver_time(&l->sv.s);
     return e;
 }
 
@@ -230,6 +234,8 @@ static void learner_done(struct fr_learner *l)
     fr_free(l->item_cells);
     fr_free(l->list);
     fr_model_free(l->tower_a);
+    fr_model_free(l->kept_a);
+    fr_saver_done(&l->sv.s);
 }
 
 static enum fr_err check(const struct fr_stream_train_config *c, struct fr_fault *fault)
@@ -283,12 +289,14 @@ enum fr_err fr_stream_train(const struct fr_stream_train_config *c,
     out->shown = labels.n_shown;
     e = collect(&l, &labels);
     out->examples_s = seconds(&l) - t0;
+    if (e == FR_OK)
+        e = fr_stream_saver_begin(&l, &labels);
     if (e == FR_OK && c->with_ranker)
         e = with_ranker(&l, &labels);
     if (e == FR_OK && c->with_retrieval)
         e = final_tower(&l);
     out->mf_epochs = l.mf_epochs;
-    out->total_s = seconds(&l) - t0;
+    out->total_s = l.sv.carried + seconds(&l) - t0;
     fr_stream_labels_done(&labels);
     learner_done(&l);
     if (e != FR_OK)

@@ -61,6 +61,11 @@ struct fr_stream_train_config {
      * after the last epoch: NaN where there is none */
     void (*progress)(void *ctx, const char *what, uint64_t done, uint64_t total, double loss, double auc);
     void *progress_ctx;
+    /* nullable: go on from this file if it is there; kept up to date; the caller removes it. The bundles have the bits
+     * of an unbroken training (saver.h, stream_saver.h) */
+    const char *checkpoint;
+    double checkpoint_s; /* within an epoch, every so many seconds */
+    void (*note)(void *progress_ctx, const char *text); /* nullable: what a person should know, one line */
 };
 
 /** Epoch by epoch, of a bundle that was written; later epochs than fit are not kept. */
@@ -100,7 +105,8 @@ void fr_stream_train_config_default(struct fr_stream_train_config *c);
 
 /**
  * Train and write the bundles.
- * @errors FR_EINVAL too few examples; those of the item file, the trainers and the bundle writer
+ * @errors FR_EINVAL too few examples; those of the item file, the trainers and the bundle writer, of the checkpoint
+ *         (FR_EMISMATCH: another run's)
  * @thread one at a time; starts `threads` workers in the trainers
  */
 FR_MUST_CHECK enum fr_err fr_stream_train(const struct fr_stream_train_config *c,

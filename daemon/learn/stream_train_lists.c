@@ -291,6 +291,7 @@ enum fr_err fr_learner_lists(struct fr_learner *l, const struct fr_stream_labels
     in.progress_ctx = l;
     l->held = (size_t)((double)(l->user.n - l->from) * l->c->held_out) + 1;
     l->n_shown = labels->n_shown < FR_LEARNER_MIN_SHOWN ? 0 : labels->n_shown;
+    l->out->eval_triggers = 0; /* a checkpoint may have brought some */
     l->mx = fr_calloc(1, sizeof(*l->mx));
     if (e == FR_OK && l->mx == NULL)
         e = FR_ENOMEM;
@@ -304,5 +305,6 @@ enum fr_err fr_learner_lists(struct fr_learner *l, const struct fr_stream_labels
                      l->n_lists - l->n_train);
     l->out->lists = l->n_train;
     l->out->lists_held_out = l->n_lists - l->n_train;
+    fr_stream_saver_lists(l);
     return e;
 }

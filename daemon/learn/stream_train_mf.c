@@ -28,7 +28,7 @@
 /* A training on some of the pairs. */
 struct fit {
     struct fr_learner *l;
-    const char *what;
+    struct fr_learner_stretch on;
     struct fr_learner_pairs pairs;
     struct fr_train_mf *tr;
     struct fr_benchmark_draw draw;
@@ -41,15 +41,15 @@ static void fit_done(struct fit *f)
     fr_benchmark_draw_done(&f->draw);
 }
 
-static enum fr_err fit_new(struct fr_learner *l, const char *what, size_t end, uint32_t n_items, struct fit *f)
+static enum fr_err fit_new(struct fr_learner *l, const struct fr_learner_stretch *on, struct fit *f)
 {
     struct fr_mf_train_config c;
     enum fr_err e;
 
     memset(f, 0, sizeof(*f));
     f->l = l;
-    f->what = what;
-    e = fr_learner_pairs_new(l, end, n_items, &f->pairs);
+    f->on = *on;
+    e = fr_learner_pairs_new(l, on->end, on->n_items, &f->pairs);
     if (e != FR_OK)
         return e;
     fr_mf_train_config_default(&c);
@@ -64,6 +64,35 @@ static enum fr_err fit_new(struct fr_learner *l, const char *what, size_t end, u
                            &f->tr, l->fault);
 }
 
+/* All state of the training beside place and result; see saver.h. */
+static void walk(void *ctx, struct fr_checkpoint *ck)
+{
+    struct fit *f = ctx;
+
+    fr_checkpoint_section(ck, "trainer");
+    fr_train_mf_checkpoint(f->tr, ck);
+}
+
+/* Begin the part, or come to where the checkpoint was. */
+static enum fr_err enter(struct fit *f)
+{
+    struct fr_learner *l = f->l;
+    enum fr_err e = fr_saver_enter(&l->sv.s, (int)f->on.part, (double)LR, &l->rng, walk, f, l->fault);
+
+    l->rng = l->sv.s.at.rng;
+    return e;
+}
+
+static enum fr_err epoch_done(struct fit *f)
+{
+    struct fr_saver *sv = &f->l->sv.s;
+
+    fr_saver_time(sv);
+    sv->at.rng = f->l->rng;
+    return fr_saver_epoch(sv, walk, f, f->l->fault);
+}
+
+/* One pass that all threads share, so a checkpoint is of whole epochs. */
 static enum fr_err epoch(struct fit *f, int number, int of)
 {
     const struct fr_learner *l = f->l;
@@ -71,7 +100,7 @@ static enum fr_err epoch(struct fit *f, int number, int of)
 
     if (e == FR_OK)
         e = fr_train_mf_pass(f->tr, f->draw.user, f->draw.item, f->draw.label, f->draw.n, &l->out->tower_loss);
-    fr_learner_tell_loss(l, f->what, (uint64_t)(number + 1) * f->draw.n, (uint64_t)of * f->draw.n, l->out->tower_loss,
+    fr_learner_tell_loss(l, f->on.what, (uint64_t)(number + 1) * f->draw.n, (uint64_t)of * f->draw.n, l->out->tower_loss,
                          (double)NAN);
     return e;
 }
@@ -138,35 +167,51 @@ static enum fr_err measure(struct fit *f, const struct held *h, struct fr_cell *
     return e;
 }
 
-/* How many epochs; at least one. */
-static enum fr_err choose(struct fr_learner *l, const char *what, size_t end, uint32_t n_items)
+/* The epochs that choose how many, each measured. */
+static enum fr_err choosing(struct fit *f, const struct held *h, struct fr_cell *user, struct fr_arena *ar)
 {
-    size_t from = end - end / HELD_OUT - 1;
+    struct fr_learner *l = f->l;
+    struct fr_stream_curve *curve = &l->out->tower_curve;
+    struct fr_saver_place *at = &l->sv.s.at;
+    double now = 0;
+    enum fr_err e = enter(f);
+
+    for (int i = at->epoch; e == FR_OK && i < l->c->mf_epochs && i < l->mf_epochs + PATIENCE; i++) {
+        e = epoch(f, i, l->c->mf_epochs);
+        if (e == FR_OK)
+            e = measure(f, h, user, ar, &now);
+        if (e != FR_OK)
+            break;
+        fr_learner_curve(curve, l->out->tower_loss, now / (double)(h->n > 0 ? h->n : 1), (double)LR);
+        if (now > at->best) {
+            at->best = now;
+            l->mf_epochs = curve->best = i + 1;
+        }
+        e = epoch_done(f);
+    }
+    return e;
+}
+
+/* How many epochs; at least one. */
+static enum fr_err choose(struct fr_learner *l, const struct fr_learner_stretch *all)
+{
+    size_t from = all->end - all->end / HELD_OUT - 1;
+    struct fr_learner_stretch on = {FR_STREAM_CHOOSE, "epochs of mf", from, all->n_items};
     struct fr_cell *user = fr_malloc_array(l->nc[FR_ENTITY_USER] + 1U, sizeof(*user));
     struct fr_arena *ar = NULL;
     struct held h = {NULL, NULL, 0};
     struct fit f;
-    double best = -1, now = 0;
-    enum fr_err e = fit_new(l, what, from, n_items, &f);
+    enum fr_err e = fit_new(l, &on, &f);
 
+    fr_stream_saver_part(l, FR_STREAM_CHOOSE);
     if (e == FR_OK && user == NULL)
         e = FR_ENOMEM;
     if (e == FR_OK)
         e = fr_arena_new((size_t)1 << 20, 0, &ar);
     if (e == FR_OK)
-        e = held_new(&f, from, end, user, &h);
-    for (int i = 0; i < l->c->mf_epochs && i < l->mf_epochs + PATIENCE && e == FR_OK; i++) {
-        e = epoch(&f, i, l->c->mf_epochs);
-        if (e == FR_OK)
-            e = measure(&f, &h, user, ar, &now);
-        if (e == FR_OK)
-            fr_learner_curve(&l->out->tower_curve, l->out->tower_loss, now / (double)(h.n > 0 ? h.n : 1),
-                             (double)LR);
-        if (e == FR_OK && now > best) {
-            best = now;
-            l->mf_epochs = l->out->tower_curve.best = i + 1;
-        }
-    }
+        e = held_new(&f, from, all->end, user, &h);
+    if (e == FR_OK)
+        e = choosing(&f, &h, user, ar);
     held_done(&h);
     fit_done(&f);
     fr_arena_free(ar);
@@ -174,18 +219,52 @@ static enum fr_err choose(struct fr_learner *l, const char *what, size_t end, ui
     return e;
 }
 
-enum fr_err fr_learner_mf(struct fr_learner *l, const char *what, size_t end, uint32_t n_items, struct fr_model **out)
+enum fr_err fr_learner_mf(struct fr_learner *l, enum fr_stream_part part, struct fr_model **out)
 {
+    struct fr_learner_stretch on = fr_learner_stretch(l, part);
     struct fit f;
-    enum fr_err e = l->mf_epochs > 0 ? FR_OK : choose(l, "epochs of mf", end, n_items);
+    enum fr_err e = l->mf_chosen ? FR_OK : choose(l, &on);
 
     if (e != FR_OK)
         return e;
-    e = fit_new(l, what, end, n_items, &f);
-    for (int i = 0; i < l->mf_epochs && e == FR_OK; i++)
+    l->mf_chosen = true;
+    e = fit_new(l, &on, &f);
+    fr_stream_saver_part(l, part);
+    if (e == FR_OK)
+        e = enter(&f);
+    for (int i = l->sv.s.at.epoch; e == FR_OK && i < l->mf_epochs; i++) {
         e = epoch(&f, i, l->mf_epochs);
+        if (e == FR_OK)
+            e = epoch_done(&f);
+    }
     if (e == FR_OK)
         e = fr_train_mf_model(f.tr, out, l->fault);
+    if (e == FR_OK && part == FR_STREAM_TOWER_A && l->c->checkpoint != NULL)
+        e = fr_train_mf_model(f.tr, &l->kept_a, l->fault);
     fit_done(&f);
     return e;
+}
+
+/* ---- in a checkpoint of the ranker's part ---- */
+
+enum fr_err fr_learner_mf_left(struct fr_learner *l)
+{
+    struct fr_learner_stretch on = fr_learner_stretch(l, FR_STREAM_TOWER_A);
+    struct fr_checkpoint *ck = l->sv.s.from;
+    struct fr_model **m[2] = {&l->tower_a, &l->kept_a};
+    struct fit f;
+    enum fr_err e = fit_new(l, &on, &f);
+
+    fr_checkpoint_section(ck, "tower_a");
+    for (int i = 0; i < 2 && e == FR_OK; i++)
+        fr_checkpoint_model(ck, m[i], fr_train_mf_build, f.tr);
+    if (e == FR_OK && l->kept_a == NULL)
+        fr_checkpoint_fail(ck, FR_ESCHEMA, "model", "is missing");
+    fit_done(&f);
+    return e;
+}
+
+void fr_learner_mf_save(struct fr_learner *l, struct fr_checkpoint *ck)
+{
+    fr_checkpoint_model(ck, &l->kept_a, fr_train_mf_build, NULL);
 }

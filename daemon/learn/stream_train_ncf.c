@@ -12,6 +12,7 @@
 #include "daemon/base/alloc.h"
 #include "daemon/learn/benchmark_preset.h"
 #include "daemon/learn/stream_train_pairs.h"
+#include "models/train/checkpoint_trainers.h"
 #include "models/train/train_ncf.h"
 
 #define UNKNOWN 0.05 /* of the users and, apart, of the items of an epoch's rows */
@@ -109,22 +110,25 @@ static void forget(struct fr_learner_ncf *n)
     }
 }
 
-enum fr_err fr_learner_ncf_epoch(struct fr_learner_ncf *n, int epoch, int epochs, double auc)
+enum fr_err fr_learner_ncf_epoch(struct fr_learner_ncf *n, int epochs, double auc, fr_saver_walk_fn walk, void *ctx)
 {
+    struct fr_saver *sv = &n->l->sv.s;
     struct fr_benchmark_draw *d = &n->draw;
-    double sum = 0, loss = 0;
+    double sum = sv->at.sum, loss = 0;
     enum fr_err e = fr_benchmark_loo_draw(&n->pairs.fit, n->l->c->pair_negatives, &n->l->rng, d);
 
     if (e == FR_OK)
         forget(n);
-    for (size_t at = 0, step = 0; at < d->n && e == FR_OK; at += n->batch, step++) {
+    for (size_t at = (size_t)sv->at.row; at < d->n && e == FR_OK; at += n->batch) {
         size_t k = d->n - at < n->batch ? d->n - at : n->batch;
         struct fr_ncf_rows rows = {d->user + at, d->item + at, d->label + at, (int)k};
-        e = fr_train_ncf_step(n->tr, &rows, &loss);
+        if ((e = fr_train_ncf_step(n->tr, &rows, &loss)) != FR_OK)
+            break;
         sum += loss * (double)k;
-        if (step % TELL_STEPS == 0)
-            fr_learner_tell_loss(n->l, "ranker", (uint64_t)epoch * d->n + at, (uint64_t)epochs * d->n,
+        if (at / n->batch % TELL_STEPS == 0)
+            fr_learner_tell_loss(n->l, "ranker", (uint64_t)sv->at.epoch * d->n + at, (uint64_t)epochs * d->n,
                                  sum / (double)(at + k), auc);
+        e = fr_saver_step(sv, at + k, sum, walk, ctx, n->l->fault);
     }
     n->l->out->ranker_loss = sum / (double)(d->n == 0 ? 1 : d->n);
     return e;
@@ -140,4 +144,12 @@ bool fr_learner_ncf_began(const struct fr_learner_ncf *n)
 enum fr_err fr_learner_ncf_model(const struct fr_learner_ncf *n, struct fr_model **out)
 {
     return fr_train_ncf_model(n->tr, out, n->l->fault);
+}
+
+void fr_learner_ncf_checkpoint(struct fr_learner_ncf *n, struct fr_model **best, struct fr_checkpoint *ck)
+{
+    fr_checkpoint_section(ck, "trainer");
+    fr_train_ncf_checkpoint(n->tr, ck);
+    fr_checkpoint_section(ck, "best");
+    fr_checkpoint_model(ck, best, fr_train_ncf_build, n->tr);
 }

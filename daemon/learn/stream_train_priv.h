@@ -7,6 +7,7 @@
  *   stream_train_lists.c   the ranker's lists, by the code that serves
  *   stream_train_ranker.c  a ranker on those lists, and how any ranker is measured
  *   stream_train_ncf.c     a ranker on pairs of a user and an item (stream_train_pairs.c)
+ *   stream_saver.c         a training that was stopped goes on
  */
 #ifndef FR_LEARN_STREAM_TRAIN_PRIV_H
 #define FR_LEARN_STREAM_TRAIN_PRIV_H
@@ -14,6 +15,7 @@
 #include "daemon/base/clock.h"
 #include "daemon/base/rng.h"
 #include "daemon/learn/cell_rows.h"
+#include "daemon/learn/stream_saver.h"
 #include "daemon/learn/stream_train.h"
 #include "models/train/train_two_tower.h"
 
@@ -49,8 +51,10 @@ struct fr_learner {
     int64_t newest_ts;
     /* lists */
     size_t from; /* examples before are tower A's, lists come from those after */
-    struct fr_model *tower_a; /* or whatever retrieves */
-    int mf_epochs;            /* 0 until chosen */
+    struct fr_model *tower_a; /* or whatever retrieves; the lists take it */
+    struct fr_model *kept_a;  /* the same for the checkpoint, if there is one */
+    int mf_epochs;            /* the best so far; chosen if */
+    bool mf_chosen;
     float inv_tau; /* of tower A: its logit = score * inv_tau */
     size_t seen, held; /* triggers met; how many of them are held out, at the end */
     bool held_began;
@@ -60,6 +64,7 @@ struct fr_learner {
     size_t n_lists, n_train, cap_lists;
     size_t eval_hits, eval_found;
     struct fr_metrics *mx;
+    struct fr_stream_saver sv;
 };
 
 /** Say what is being done and how far; nothing without a progress callback. */
@@ -78,20 +83,33 @@ FR_MUST_CHECK enum fr_err fr_learner_epochs(const struct fr_learner *l, struct f
 /** Version of the bundles. */
 uint64_t fr_learner_version(const struct fr_learner *l);
 
-/** Train the retrieval model on the first `end` examples with the first `n_items` of the catalogue. */
-FR_MUST_CHECK enum fr_err fr_learner_retrieval(struct fr_learner *l,
-                                               const char *what,
-                                               size_t end,
-                                               uint32_t n_items,
-                                               struct fr_model **out_m);
-/** The same when it is mf. */
+/** What a retrieval model is trained on: the first `end` examples with the first `n_items` of the catalogue. */
+struct fr_learner_stretch {
+    enum fr_stream_part part;
+    const char *what; /* for the progress */
+    size_t end;
+    uint32_t n_items;
+};
+struct fr_learner_stretch fr_learner_stretch(const struct fr_learner *l, enum fr_stream_part part);
+
+/** Train the retrieval model of a part, TOWER_A (kept_a is made too) or TOWER. */
 FR_MUST_CHECK enum fr_err
-fr_learner_mf(struct fr_learner *l, const char *what, size_t end, uint32_t n_items, struct fr_model **out_m);
+fr_learner_retrieval(struct fr_learner *l, enum fr_stream_part part, struct fr_model **out_m);
+/** tower_a and kept_a as the checkpoint has them: it lies in the ranker's part. */
+FR_MUST_CHECK enum fr_err fr_learner_retrieval_left(struct fr_learner *l);
+/** kept_a into a checkpoint of the ranker's part. */
+void fr_learner_retrieval_save(struct fr_learner *l, struct fr_checkpoint *ck);
+/** The same three when it is mf. */
+FR_MUST_CHECK enum fr_err fr_learner_mf(struct fr_learner *l, enum fr_stream_part part, struct fr_model **out_m);
+FR_MUST_CHECK enum fr_err fr_learner_mf_left(struct fr_learner *l);
+void fr_learner_mf_save(struct fr_learner *l, struct fr_checkpoint *ck);
 FR_MUST_CHECK enum fr_err fr_learner_save_retrieval(struct fr_learner *l, const struct fr_model *m);
 
 /** Replay once more and keep lists of the triggers after `from`. */
 FR_MUST_CHECK enum fr_err fr_learner_lists(struct fr_learner *l, const struct fr_stream_labels *labels);
 
+/** What the ranker is. */
+enum fr_model_kind fr_learner_ranker_kind(const struct fr_learner *l);
 /** Train on the lists, measure on the held-out ones, write the bundle. */
 FR_MUST_CHECK enum fr_err fr_learner_ranker(struct fr_learner *l);
 
@@ -101,8 +119,12 @@ bool fr_learner_ncf_is(enum fr_model_kind kind);
 /** After the lists. @errors those of fr_learner_pairs_new() and the trainer */
 FR_MUST_CHECK enum fr_err fr_learner_ncf_new(struct fr_learner *l, enum fr_model_kind kind, struct fr_learner_ncf **out);
 void fr_learner_ncf_free(struct fr_learner_ncf *n);
-/** Once through the pairs with negatives drawn anew. @param epoch, epochs, auc  for the progress; auc NaN: none yet */
-FR_MUST_CHECK enum fr_err fr_learner_ncf_epoch(struct fr_learner_ncf *n, int epoch, int epochs, double auc);
+/** Once through the pairs with negatives drawn anew, from where the checkpoint was. @param epochs, auc  for the progress;
+ *  auc NaN: none yet @param walk, ctx  state to be saved on the way */
+FR_MUST_CHECK enum fr_err
+fr_learner_ncf_epoch(struct fr_learner_ncf *n, int epochs, double auc, fr_saver_walk_fn walk, void *ctx);
+/** Its trainer and the best model. */
+void fr_learner_ncf_checkpoint(struct fr_learner_ncf *n, struct fr_model **best, struct fr_checkpoint *ck);
 /** Its step size, the same in every epoch. */
 float fr_learner_ncf_lr(const struct fr_learner_ncf *n);
 /** Has the last epoch's loss fallen below that of a constant? gmf's small vectors take some epochs to differ. */

@@ -13,6 +13,7 @@
 #include "daemon/learn/stream_train_priv.h"
 #include "daemon/learn/value_measure.h"
 #include "models/metrics.h"
+#include "models/train/checkpoint_trainers.h"
 #include "models/train/train_ctr.h"
 
 #define LISTS_STEP 64
@@ -100,30 +101,86 @@ static struct fr_rank_list *expand(struct ranker *r, const uint32_t *which, size
     return out;
 }
 
-/* Once through the training lists: count their ids and values, or step. The step size falls evenly. */
-static enum fr_err pass(struct ranker *r, bool observe, int epoch)
+/* A measure that is finished: no list will be added. */
+static void walk_measure(struct measure *m, const char *section, struct fr_checkpoint *ck)
 {
-    struct fr_learner *l = r->l;
-    size_t all = (size_t)r->epochs * l->n_train, before = (size_t)epoch * l->n_train;
-    double sum = 0, loss = 0;
-    size_t steps = 0;
+    double *v[] = {&m->hr20,  &m->auc,         &m->logloss,          &m->mrr,        &m->mrr_tower,
+                   &m->value.error, &m->value.error_mean, &m->value.kept_click, &m->value.kept, &m->value.total};
+    static const char *const name[] = {"hr20",  "auc",        "logloss",    "mrr",  "mrr_tower",
+                                       "error", "error_mean", "kept_click", "kept", "total"};
+    int64_t rows = (int64_t)m->rows, n = (int64_t)m->value.n;
+
+    fr_checkpoint_section(ck, section);
+    for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++)
+        fr_checkpoint_f64s(ck, name[i], v[i], 1); /* may be NaN */
+    fr_checkpoint_i64(ck, "rows", &rows, 0, FR_CHECKPOINT_MAX_STEPS);
+    fr_checkpoint_i64(ck, "n", &n, 0, FR_CHECKPOINT_MAX_STEPS);
+    m->rows = (size_t)rows;
+    m->value.n = (size_t)n;
+}
+
+/* All state of the training beside place and result; see saver.h. */
+static void walk(void *ctx, struct fr_checkpoint *ck)
+{
+    struct ranker *r = ctx;
+    struct measure *m[3] = {&r->choose, &r->report, &r->last};
+    static const char *const section[3] = {"choose", "report", "last"};
+
+    fr_stream_saver_same_lists(r->l, ck);
+    if (!fr_checkpoint_loading(ck)) /* was loaded before the lists were made */
+        fr_learner_retrieval_save(r->l, ck);
+    if (r->ncf != NULL) {
+        fr_learner_ncf_checkpoint(r->ncf, &r->best, ck);
+    } else {
+        fr_checkpoint_section(ck, "trainer");
+        fr_train_ctr_checkpoint(r->tr, ck);
+        fr_checkpoint_section(ck, "best");
+        fr_checkpoint_model(ck, &r->best, fr_train_ctr_build, r->tr);
+    }
+    for (int i = 0; i < 3; i++)
+        walk_measure(m[i], section[i], ck);
+}
+
+/* Count ids and values of the training lists. */
+static enum fr_err observe(struct ranker *r)
+{
+    const struct fr_learner *l = r->l;
     enum fr_err e = FR_OK;
 
-    for (size_t i = 0; i < l->n_train && e == FR_OK; i += LISTS_STEP, steps++) {
+    for (size_t i = 0; i < l->n_train && e == FR_OK; i += LISTS_STEP) {
+        size_t n = l->n_train - i < LISTS_STEP ? l->n_train - i : LISTS_STEP;
+        struct fr_rank_list *lists = expand(r, r->order + i, n, UINT32_MAX);
+        e = lists == NULL ? FR_ENOMEM : fr_train_ctr_observe(r->tr, lists, (int)n);
+        fr_arena_reset(r->ar);
+    }
+    return e;
+}
+
+/* Once through the training lists, from where the place says. The step size falls evenly. */
+static enum fr_err pass(struct ranker *r)
+{
+    struct fr_learner *l = r->l;
+    struct fr_saver *sv = &l->sv.s;
+    size_t all = (size_t)r->epochs * l->n_train, before = (size_t)sv->at.epoch * l->n_train;
+    double sum = sv->at.sum, loss = 0;
+    size_t steps = (size_t)sv->at.row / LISTS_STEP;
+    enum fr_err e = FR_OK;
+
+    for (size_t i = (size_t)sv->at.row; i < l->n_train && e == FR_OK; i += LISTS_STEP) {
         size_t n = l->n_train - i < LISTS_STEP ? l->n_train - i : LISTS_STEP;
         struct fr_rank_list *lists = expand(r, r->order + i, n, UINT32_MAX);
         if (lists == NULL)
             return FR_ENOMEM;
         fr_train_ctr_set_lr(r->tr, r->lr * (float)(1.0 - 0.95 * (double)(before + i) / (double)all));
-        e = observe ? fr_train_ctr_observe(r->tr, lists, (int)n)
-                    : fr_train_ctr_step(r->tr, lists, (int)n, &loss);
+        if ((e = fr_train_ctr_step(r->tr, lists, (int)n, &loss)) != FR_OK)
+            break;
         sum += loss;
+        steps++;
         fr_arena_reset(r->ar);
-        if (!observe)
-            fr_learner_tell_loss(l, "ranker", before + i, all, sum / (double)(steps + 1), r->last.auc);
+        fr_learner_tell_loss(l, "ranker", before + i, all, sum / (double)steps, r->last.auc);
+        e = fr_saver_step(sv, i + LISTS_STEP, sum, walk, r, l->fault); /* beyond the last one: all are done */
     }
-    if (!observe)
-        l->out->ranker_loss = steps == 0 ? 0 : sum / (double)steps;
+    l->out->ranker_loss = steps == 0 ? 0 : sum / (double)steps;
     return e;
 }
 
@@ -244,30 +301,64 @@ static enum fr_err start(struct ranker *r)
     return keep(r, &better);
 }
 
-static enum fr_err fit(struct ranker *r)
+/* Begin, or come to where the checkpoint was: the orders of the epochs before are drawn again. */
+static enum fr_err enter(struct ranker *r)
+{
+    struct fr_learner *l = r->l;
+    struct fr_saver *sv = &l->sv.s;
+    bool anew = !fr_saver_within(sv, FR_STREAM_RANKER);
+    enum fr_err e = FR_OK;
+
+    if (anew && r->ncf == NULL && (e = observe(r)) == FR_OK)
+        e = start(r);
+    if (e == FR_OK)
+        e = fr_saver_enter(sv, FR_STREAM_RANKER, (double)r->lr, &l->rng, walk, r, l->fault);
+    for (int i = 0; e == FR_OK && i < sv->at.epoch; i++)
+        shuffle(l, r->order, l->n_train);
+    if (e == FR_OK)
+        l->rng = sv->at.rng; /* of pairs, the draws between the orders too */
+    return e;
+}
+
+/* An epoch is done: judge it. */
+static enum fr_err judge(struct ranker *r, int ep)
 {
     const struct fr_learner *l = r->l;
-    int worse = 0;
-    enum fr_err e = r->ncf != NULL ? FR_OK : pass(r, true, 0);
+    struct fr_saver_place *at = &r->l->sv.s.at;
+    double lr = r->ncf != NULL ? (double)fr_learner_ncf_lr(r->ncf) : (double)r->lr * (1.0 - 0.95 * ep / r->epochs);
+    bool better = false;
+    enum fr_err e;
 
-    if (e == FR_OK && r->ncf == NULL)
-        e = start(r);
-    for (int ep = 0; ep < r->epochs && e == FR_OK && worse < r->patience; ep++) {
-        bool better = false;
-        shuffle(r->l, r->order, l->n_train);
-        e = r->ncf != NULL ? fr_learner_ncf_epoch(r->ncf, ep, r->epochs, r->last.auc) : pass(r, false, ep);
-        double lr = r->ncf != NULL ? (double)fr_learner_ncf_lr(r->ncf) : (double)r->lr * (1.0 - 0.95 * ep / r->epochs);
-        if (e == FR_OK && r->ncf != NULL && !fr_learner_ncf_began(r->ncf) && ep + 1 < r->epochs) {
-            /* a chance order: were it the best of few lists, it would be kept */
-            fr_learner_curve(&l->out->ranker_curve, l->out->ranker_loss, (double)NAN, lr);
-            continue;
-        }
+    if (r->ncf != NULL && !fr_learner_ncf_began(r->ncf) && ep + 1 < r->epochs) {
+        /* a chance order: were it the best of few lists, it would be kept */
+        fr_learner_curve(&l->out->ranker_curve, l->out->ranker_loss, (double)NAN, lr);
+        return FR_OK;
+    }
+    e = keep(r, &better);
+    fr_learner_curve(&l->out->ranker_curve, l->out->ranker_loss, r->last.mrr + r->last.hr20, lr);
+    at->bad = better ? 0 : at->bad + 1;
+    l->out->ranker_epochs = better ? ep + 1 : l->out->ranker_epochs;
+    l->out->ranker_curve.best = l->out->ranker_epochs;
+    return e;
+}
+
+static enum fr_err fit(struct ranker *r)
+{
+    struct fr_learner *l = r->l;
+    struct fr_saver *sv = &l->sv.s;
+    enum fr_err e = enter(r);
+
+    for (int ep = sv->at.epoch; ep < r->epochs && e == FR_OK && sv->at.bad < r->patience; ep++) {
+        shuffle(l, r->order, l->n_train);
+        double auc = r->best == NULL ? (double)NAN : r->last.auc;
+        e = r->ncf != NULL ? fr_learner_ncf_epoch(r->ncf, r->epochs, auc, walk, r) : pass(r);
         if (e == FR_OK)
-            e = keep(r, &better);
-        fr_learner_curve(&l->out->ranker_curve, l->out->ranker_loss, r->last.mrr + r->last.hr20, lr);
-        worse = better ? 0 : worse + 1;
-        l->out->ranker_epochs = better ? ep + 1 : l->out->ranker_epochs;
-        l->out->ranker_curve.best = l->out->ranker_epochs;
+            e = judge(r, ep);
+        if (e != FR_OK)
+            break;
+        fr_saver_time(sv);
+        sv->at.rng = l->rng;
+        e = fr_saver_epoch(sv, walk, r, l->fault);
     }
     return e;
 }
@@ -440,9 +531,14 @@ static enum fr_err ranker_new(struct ranker *r)
     return e;
 }
 
+enum fr_model_kind fr_learner_ranker_kind(const struct fr_learner *l)
+{
+    return l->c->ranker == NULL || fr_learner_ncf_is(l->c->ranker_kind) ? l->c->ranker_kind : l->c->ranker->model.kind;
+}
+
 enum fr_err fr_learner_ranker(struct fr_learner *l)
 {
-    struct ranker r = {.l = l, .last = {.auc = (double)NAN}};
+    struct ranker r = {.l = l};
     enum fr_err e = ranker_new(&r);
 
     if (e == FR_OK)

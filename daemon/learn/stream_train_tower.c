@@ -12,6 +12,7 @@
 
 #include "daemon/base/alloc.h"
 #include "daemon/learn/stream_train_priv.h"
+#include "models/train/checkpoint_trainers.h"
 
 #define OBSERVE 20000 /* newest examples that fit the normalisers */
 #define TELL_STEPS 16
@@ -103,48 +104,72 @@ static enum fr_err observe(struct fr_learner *l, struct fr_train_two_tower *tr, 
     return e;
 }
 
-static enum fr_err epochs(struct fr_learner *l,
-                          const char *what,
-                          struct fr_train_two_tower *tr,
-                          float lr,
-                          size_t end,
-                          uint32_t n_items)
+/* All state of the training beside place and result; see saver.h. */
+static void walk(void *ctx, struct fr_checkpoint *ck)
 {
-    struct fr_two_tower_batch b;
+    fr_checkpoint_section(ck, "trainer");
+    fr_train_two_tower_checkpoint(ctx, ck);
+}
+
+/* One epoch, from where the place says. */
+static enum fr_err epoch(struct fr_learner *l,
+                         const struct fr_learner_stretch *on,
+                         struct fr_train_two_tower *tr,
+                         struct window *w,
+                         int ep)
+{
+    struct fr_stream_saver *sv = &l->sv;
+    double sum = sv->s.at.sum, loss = 0;
+    size_t i = (size_t)sv->s.at.row;
+    enum fr_err e = FR_OK;
+
+    while (i < on->end && e == FR_OK) {
+        struct fr_two_tower_batch b = window_fill(l, w, &i, on->end, on->n_items);
+
+        if (b.n == 0)
+            break;
+        if ((e = fr_train_two_tower_step(tr, &b, &loss)) != FR_OK)
+            break;
+        sum += loss;
+        if (sv->steps++ % TELL_STEPS == 0)
+            fr_learner_tell_loss(l, on->what, (uint64_t)ep * on->end + i, (uint64_t)l->c->epochs * on->end,
+                                 sum / (double)sv->steps, (double)NAN);
+        e = fr_saver_step(&sv->s, i, sum, walk, tr, l->fault);
+    }
+    l->out->tower_loss = sv->steps == 0 ? 0 : sum / (double)sv->steps;
+    sv->steps = 0;
+    return e;
+}
+
+static enum fr_err
+epochs(struct fr_learner *l, const struct fr_learner_stretch *on, struct fr_train_two_tower *tr, float lr)
+{
+    struct fr_saver *sv = &l->sv.s;
     struct window w;
     enum fr_err e = window_new(l, l->c->batch, &w);
 
     if (e != FR_OK)
         return e;
-    l->out->tower_curve.n = 0; /* the last tower's is kept, as its bundle is */
-    for (int ep = 0; ep < l->c->epochs && e == FR_OK; ep++) {
-        double sum = 0, loss = 0, step = (double)lr * (1.0 - 0.9 * ep / l->c->epochs);
-        size_t steps = 0, i = 0;
+    if (!fr_saver_within(sv, (int)on->part))
+        l->out->tower_curve.n = 0; /* the last tower's is kept, as its bundle is */
+    e = fr_saver_enter(sv, (int)on->part, (double)lr, &l->rng, walk, tr, l->fault);
+    for (int ep = sv->at.epoch; ep < l->c->epochs && e == FR_OK; ep++) {
         fr_train_two_tower_set_lr(tr, lr * (float)(1.0 - 0.9 * ep / l->c->epochs));
-        while (i < end && e == FR_OK) {
-            b = window_fill(l, &w, &i, end, n_items);
-            if (b.n == 0)
-                break;
-            e = fr_train_two_tower_step(tr, &b, &loss);
-            sum += loss;
-            if (steps++ % TELL_STEPS == 0)
-                fr_learner_tell_loss(l, what, (uint64_t)ep * end + i, (uint64_t)l->c->epochs * end,
-                                     sum / (double)steps, (double)NAN);
-        }
-        l->out->tower_loss = steps == 0 ? 0 : sum / (double)steps;
-        fr_learner_curve(&l->out->tower_curve, l->out->tower_loss, (double)NAN, step);
+        if ((e = epoch(l, on, tr, &w, ep)) != FR_OK)
+            break;
+        fr_learner_curve(&l->out->tower_curve, l->out->tower_loss, (double)NAN,
+                         (double)lr * (1.0 - 0.9 * ep / l->c->epochs));
+        fr_saver_time(sv);
+        e = fr_saver_epoch(sv, walk, tr, l->fault);
     }
     window_done(&w);
     return e;
 }
 
-static enum fr_err
-tower(struct fr_learner *l, const char *what, size_t end, uint32_t n_items, struct fr_model **out_m)
+static enum fr_err trainer(struct fr_learner *l, struct fr_train_two_tower **out_tr, float *out_lr)
 {
     const char *fields[FR_MAX_FIELDS];
-    struct fr_train_two_tower *tr = NULL;
     struct fr_two_tower_train_config cfg;
-    enum fr_err e;
 
     fr_two_tower_train_config_default(&cfg);
     if (l->c->tower != NULL)
@@ -154,27 +179,78 @@ tower(struct fr_learner *l, const char *what, size_t end, uint32_t n_items, stru
     fr_learner_optimizer(l, &cfg.opt);
     cfg.fields = fields;
     cfg.n_fields = tower_fields(l->spec, fields);
-    e = fr_train_two_tower_new(&cfg, &l->spec->fields, &tr, l->fault);
+    *out_lr = cfg.opt.lr;
+    return fr_train_two_tower_new(&cfg, &l->spec->fields, out_tr, l->fault);
+}
+
+static enum fr_err tower(struct fr_learner *l, enum fr_stream_part part, struct fr_model **out_m)
+{
+    struct fr_learner_stretch on = fr_learner_stretch(l, part);
+    struct fr_train_two_tower *tr = NULL;
+    float lr = 0;
+    enum fr_err e = trainer(l, &tr, &lr);
+
+    fr_stream_saver_part(l, part);
+    if (e == FR_OK && !fr_saver_within(&l->sv.s, (int)part))
+        e = observe(l, tr, on.end, on.n_items);
     if (e == FR_OK)
-        e = observe(l, tr, end, n_items);
-    if (e == FR_OK)
-        e = epochs(l, what, tr, cfg.opt.lr, end, n_items);
+        e = epochs(l, &on, tr, lr);
     if (e == FR_OK)
         e = fr_train_two_tower_model(tr, out_m, l->fault);
+    if (e == FR_OK && part == FR_STREAM_TOWER_A && l->c->checkpoint != NULL)
+        e = fr_train_two_tower_model(tr, &l->kept_a, l->fault);
     fr_train_two_tower_free(tr);
     return e == FR_OK || l->fault == NULL || l->fault->err != FR_OK
                ? e
                : fr_fault(l->fault, e, "training the tower: %s", fr_err_text(e));
 }
 
-enum fr_err fr_learner_retrieval(struct fr_learner *l,
-                                 const char *what,
-                                 size_t end,
-                                 uint32_t n_items,
-                                 struct fr_model **out_m)
+/* ---- whatever retrieves ---- */
+
+struct fr_learner_stretch fr_learner_stretch(const struct fr_learner *l, enum fr_stream_part part)
 {
-    return l->c->retrieval_kind == FR_MODEL_MF ? fr_learner_mf(l, what, end, n_items, out_m)
-                                               : tower(l, what, end, n_items, out_m);
+    if (part == FR_STREAM_TOWER_A)
+        return (struct fr_learner_stretch){part, "tower for the lists", l->from, l->n_items_a};
+    return (struct fr_learner_stretch){part, "tower", l->user.n, l->n_items};
+}
+
+enum fr_err fr_learner_retrieval(struct fr_learner *l, enum fr_stream_part part, struct fr_model **out_m)
+{
+    return l->c->retrieval_kind == FR_MODEL_MF ? fr_learner_mf(l, part, out_m) : tower(l, part, out_m);
+}
+
+static enum fr_err tower_left(struct fr_learner *l)
+{
+    struct fr_model **m[2] = {&l->tower_a, &l->kept_a};
+    struct fr_train_two_tower *tr = NULL;
+    float lr = 0;
+    enum fr_err e = trainer(l, &tr, &lr);
+
+    fr_checkpoint_section(l->sv.s.from, "tower_a");
+    for (int i = 0; i < 2 && e == FR_OK; i++)
+        fr_train_two_tower_left(tr, m[i], l->sv.s.from);
+    fr_train_two_tower_free(tr);
+    return e;
+}
+
+enum fr_err fr_learner_retrieval_left(struct fr_learner *l)
+{
+    struct fr_fault why = {.err = FR_OK};
+    enum fr_err e = l->c->retrieval_kind == FR_MODEL_MF ? fr_learner_mf_left(l) : tower_left(l);
+
+    if (e != FR_OK || fr_checkpoint_err(l->sv.s.from) == FR_OK)
+        return e;
+    e = fr_checkpoint_end(l->sv.s.from, &why); /* the first error */
+    return e == FR_OK ? FR_EINTERNAL : fr_saver_refuse(&l->sv.s, &why, l->fault);
+}
+
+void fr_learner_retrieval_save(struct fr_learner *l, struct fr_checkpoint *ck)
+{
+    fr_checkpoint_section(ck, "tower_a");
+    if (l->c->retrieval_kind == FR_MODEL_MF)
+        fr_learner_mf_save(l, ck);
+    else
+        fr_train_two_tower_left(NULL, &l->kept_a, ck);
 }
 
 enum fr_err fr_learner_save_retrieval(struct fr_learner *l, const struct fr_model *m)

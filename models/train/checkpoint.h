@@ -104,5 +104,12 @@ typedef enum fr_err (*fr_checkpoint_build_fn)(
     const void *ctx, const struct fr_tensor *t, int n, struct fr_model **out_m, struct fr_fault *fault);
 /** The weights of a model, or that there is none (*m NULL). Loading: *m must be NULL; the caller owns what it becomes. */
 void fr_checkpoint_model(struct fr_checkpoint *ck, struct fr_model **m, fr_checkpoint_build_fn build, const void *ctx);
+/** The same with its ids and normalisers, when its trainer is gone. Loading: through `enc`, a new encoder of its fields,
+ *  of which `build` makes it, and *m is not NULL unless there is an error. Saving: enc is not looked at. */
+void fr_checkpoint_whole_model(struct fr_checkpoint *ck,
+                               struct fr_model **m,
+                               struct fr_encoder *enc,
+                               fr_checkpoint_build_fn build,
+                               const void *ctx);
 
 #endif

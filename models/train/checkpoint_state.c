@@ -249,3 +249,17 @@ void fr_checkpoint_model(struct fr_checkpoint *ck, struct fr_model **m, fr_check
     else if (there && fr_checkpoint_err(ck) == FR_OK)
         load_model(ck, m, build, ctx);
 }
+
+void fr_checkpoint_whole_model(struct fr_checkpoint *ck,
+                               struct fr_model **m,
+                               struct fr_encoder *enc,
+                               fr_checkpoint_build_fn build,
+                               const void *ctx)
+{
+    if (!fr_checkpoint_loading(ck)) /* only read */
+        enc = (struct fr_encoder *)(uintptr_t)fr_model_encoder(*m);
+    fr_checkpoint_encoder(ck, enc, false);
+    fr_checkpoint_model(ck, m, build, ctx);
+    if (*m == NULL)
+        fr_checkpoint_fail(ck, FR_ESCHEMA, "model", "is missing");
+}

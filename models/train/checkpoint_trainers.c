@@ -13,7 +13,7 @@
 
 /* ---- what all on struct fr_trainer have ---- */
 
-static void options(struct fr_checkpoint *ck, struct fr_train_options *o)
+static void options(struct fr_checkpoint *ck, const struct fr_train_options *o)
 {
     fr_checkpoint_same_u64(ck, "seed", o->seed);
     fr_checkpoint_same_u64(ck, "threads", (uint64_t)o->threads);
@@ -36,13 +36,13 @@ static void options(struct fr_checkpoint *ck, struct fr_train_options *o)
     fr_checkpoint_same_u64(ck, "admit", o->admit);
     fr_checkpoint_same_u64(ck, "max_rows", o->max_rows);
     fr_checkpoint_same_u64(ck, "frozen_vocab", o->frozen_vocab);
-    fr_checkpoint_f32(ck, "lr", &o->lr); /* these two are changed on the way */
-    fr_checkpoint_f32(ck, "lr_dense", &o->lr_dense);
 }
 
 static void begin(struct fr_checkpoint *ck, struct fr_trainer *t, bool fixed)
 {
     options(ck, &t->opt);
+    fr_checkpoint_f32(ck, "lr", &t->opt.lr); /* these two are changed on the way */
+    fr_checkpoint_f32(ck, "lr_dense", &t->opt.lr_dense);
     fr_checkpoint_bool(ck, "observed", &t->observed);
     fr_checkpoint_bool(ck, "fitted", &t->fitted);
     fr_checkpoint_encoder(ck, t->enc, fixed);
@@ -80,9 +80,9 @@ static void widths(struct fr_checkpoint *ck, const int *hidden, int n)
 
 /* ---- lr, fm, wide_deep, deepfm, autoint, autoint+ ---- */
 
-void fr_train_ctr_checkpoint(struct fr_train_ctr *tr, struct fr_checkpoint *ck)
+static void ctr_settings(struct fr_checkpoint *ck, const struct fr_ctr_train_config *c)
 {
-    const struct fr_ctr_config *m = &tr->cfg.model;
+    const struct fr_ctr_config *m = &c->model;
     const struct fr_attention_config *a = &m->attention;
 
     fr_checkpoint_same_str(ck, "kind", fr_model_kind_name(m->kind));
@@ -98,9 +98,30 @@ void fr_train_ctr_checkpoint(struct fr_train_ctr *tr, struct fr_checkpoint *ck)
     fr_checkpoint_same_u64(ck, "linear", m->linear);
     fr_checkpoint_same_u64(ck, "value", (uint64_t)m->value);
     fr_checkpoint_same_u64(ck, "share", m->share);
-    fr_checkpoint_same_f64(ck, "value_weight", (double)tr->cfg.value_weight);
-    fr_checkpoint_same_u64(ck, "loss", (uint64_t)tr->cfg.loss);
-    fr_checkpoint_same_f64(ck, "dropout", (double)tr->cfg.dropout);
+    fr_checkpoint_same_f64(ck, "value_weight", (double)c->value_weight);
+    fr_checkpoint_same_u64(ck, "loss", (uint64_t)c->loss);
+    fr_checkpoint_same_f64(ck, "dropout", (double)c->dropout);
+}
+
+/* Of trainers that are yet to be made: with the step size that they begin with. */
+static void same_options(struct fr_checkpoint *ck, const struct fr_train_options *o)
+{
+    options(ck, o);
+    fr_checkpoint_same_f64(ck, "lr", (double)o->lr);
+    fr_checkpoint_same_f64(ck, "lr_dense", (double)o->lr_dense);
+}
+
+void fr_train_ctr_same(struct fr_checkpoint *ck, const struct fr_ctr_train_config *c)
+{
+    ctr_settings(ck, c);
+    same_options(ck, &c->opt);
+}
+
+void fr_train_ctr_checkpoint(struct fr_train_ctr *tr, struct fr_checkpoint *ck)
+{
+    const struct fr_ctr_config *m = &tr->cfg.model;
+
+    ctr_settings(ck, &tr->cfg);
     begin(ck, &tr->t, false);
     if (m->dim > 0)
         grow(ck, &tr->t, tr->v_of);
@@ -154,7 +175,7 @@ enum fr_err fr_train_ncf_build(
 
 /* ---- two_tower ---- */
 
-static void two_tower_settings(const struct fr_two_tower_train_config *c, struct fr_checkpoint *ck)
+static void two_tower_settings(struct fr_checkpoint *ck, const struct fr_two_tower_train_config *c)
 {
     const struct fr_two_tower_config *m = &c->model;
 
@@ -176,6 +197,12 @@ static void two_tower_settings(const struct fr_two_tower_train_config *c, struct
     fr_checkpoint_same_u64(ck, "full_softmax", c->full_softmax);
     fr_checkpoint_same_f64(ck, "logq_alpha", (double)c->logq_alpha);
     fr_checkpoint_same_u64(ck, "logq", c->logq);
+}
+
+void fr_train_two_tower_same(struct fr_checkpoint *ck, const struct fr_two_tower_train_config *c)
+{
+    two_tower_settings(ck, c);
+    same_options(ck, &c->opt);
 }
 
 /* What is known of items, by their number: room for exactly those that come in. */
@@ -243,10 +270,28 @@ static void gaps(struct fr_train_two_tower *tr, struct fr_checkpoint *ck)
 
 void fr_train_two_tower_checkpoint(struct fr_train_two_tower *tr, struct fr_checkpoint *ck)
 {
-    two_tower_settings(&tr->cfg, ck);
+    two_tower_settings(ck, &tr->cfg);
     begin(ck, &tr->t, false);
     grow(ck, &tr->t, tr->v_of);
     gaps(tr, ck);
     ranks(tr, ck);
     end(ck, &tr->t);
+}
+
+enum fr_err fr_train_two_tower_build(
+    const void *ctx, const struct fr_tensor *t, int n, struct fr_model **out_m, struct fr_fault *fault)
+{
+    const struct fr_train_two_tower *tr = ctx;
+    struct fr_encoder *enc = NULL;
+    enum fr_err e = fr_encoder_clone(tr->t.enc, &enc);
+
+    if (e == FR_OK)
+        e = fr_two_tower_new(&enc, &tr->cfg.model, t, n, FR_WEIGHTS_COPY, out_m, fault);
+    fr_encoder_free(enc);
+    return e;
+}
+
+void fr_train_two_tower_left(struct fr_train_two_tower *tr, struct fr_model **m, struct fr_checkpoint *ck)
+{
+    fr_checkpoint_whole_model(ck, m, tr == NULL ? NULL : tr->t.enc, fr_train_two_tower_build, tr);
 }

@@ -60,19 +60,19 @@ static void write_one(const struct fr_benchmark_run *run)
     extra = 17;
     memset(&result, 0, sizeof(result));
     ck_assert_int_eq(fr_benchmark_saver_begin(&sv, run, &result, 3, 77, NULL), FR_OK);
-    ck_assert(!fr_benchmark_saver_beyond(&sv, 1));
-    ck_assert_int_eq(fr_benchmark_saver_enter(&sv, 1, 0.25, &rng, walk, NULL, NULL), FR_OK);
+    ck_assert(!fr_saver_beyond(&sv.s, 1));
+    ck_assert_int_eq(fr_saver_enter(&sv.s, 1, 0.25, &rng, walk, NULL, NULL), FR_OK);
     result.epochs = 2;
     result.best_epoch = 1;
     result.loss[0] = 0.1;
     result.loss[1] = 1.0 / 3;
     result.valid[1] = (double)NAN;
-    sv.at.best = 0.75;
-    sv.at.bad = 1;
-    ck_assert_int_eq(fr_benchmark_saver_epoch(&sv, walk, NULL, NULL), FR_OK);
-    ck_assert_int_eq(fr_benchmark_saver_epoch(&sv, walk, NULL, NULL), FR_OK);
-    ck_assert_int_eq(fr_benchmark_saver_step(&sv, 40, 12.5, walk, NULL, NULL), FR_OK);
-    fr_benchmark_saver_done(&sv);
+    sv.s.at.best = 0.75;
+    sv.s.at.bad = 1;
+    ck_assert_int_eq(fr_saver_epoch(&sv.s, walk, NULL, NULL), FR_OK);
+    ck_assert_int_eq(fr_saver_epoch(&sv.s, walk, NULL, NULL), FR_OK);
+    ck_assert_int_eq(fr_saver_step(&sv.s, 40, 12.5, walk, NULL, NULL), FR_OK);
+    fr_saver_done(&sv.s);
 }
 
 START_TEST(enter__a_file_is_there__place_result_and_state_come_back)
@@ -87,16 +87,16 @@ START_TEST(enter__a_file_is_there__place_result_and_state_come_back)
     fr_rng_seed(&rng, 9);
     fr_rng_seed(&other, 10);
     ck_assert_int_eq(fr_benchmark_saver_begin(&sv, &run, &result, 3, 77, NULL), FR_OK);
-    ck_assert(fr_benchmark_saver_beyond(&sv, 0) && !fr_benchmark_saver_beyond(&sv, 1));
-    ck_assert_int_eq(fr_benchmark_saver_enter(&sv, 1, 0.5, &other, walk, NULL, NULL), FR_OK);
-    ck_assert_int_eq(sv.at.part, 1);
-    ck_assert_int_eq(sv.at.epoch, 2);
-    ck_assert_uint_eq(sv.at.row, 40);
-    ck_assert_double_eq(sv.at.sum, 12.5);
-    ck_assert_double_eq(sv.at.lr, 0.25);
-    ck_assert_double_eq(sv.at.best, 0.75);
-    ck_assert_int_eq(sv.at.bad, 1);
-    ck_assert_mem_eq(&sv.at.rng, &rng, sizeof(rng));
+    ck_assert(fr_saver_beyond(&sv.s, 0) && !fr_saver_beyond(&sv.s, 1));
+    ck_assert_int_eq(fr_saver_enter(&sv.s, 1, 0.5, &other, walk, NULL, NULL), FR_OK);
+    ck_assert_int_eq(sv.s.at.part, 1);
+    ck_assert_int_eq(sv.s.at.epoch, 2);
+    ck_assert_uint_eq(sv.s.at.row, 40);
+    ck_assert_double_eq(sv.s.at.sum, 12.5);
+    ck_assert_double_eq(sv.s.at.lr, 0.25);
+    ck_assert_double_eq(sv.s.at.best, 0.75);
+    ck_assert_int_eq(sv.s.at.bad, 1);
+    ck_assert_mem_eq(&sv.s.at.rng, &rng, sizeof(rng));
     ck_assert_int_eq(extra, 17);
     ck_assert_int_eq(result.epochs, 2);
     ck_assert_int_eq(result.best_epoch, 1);
@@ -104,10 +104,10 @@ START_TEST(enter__a_file_is_there__place_result_and_state_come_back)
     ck_assert(result.valid[1] != result.valid[1]);
     ck_assert_str_eq(told, "going on in part 2 after 2 epochs and 40 rows");
     /* the next part begins as ever */
-    ck_assert_int_eq(fr_benchmark_saver_enter(&sv, 2, 0.5, &other, walk, NULL, NULL), FR_OK);
-    ck_assert_int_eq(sv.at.epoch, 0);
-    ck_assert_double_eq(sv.at.lr, 0.5);
-    fr_benchmark_saver_done(&sv);
+    ck_assert_int_eq(fr_saver_enter(&sv.s, 2, 0.5, &other, walk, NULL, NULL), FR_OK);
+    ck_assert_int_eq(sv.s.at.epoch, 0);
+    ck_assert_double_eq(sv.s.at.lr, 0.5);
+    fr_saver_done(&sv.s);
 }
 END_TEST
 
@@ -120,17 +120,17 @@ START_TEST(step__not_due__nothing_written_but_the_time_counts)
 
     fr_rng_seed(&rng, 1);
     ck_assert_int_eq(fr_benchmark_saver_begin(&sv, &run, &result, 1, 77, NULL), FR_OK);
-    ck_assert_int_eq(fr_benchmark_saver_enter(&sv, 0, 1, &rng, walk, NULL, NULL), FR_OK);
+    ck_assert_int_eq(fr_saver_enter(&sv.s, 0, 1, &rng, walk, NULL, NULL), FR_OK);
     ck_assert_int_eq(unlink(path), 0); /* written at once: a bad place is found before hours of training */
-    fr_benchmark_saver_lap(&sv);
+    fr_saver_lap(&sv.s);
     before = result.seconds;
     for (int i = 0; i < 1000 && result.seconds <= before; i++)
-        ck_assert_int_eq(fr_benchmark_saver_step(&sv, 10, 1, walk, NULL, NULL), FR_OK);
+        ck_assert_int_eq(fr_saver_step(&sv.s, 10, 1, walk, NULL, NULL), FR_OK);
     ck_assert_double_gt(result.seconds, before);
     ck_assert_int_ne(access(path, F_OK), 0);
-    ck_assert_int_eq(fr_benchmark_saver_epoch(&sv, walk, NULL, NULL), FR_OK);
+    ck_assert_int_eq(fr_saver_epoch(&sv.s, walk, NULL, NULL), FR_OK);
     ck_assert_int_eq(access(path, F_OK), 0);
-    fr_benchmark_saver_done(&sv);
+    fr_saver_done(&sv.s);
 }
 END_TEST
 
@@ -143,12 +143,12 @@ START_TEST(enter__no_file_asked_for__only_the_place_is_kept)
     fr_rng_seed(&rng, 1);
     run.checkpoint = NULL;
     ck_assert_int_eq(fr_benchmark_saver_begin(&sv, &run, &result, 1, 77, NULL), FR_OK);
-    ck_assert_int_eq(fr_benchmark_saver_enter(&sv, 0, 1, &rng, walk, NULL, NULL), FR_OK);
-    ck_assert_int_eq(fr_benchmark_saver_step(&sv, 10, 1, walk, NULL, NULL), FR_OK);
-    ck_assert_int_eq(fr_benchmark_saver_epoch(&sv, walk, NULL, NULL), FR_OK);
-    ck_assert_int_eq(sv.at.epoch, 1);
+    ck_assert_int_eq(fr_saver_enter(&sv.s, 0, 1, &rng, walk, NULL, NULL), FR_OK);
+    ck_assert_int_eq(fr_saver_step(&sv.s, 10, 1, walk, NULL, NULL), FR_OK);
+    ck_assert_int_eq(fr_saver_epoch(&sv.s, walk, NULL, NULL), FR_OK);
+    ck_assert_int_eq(sv.s.at.epoch, 1);
     ck_assert_int_ne(access(path, F_OK), 0);
-    fr_benchmark_saver_done(&sv);
+    fr_saver_done(&sv.s);
 }
 END_TEST
 
@@ -159,7 +159,7 @@ static void refused(const struct fr_benchmark_run *run, uint64_t data, const cha
 
     ck_assert_msg(fr_benchmark_saver_begin(&sv, run, &result, 3, data, &f) == FR_EMISMATCH, "%s was taken", text);
     ck_assert_msg(strstr(f.msg, text) != NULL && strstr(f.msg, path) != NULL, "%s: %s", text, f.msg);
-    fr_benchmark_saver_done(&sv);
+    fr_saver_done(&sv.s);
 }
 
 /* By a kind that has a use for it. */
@@ -229,34 +229,34 @@ START_TEST(enter__another_part_or_state__refused)
     fr_rng_seed(&rng, 1);
     write_one(&run);
     ck_assert_int_eq(fr_benchmark_saver_begin(&sv, &run, &result, 3, 77, NULL), FR_OK);
-    ck_assert_int_eq(fr_benchmark_saver_enter(&sv, 2, 1, &rng, walk, NULL, &f), FR_ERANGE);
+    ck_assert_int_eq(fr_saver_enter(&sv.s, 2, 1, &rng, walk, NULL, &f), FR_ERANGE);
     ck_assert_ptr_nonnull(strstr(f.msg, "place/part: this training has no such part"));
-    fr_benchmark_saver_done(&sv);
+    fr_saver_done(&sv.s);
     ck_assert_int_eq(fr_benchmark_saver_begin(&sv, &run, &result, 1, 77, &f), FR_ERANGE);
     ck_assert_ptr_nonnull(strstr(f.msg, "place/part: must be whole, 0..0"));
-    fr_benchmark_saver_done(&sv);
+    fr_saver_done(&sv.s);
     extra = 101;
     ck_assert_int_eq(fr_benchmark_saver_begin(&sv, &run, &result, 3, 77, NULL), FR_OK);
-    ck_assert_int_eq(fr_benchmark_saver_enter(&sv, 1, 1, &rng, walk, NULL, NULL), FR_OK);
+    ck_assert_int_eq(fr_saver_enter(&sv.s, 1, 1, &rng, walk, NULL, NULL), FR_OK);
     extra = 101;
-    ck_assert_int_eq(fr_benchmark_saver_epoch(&sv, walk, NULL, NULL), FR_OK);
-    fr_benchmark_saver_done(&sv);
+    ck_assert_int_eq(fr_saver_epoch(&sv.s, walk, NULL, NULL), FR_OK);
+    fr_saver_done(&sv.s);
     ck_assert_int_eq(fr_benchmark_saver_begin(&sv, &run, &result, 3, 77, NULL), FR_OK);
-    ck_assert_int_eq(fr_benchmark_saver_enter(&sv, 1, 1, &rng, walk, NULL, &f), FR_ERANGE);
+    ck_assert_int_eq(fr_saver_enter(&sv.s, 1, 1, &rng, walk, NULL, &f), FR_ERANGE);
     ck_assert_ptr_nonnull(strstr(f.msg, "trainer/extra: must be whole, 0..100"));
-    fr_benchmark_saver_done(&sv);
+    fr_saver_done(&sv.s);
 }
 END_TEST
 
 START_TEST(hash__one_bit_or_the_order__another)
 {
     uint32_t a[4] = {1, 2, 3, 4}, b[4] = {1, 2, 3, 5};
-    uint64_t ab = fr_benchmark_hash(fr_benchmark_hash(0, a, sizeof(a)), b, sizeof(b));
-    uint64_t ba = fr_benchmark_hash(fr_benchmark_hash(0, b, sizeof(b)), a, sizeof(a));
+    uint64_t ab = fr_saver_hash(fr_saver_hash(0, a, sizeof(a)), b, sizeof(b));
+    uint64_t ba = fr_saver_hash(fr_saver_hash(0, b, sizeof(b)), a, sizeof(a));
 
-    ck_assert_uint_ne(fr_benchmark_hash(0, a, sizeof(a)), fr_benchmark_hash(0, b, sizeof(b)));
+    ck_assert_uint_ne(fr_saver_hash(0, a, sizeof(a)), fr_saver_hash(0, b, sizeof(b)));
     ck_assert_uint_ne(ab, ba);
-    ck_assert_uint_eq(ab, fr_benchmark_hash(fr_benchmark_hash(0, a, sizeof(a)), b, sizeof(b)));
+    ck_assert_uint_eq(ab, fr_saver_hash(fr_saver_hash(0, a, sizeof(a)), b, sizeof(b)));
 }
 END_TEST
 
