@@ -229,7 +229,7 @@ weights(struct fr_lanes_state *st, int i, const fr_vec *top, int keys, float *s,
 
     if (st->begun)
         raise(&max, &st->max[i]);
-    const fr_vec base = (fr_vec)((fr_ivec)max & ~(max == none)); /* no -inf - -inf */
+    const fr_vec base = (fr_vec)((fr_ivec)max & ~(max == none)); /* later keys may not be -inf */
 
     for (int j = 0; j < keys; j++, s += L) {
         V(s) = C(s) - base;
@@ -444,7 +444,8 @@ static void lanes_mix(const struct fr_lanes_model *m,
                 resume(m, sh, i, rows, hd, h.dim, &st, to, ldy);
             attend(&h, qkv + (size_t)i * ld + at, rows, from, m->fields, s, &st, to, ldy);
             for (int t = 0; t < rows; t++) {
-                const fr_vec share = 1.0f / st.sum[t];
+                /* of scores that are all -inf: NaN, as -inf - -inf */
+                const fr_vec share = 1.0f / (st.sum[t] + (st.max[t] - st.max[t]));
                 for (size_t d = 0; d < (size_t)h.dim; d++)
                     V(to + (size_t)t * ldy + d * L) = C(to + (size_t)t * ldy + d * L) * share;
             }

@@ -247,7 +247,7 @@ static int train(const struct flags *f)
                                    .tell = tell,
                                    .tell_ctx = &bar,
                                    .checkpoint = f->checkpoint,
-                                   .checkpoint_s = (double)f->checkpoint_s,
+                                   .checkpoint_s = f->checkpoint_s < 0 ? 600 : (double)f->checkpoint_s,
                                    .note = note};
     char models[MODELS_BYTES];
     struct fr_benchmark_result *r;
@@ -264,6 +264,8 @@ static int train(const struct flags *f)
                              models_of(b, models));
     if (run.kind == FR_MODEL_KIND_COUNT || (b->kinds & 1u << run.kind) == 0)
         return fr_args_usage("train", "--model: %s takes %s", b->name, models_of(b, models));
+    if (f->checkpoint == NULL ? f->checkpoint_s >= 0 : f->checkpoint[0] == '\0')
+        return fr_args_usage("train", "--checkpoint wants a file, and --checkpoint-every wants --checkpoint");
     if (settings(f, &run, &preset, &fault) != FR_OK)
         return fr_args_usage("train", "%s", fault.msg);
     if ((r = fr_calloc(1, sizeof(*r))) == NULL)
@@ -285,7 +287,7 @@ static int train(const struct flags *f)
 
 int fr_cmd_benchmark_train(int argc, char **argv)
 {
-    struct flags f = {.seed = 1, .threads = fr_cpu_count(64), .checkpoint_s = 600};
+    struct flags f = {.seed = 1, .threads = fr_cpu_count(64), .checkpoint_s = -1};
     char models[MODELS_BYTES];
     const struct fr_arg flags[] = {
         {"benchmark", FR_ARG_STR, &f.benchmark, 0, 0, "NAME", "whose layout and protocol"},

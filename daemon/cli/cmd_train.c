@@ -260,7 +260,7 @@ static int train(const struct flags *f, const struct fr_stream_input *in)
     c.progress = bar_tell;
     c.progress_ctx = &bar;
     c.checkpoint = f->checkpoint;
-    c.checkpoint_s = (double)f->checkpoint_s;
+    c.checkpoint_s = f->checkpoint_s < 0 ? 600 : (double)f->checkpoint_s;
     c.note = note;
     e = fr_stream_train(&c, &r, &fault);
     bar_end(&bar);
@@ -382,7 +382,7 @@ int fr_cmd_train_run(int argc, char **argv)
                       .negative_weight = (double)tower.negative_weight,
                       .retrieval = -1,
                       .value_weight = 1,
-                      .checkpoint_s = 600};
+                      .checkpoint_s = -1};
     const struct fr_arg flags[] = {
         FR_SETTINGS_ARGS(&f.s),
         {"events", FR_ARG_STR, &f.events, 0, 0, "FILE", "JSON Lines of `events` values, in order"},
@@ -429,6 +429,8 @@ int fr_cmd_train_run(int argc, char **argv)
         return fr_args_usage("train", "--from-topics reads both topics: it goes with neither --events nor --items");
     if (f.model == MF && (f.optimizer != FR_OPTIMIZER_ADAM || f.lr > 0))
         return fr_args_usage("train", "--optimizer and --lr are of two_tower and rankers: mf has its own");
+    if (f.checkpoint == NULL ? f.checkpoint_s >= 0 : f.checkpoint[0] == '\0')
+        return fr_args_usage("train", "--checkpoint wants a file, and --checkpoint-every wants --checkpoint");
     if (f.value == FR_VALUE_UNIT && f.value_event == NULL)
         return fr_args_usage("train", "--value-head unit asks whether an event came: --value-event says which");
     if (f.value == FR_VALUE_NONE && f.value_event != NULL)

@@ -248,15 +248,23 @@ static int most_epochs(const struct fr_stream_train_config *c)
     return n > MAX_EPOCHS ? n : MAX_EPOCHS;
 }
 
-/* A topic is not what it was: the message has the number of events that were read then. */
+/* A topic is not what it was. If it has grown at its end alone, the message has the number of events to read. */
 static enum fr_err grown(const struct fr_learner *l, enum fr_err e)
 {
     char text[FR_FAULT_MSG];
 
-    if (e != FR_EMISMATCH || l->c->in.event_log == NULL || l->fault == NULL || strstr(l->fault->msg, " data/events: ") == NULL)
+    bool more, other;
+
+    if (e != FR_EMISMATCH || l->c->in.event_log == NULL || l->fault == NULL)
+        return e;
+    more = strstr(l->fault->msg, " data/events: ") != NULL;
+    other = strstr(l->fault->msg, " data/events_hash: ") != NULL || strstr(l->fault->msg, " data/items_hash: ") != NULL;
+    if (!more && !other)
         return e;
     (void)snprintf(text, sizeof(text), "%s", l->fault->msg);
-    return fr_fault(l->fault, e, "%s; topics grow: --until-event with the number there reads as many", text);
+    return fr_fault(l->fault, e, more ? "%s; topics grow: --until-event with the number there reads as many"
+                                      : "%s; the topics have other records than then (late ones, or new items): train anew",
+                    text);
 }
 
 enum fr_err fr_stream_saver_begin(struct fr_learner *l, const struct fr_stream_labels *labels)

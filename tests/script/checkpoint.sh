@@ -52,6 +52,8 @@ CASES = {
     "gmf": ("ncf", "gmf", NCF + "--set dim=4"), "mlp": ("ncf", "mlp", NCF + "--set hidden=16,8"),
     "mf": ("ncf", "mf", "--set dim=8 --set lr=0.05 --epochs 12"),
     "full": ("lists", "two_tower", "--set dim=8 --set batch=32 --set lr=0.01 --epochs 3"),
+    "falling": ("lists", "two_tower", "--set dim=8 --set batch=32 --set lr=0.01 --set lr_factor=0.5 --set lr_patience=1 "
+                "--set patience=4 --set min_delta=0.02 --epochs 6"),
     "sampled": ("lists", "two_tower",
                 "--set dim=8 --set batch=32 --set negatives=20 --set bare=0 --set hidden=12 --set dropout=0.1 --epochs 3"),
     "drawn": ("lists", "two_tower", "--set dim=8 --set batch=32 --set loss=sampled_softmax --set log_uniform=1 "
@@ -111,7 +113,7 @@ def broken(case):
           re.findall(r"going on in part (\d+) after (\d+) epochs and (\d+) rows", open(f"{work}/err").read())]
     if len(on) < 2 or (case != "mf" and not any(rows for _, _, rows in on)):
         sys.exit(f"{case}: killed {kills} times, but went on only so: {on}")
-    want = {"pretrained": {1, 2, 3}, "full": {1, 2}, "sampled": {1, 2}, "drawn": {1, 2}}.get(case)
+    want = {"pretrained": {1, 2, 3}, "full": {1, 2}, "falling": {1, 2}, "sampled": {1, 2}, "drawn": {1, 2}}.get(case)
     if want and {part for part, _, _ in on} != want:
         print(f"note: {case}: no kill in one of the parts: {sorted({p for p, _, _ in on})}")
     for a, b in ((f"{whole}/weights.safetensors", f"{pieces}/weights.safetensors"),
@@ -193,4 +195,8 @@ refused("another part", "pretrained", bad, "trainer/kind: gmf there, mlp here")
 tampered(half("neumf"), bad, lambda s: s.__setitem__("place/part", 0))
 refused("no such part", "neumf", bad, "place/part: this training has no such part")
 refused("no folder", "deepfm", f"{work}/none/x", "none/x")
+for flags in (["--checkpoint", ""], ["--checkpoint-every", "5"]):
+    r = subprocess.run(command("deepfm", "none", flags), capture_output=True, text=True)
+    if r.returncode != 2 or "--checkpoint wants a file" not in r.stderr:
+        sys.exit(f"{flags}: status {r.returncode}: {r.stderr}")
 PY

@@ -195,4 +195,8 @@ tampered(half("all, mf", 1), bad, lambda s: s.__setitem__("result/mf_epochs", 0)
 refused("no epochs of mf", "all, mf", bad, "result/mf_epochs: must be at least 1")
 path = half("all", 3)  # the final tower: the ranker's bundle is there
 refused("another folder", "all", path, "the ranker is trained, but its bundle", out="elsewhere")
+for flags in (["--checkpoint", ""], ["--checkpoint-every", "5"]):
+    r = subprocess.run(command("all", "none", flags), capture_output=True, text=True)
+    if r.returncode != 2 or "--checkpoint wants a file" not in r.stderr:
+        sys.exit(f"{flags}: status {r.returncode}: {r.stderr}")
 PY

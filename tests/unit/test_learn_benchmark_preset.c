@@ -105,7 +105,9 @@ START_TEST(set__of_no_use_to_the_kind__refused_by_name)
         enum fr_model_kind kind;
         const char *text, *key;
     } cases[] = {
-        {FR_MODEL_LR, "dim=8", "dim"},           {FR_MODEL_FM, "hidden=8", "hidden"},
+        {FR_MODEL_LR, "dim=8", "dim"},           {FR_MODEL_LR, "init_std=1", "init_std"},
+        {FR_MODEL_GMF, "xavier=0", "xavier"},    {FR_MODEL_AUTOINT, "xavier=0", "xavier"},
+        {FR_MODEL_FM, "hidden=8", "hidden"},
         {FR_MODEL_DEEPFM, "tau=1", "tau"},       {FR_MODEL_DEEPFM, "attention_heads=2", "attention_heads"},
         {FR_MODEL_AUTOINT, "dropout=.1", "dropout"}, {FR_MODEL_AUTOINT_PLUS, "sgd_lr=1", "sgd_lr"},
         {FR_MODEL_NEUMF, "dropout=.1", "dropout"},   {FR_MODEL_GMF, "pretrain=1", "pretrain"},

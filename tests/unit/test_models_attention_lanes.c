@@ -38,6 +38,7 @@ static struct fr_attention a;
 static struct fr_attention_lanes *l;
 static float gain[64], shift[64], out[MAX_FLOATS], value[MAX_FLOATS], user[MAX_FLOATS], cand[ROWS * MAX_FLOATS];
 static float *scratch;
+static bool opposed; /* of one field and one number: q = x, k = -x, v = x */
 
 static void fill(float *x, size_t n, float std)
 {
@@ -56,6 +57,8 @@ static void open_shape(int i)
         a.layer[k].gain = a.cfg.layer_norm ? gain : NULL;
         a.layer[k].shift = a.cfg.layer_norm ? shift : NULL;
     }
+    for (int k = 0; opposed && k < 3; k++)
+        a.layer[0].w[k] = k == 1 ? -1 : 1;
     fill(gain, 64, 1);
     fill(shift, 64, 0.3f);
     fill(out, MAX_FLOATS, 0.2f);
@@ -148,16 +151,47 @@ END_TEST
 
 START_TEST(nan_in_one_lane__stays_there)
 {
-    float z[ROWS] = {0};
+    static const int of[] = {2, 5, 7};
 
-    open_shape(5);
-    size_t own = (size_t)(a.fields - shapes[5].user) * (size_t)a.dim;
-    cand[3 * own] = NAN;
-    fr_attention_lanes_user(l, user, shapes[5].user, scratch);
-    fr_attention_lanes_add(l, cand, shapes[5].user, ROWS, scratch, z, NULL);
+    if (fr_tensor_set_level((enum fr_cpu_level)_i) != FR_OK)
+        return;
+    for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+        float z[ROWS] = {0};
+        open_shape(of[i]);
+        size_t own = (size_t)(a.fields - shapes[of[i]].user) * (size_t)a.dim;
+        cand[4 * own - 1] = NAN; /* the last field: in the last block of keys */
+        fr_attention_lanes_user(l, user, shapes[of[i]].user, scratch);
+        fr_attention_lanes_add(l, cand, shapes[of[i]].user, ROWS, scratch, z, NULL);
+        for (int c = 0; c < ROWS; c++)
+            ck_assert_int_eq(isnan(z[c]) != 0, c == 3);
+        user[0] = NAN; /* what is shared reaches all of them */
+        fr_attention_lanes_user(l, user, shapes[of[i]].user, scratch);
+        fr_attention_lanes_add(l, cand, shapes[of[i]].user, ROWS, scratch, z, NULL);
+        for (int c = 0; c < ROWS; c++)
+            ck_assert(isnan(z[c]));
+        close_shape();
+    }
+}
+END_TEST
+
+START_TEST(scores_that_overflow__as_row_by_row)
+{
+    if (fr_tensor_set_level((enum fr_cpu_level)_i) != FR_OK)
+        return;
+    fr_gemm_select(FR_GEMM_NAIVE);
+    opposed = true;
+    open_shape(0);
     for (int c = 0; c < ROWS; c++)
-        ck_assert_int_eq(isnan(z[c]) != 0, c == 3);
+        cand[c] = c % 2 == 0 ? 1e25f : 0.5f; /* every score -inf, or not */
+    float z[ROWS] = {0};
+    fr_attention_lanes_user(l, user, 0, scratch);
+    fr_attention_lanes_add(l, cand, 0, ROWS, scratch, z, NULL);
+    for (int c = 0; c < ROWS; c++) {
+        ck_assert_int_eq(isnan(by_rows(0, out, cand + c)) != 0, c % 2 == 0);
+        ck_assert_int_eq(isnan(z[c]) != 0, c % 2 == 0);
+    }
     close_shape();
+    opposed = false;
 }
 END_TEST
 
@@ -169,7 +203,8 @@ int main(void)
         tc, every_shape_and_level__as_row_by_row, FR_CPU_BASELINE, FR_CPU_AVX512 + 1);
     tcase_add_loop_test(
         tc, one_candidate__any_lane_any_company__same_bits, FR_CPU_BASELINE, FR_CPU_AVX512 + 1);
-    tcase_add_test(tc, nan_in_one_lane__stays_there);
+    tcase_add_loop_test(tc, nan_in_one_lane__stays_there, FR_CPU_BASELINE, FR_CPU_AVX512 + 1);
+    tcase_add_loop_test(tc, scores_that_overflow__as_row_by_row, FR_CPU_BASELINE, FR_CPU_AVX512 + 1);
     suite_add_tcase(s, tc);
     return mf_run(s);
 }
