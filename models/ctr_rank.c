@@ -8,10 +8,10 @@
 #include <string.h>
 
 #include "models/ctr_priv.h"
+#include "models/fetch.h"
 #include "models/gemm.h"
 #include "models/rank_cache.h"
 
-#define AHEAD 8   /* rows between the request for what they read of the cache and tables and their turn */
 #define CHUNK 256 /* rows: with a layer's weights they stay in the second-level cache */
 
 /* ---- once a query ---- */
@@ -159,14 +159,15 @@ static void find_items(const struct fr_model *m,
 {
     const struct fr_ctr_impl *d = m->impl;
     size_t h1 = (size_t)d->mlp.width[1], ki = (size_t)d->n_item * (size_t)d->cfg.dim;
+    uint64_t hash[CHUNK];
     int misses = 0;
 
+    for (int i = 0; i < rows && cache != NULL; i++)
+        hash[i] = fr_rank_cache_soon(cache, q->items[at + i]);
     for (int i = 0; i < rows; i++) {
         const struct fr_slot *item = d->n_item > 0 ? q->items[at + i] : NULL;
         c->payload[i] = NULL;
-        if (cache != NULL && i + AHEAD < rows)
-            fr_rank_cache_soon(cache, q->items[at + i + AHEAD]);
-        if (cache == NULL || !fr_rank_cache_find(cache, item, &c->payload[i]))
+        if (cache == NULL || !fr_rank_cache_find(cache, item, hash[i], &c->payload[i]))
             begin_payload(m, item, i, misses++, c);
     }
     fr_packed_linear(d->of_item, c->x, ki, misses, 0, c->made, h1);
@@ -217,9 +218,9 @@ static void add_row(const struct fr_model *m,
     if (n_cross > 0) {
         const struct fr_slot *cross = q->cross + (size_t)(at + i) * sx;
         float *x = c->x + (size_t)i * (size_t)n_cross * (size_t)dim;
-        if (at + i + AHEAD < q->n)
+        if (at + i + FR_FETCH_AHEAD < q->n)
             fr_embed_soon(m->enc, &d->em, (d->parts & FR_CTR_LINEAR) != 0 ? d->lin : NULL, FR_ENTITY_CROSS,
-                          cross + AHEAD * sx);
+                          cross + FR_FETCH_AHEAD * sx);
         *out += fr_ctr_linear(m, FR_ENTITY_CROSS, cross);
         fr_embed_group(m->enc, &d->em, FR_ENTITY_CROSS, cross, x);
         if ((d->parts & FR_CTR_PAIR) != 0)

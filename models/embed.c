@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "models/fetch.h"
+
 static void gated_sum(const float *restrict table,
                       const float *restrict gate,
                       size_t dim,
@@ -58,9 +60,8 @@ void fr_embed_soon(const struct fr_encoder *enc,
         for (int k = 0; k < ef->f.slots; k++) {
             size_t row = (size_t)slots[ef->slot0 + (uint32_t)k].row;
             if (lin != NULL)
-                __builtin_prefetch(lin[ef->table] + row);
-            for (size_t d = 0; d < dim; d += 16) /* a line of the cache */
-                __builtin_prefetch(em->v[ef->table] + row * dim + d);
+                fr_fetch(lin[ef->table] + row, sizeof(*lin[0]));
+            fr_fetch(em->v[ef->table] + row * dim, dim * sizeof(*em->v[0]));
         }
     }
 }

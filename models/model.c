@@ -10,6 +10,7 @@
 
 #include "daemon/base/alloc.h"
 #include "models/bundle.h"
+#include "models/fetch.h"
 #include "models/model_priv.h"
 #include "models/nn.h"
 
@@ -322,24 +323,18 @@ static bool query_complete(const struct fr_model *m, const struct fr_rank_query 
            (ns[FR_ENTITY_CROSS] == 0 || q->cross != NULL);
 }
 
-#define AHEAD 8 /* items between the request for their slots and the look at them */
-
 static bool query_valid(const struct fr_encoder *enc, const struct fr_rank_query *q)
 {
-    size_t sx = enc->n_slots[FR_ENTITY_CROSS];
+    size_t si = enc->n_slots[FR_ENTITY_ITEM], sx = enc->n_slots[FR_ENTITY_CROSS];
 
     if (!fr_encoder_rows_valid(enc, FR_ENTITY_USER, q->user) ||
         !fr_encoder_rows_valid(enc, FR_ENTITY_CONTEXT, q->context))
         return false;
     for (int i = 0; i < q->n; i++) {
-        if (enc->n_slots[FR_ENTITY_ITEM] > 0) {
-            if (i + AHEAD < q->n) {
-                __builtin_prefetch(q->items[i + AHEAD]);
-                __builtin_prefetch(q->items[i + AHEAD] + enc->n_slots[FR_ENTITY_ITEM] - 1);
-            }
-            if (!fr_encoder_rows_valid(enc, FR_ENTITY_ITEM, q->items[i]))
-                return false;
-        }
+        if (si > 0 && i + FR_FETCH_AHEAD < q->n)
+            fr_fetch(q->items[i + FR_FETCH_AHEAD], si * sizeof(**q->items));
+        if (si > 0 && !fr_encoder_rows_valid(enc, FR_ENTITY_ITEM, q->items[i]))
+            return false;
         if (sx > 0 && !fr_encoder_rows_valid(enc, FR_ENTITY_CROSS, q->cross + (size_t)i * sx))
             return false;
     }

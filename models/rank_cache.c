@@ -7,6 +7,7 @@
 
 #include "daemon/base/alloc.h"
 #include "daemon/base/hash.h"
+#include "models/fetch.h"
 
 #define WAYS 4
 #define ALIGN_FLOATS 16
@@ -117,23 +118,18 @@ static size_t first_of(const struct fr_rank_cache *c, uint64_t hash)
     return (size_t)((uint32_t)hash & (c->sets - 1)) * WAYS;
 }
 
-static void prefetch(const void *p, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i += 64)
-        __builtin_prefetch((const char *)p + i);
-}
-
-void fr_rank_cache_soon(const struct fr_rank_cache *c, const struct fr_slot *slots)
-{
-    size_t first = first_of(c, hash_slots(slots, c->n_slots));
-
-    prefetch(c->entry + first, WAYS * sizeof(*c->entry));
-    prefetch(c->key + first * c->n_slots, WAYS * c->n_slots * sizeof(*c->key));
-}
-
-bool fr_rank_cache_find(struct fr_rank_cache *c, const struct fr_slot *slots, float **out_payload)
+uint64_t fr_rank_cache_soon(const struct fr_rank_cache *c, const struct fr_slot *slots)
 {
     uint64_t h = hash_slots(slots, c->n_slots);
+    size_t first = first_of(c, h);
+
+    fr_fetch(c->entry + first, WAYS * sizeof(*c->entry));
+    fr_fetch(c->key + first * c->n_slots, WAYS * c->n_slots * sizeof(*c->key));
+    return h;
+}
+
+bool fr_rank_cache_find(struct fr_rank_cache *c, const struct fr_slot *slots, uint64_t h, float **out_payload)
+{
     uint32_t tag = (uint32_t)(h >> 32) | 1u;
     size_t first = first_of(c, h), victim = SIZE_MAX;
     uint32_t oldest = UINT32_MAX;
@@ -145,7 +141,7 @@ bool fr_rank_cache_find(struct fr_rank_cache *c, const struct fr_slot *slots, fl
             e->round = c->round;
             c->stats.hits++;
             *out_payload = c->payload + k * c->n_floats;
-            prefetch(*out_payload, c->n_floats * sizeof(float));
+            fr_fetch(*out_payload, c->n_floats * sizeof(float));
             return true;
         }
         if (e->round < oldest && e->round != c->round) {

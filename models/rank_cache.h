@@ -45,8 +45,9 @@ bool fr_rank_cache_begin(struct fr_rank_cache *c,
                          uint32_t n_slots,
                          size_t n_floats);
 
-/** A lookup of this item follows within the round: what it reads of the cache is fetched from memory meanwhile. */
-void fr_rank_cache_soon(const struct fr_rank_cache *c, const struct fr_slot *slots);
+/** Before the lookup of an item in the round: what it reads of the cache is fetched from memory meanwhile.
+ *  @return the hash that fr_rank_cache_find() wants */
+uint64_t fr_rank_cache_soon(const struct fr_rank_cache *c, const struct fr_slot *slots);
 
 /**
  * The payload of an item. One that is there is being fetched from memory when this returns.
@@ -54,6 +55,6 @@ void fr_rank_cache_soon(const struct fr_rank_cache *c, const struct fr_slot *slo
  * @return true: there and filled (or about to be: the same item came before in this round); false:
  *         the caller fills it before the round ends.
  */
-bool fr_rank_cache_find(struct fr_rank_cache *c, const struct fr_slot *slots, float **out_payload);
+bool fr_rank_cache_find(struct fr_rank_cache *c, const struct fr_slot *slots, uint64_t hash, float **out_payload);
 
 #endif
