@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "daemon/base/alloc.h"
 #include "daemon/base/buf.h"
@@ -14,14 +13,16 @@
 #include "daemon/base/cpu.h"
 #include "daemon/base/json.h"
 #include "daemon/cli/args.h"
+#include "daemon/cli/checkpoint_flags.h"
 #include "daemon/cli/curve.h"
 #include "daemon/cli/progress.h"
 #include "daemon/learn/benchmark.h"
 
 struct flags {
-    const char *benchmark, *data, *model, *preset, *out, *bundle, *from, *checkpoint;
+    const char *benchmark, *data, *model, *preset, *out, *bundle, *from;
+    struct fr_checkpoint_flags checkpoint;
     struct fr_arg_list set;
-    int64_t epochs, seed, threads, checkpoint_s;
+    int64_t epochs, seed, threads;
     bool json, quiet;
 };
 
@@ -246,8 +247,8 @@ static int train(const struct flags *f)
                                    .threads = (int)f->threads,
                                    .tell = tell,
                                    .tell_ctx = &bar,
-                                   .checkpoint = f->checkpoint,
-                                   .checkpoint_s = f->checkpoint_s < 0 ? 600 : (double)f->checkpoint_s,
+                                   .checkpoint = f->checkpoint.file,
+                                   .checkpoint_s = fr_checkpoint_flags_every(&f->checkpoint),
                                    .note = note};
     char models[MODELS_BYTES];
     struct fr_benchmark_result *r;
@@ -264,8 +265,8 @@ static int train(const struct flags *f)
                              models_of(b, models));
     if (run.kind == FR_MODEL_KIND_COUNT || (b->kinds & 1u << run.kind) == 0)
         return fr_args_usage("train", "--model: %s takes %s", b->name, models_of(b, models));
-    if (f->checkpoint == NULL ? f->checkpoint_s >= 0 : f->checkpoint[0] == '\0')
-        return fr_args_usage("train", "--checkpoint wants a file, and --checkpoint-every wants --checkpoint");
+    if ((rc = fr_checkpoint_flags_check(&f->checkpoint, "train")) != FR_ARGS_GO_ON)
+        return rc;
     if (settings(f, &run, &preset, &fault) != FR_OK)
         return fr_args_usage("train", "%s", fault.msg);
     if ((r = fr_calloc(1, sizeof(*r))) == NULL)
@@ -278,8 +279,8 @@ static int train(const struct flags *f)
     bar_end(&bar);
     if (e == FR_OK)
         e = write_curve(f, r, &fault);
-    if (e == FR_OK && f->checkpoint != NULL)
-        (void)unlink(f->checkpoint); /* all is written; the same command would begin anew */
+    if (e == FR_OK)
+        fr_checkpoint_flags_done(&f->checkpoint);
     rc = e == FR_OK ? print(f, preset, r) : failed("train", &fault, e);
     fr_free(r);
     return rc;
@@ -287,7 +288,7 @@ static int train(const struct flags *f)
 
 int fr_cmd_benchmark_train(int argc, char **argv)
 {
-    struct flags f = {.seed = 1, .threads = fr_cpu_count(64), .checkpoint_s = -1};
+    struct flags f = {.seed = 1, .threads = fr_cpu_count(64), .checkpoint = {.every_s = -1}};
     char models[MODELS_BYTES];
     const struct fr_arg flags[] = {
         {"benchmark", FR_ARG_STR, &f.benchmark, 0, 0, "NAME", "whose layout and protocol"},
@@ -300,10 +301,7 @@ int fr_cmd_benchmark_train(int argc, char **argv)
         {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (one a processor)"},
         {"from", FR_ARG_STR, &f.from, 0, 0, "BUNDLE", "go on from its weights: same model, fields and shapes"},
         {"out", FR_ARG_STR, &f.out, 0, 0, "BUNDLE", "the bundle; the learning curve goes to BUNDLE.curve.csv and BUNDLE.curve.svg"},
-        {"checkpoint", FR_ARG_STR, &f.checkpoint, 0, 0, "FILE",
-         "go on from FILE if it is there (same settings and data, or refused); kept while training"},
-        {"checkpoint-every", FR_ARG_INT, &f.checkpoint_s, 0, 1e6, "SECONDS",
-         "write it within an epoch too (600; 0: after each step); after each epoch in any case"},
+        FR_CHECKPOINT_ARGS(&f.checkpoint, "data"),
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
         {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object as the last line"}};
     struct fr_args a = {"train --benchmark NAME --data DIR --model NAME --out BUNDLE [flags]",

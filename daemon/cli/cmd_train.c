@@ -6,12 +6,12 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "daemon/base/alloc.h"
 #include "daemon/base/cpu.h"
 #include "daemon/base/file.h"
 #include "daemon/base/json.h"
+#include "daemon/cli/checkpoint_flags.h"
 #include "daemon/cli/cmd_benchmark.h"
 #include "daemon/cli/curve.h"
 #include "daemon/cli/progress.h"
@@ -32,7 +32,8 @@ enum { ALL, TWO_TOWER, MF, FIRST_RANKER }; /* of `model` */
 
 struct flags {
     struct fr_settings s;
-    const char *events, *items, *out, *checkpoint;
+    const char *events, *items, *out;
+    struct fr_checkpoint_flags checkpoint;
     const char *value_event;
     int value; /* enum fr_value_kind */
     double value_weight;
@@ -43,7 +44,7 @@ struct flags {
     int64_t tower_negatives;
     int optimizer;
     double lr, decay;
-    int64_t seed, threads, epochs, negatives, until, version, checkpoint_s;
+    int64_t seed, threads, epochs, negatives, until, version;
     bool json, quiet, topics;
 };
 
@@ -259,15 +260,15 @@ static int train(const struct flags *f, const struct fr_stream_input *in)
     c.value_weight = (float)f->value_weight;
     c.progress = bar_tell;
     c.progress_ctx = &bar;
-    c.checkpoint = f->checkpoint;
-    c.checkpoint_s = f->checkpoint_s < 0 ? 600 : (double)f->checkpoint_s;
+    c.checkpoint = f->checkpoint.file;
+    c.checkpoint_s = fr_checkpoint_flags_every(&f->checkpoint);
     c.note = note;
     e = fr_stream_train(&c, &r, &fault);
     bar_end(&bar);
     if (e == FR_OK)
         e = write_curves(f, &c, &r, &fault);
-    if (e == FR_OK && f->checkpoint != NULL)
-        (void)unlink(f->checkpoint); /* all is written; the same command would begin anew */
+    if (e == FR_OK)
+        fr_checkpoint_flags_done(&f->checkpoint);
     if (e != FR_OK) {
         fprintf(stderr, "freshet train: %s\n", fault.msg[0] != '\0' ? fault.msg : fr_err_text(e));
         return FR_EXIT_FAILURE;
@@ -382,7 +383,7 @@ int fr_cmd_train_run(int argc, char **argv)
                       .negative_weight = (double)tower.negative_weight,
                       .retrieval = -1,
                       .value_weight = 1,
-                      .checkpoint_s = -1};
+                      .checkpoint = {.every_s = -1}};
     const struct fr_arg flags[] = {
         FR_SETTINGS_ARGS(&f.s),
         {"events", FR_ARG_STR, &f.events, 0, 0, "FILE", "JSON Lines of `events` values, in order"},
@@ -407,10 +408,7 @@ int fr_cmd_train_run(int argc, char **argv)
         {"value-event", FR_ARG_STR, &f.value_event, 0, 0, "TYPE", "event type that says it, on the item clicked (any with a value)"},
         {"value-weight", FR_ARG_F64, &f.value_weight, 0, 1000, "X", "of the value head's loss beside the click's (1)"},
         {"version", FR_ARG_INT, &f.version, 1, 9007199254740991.0, "N", "of the bundles (the time of the newest example in ms)"},
-        {"checkpoint", FR_ARG_STR, &f.checkpoint, 0, 0, "FILE",
-         "go on from FILE if it is there (same settings and stream, or refused); kept while training"},
-        {"checkpoint-every", FR_ARG_INT, &f.checkpoint_s, 0, 1e6, "SECONDS",
-         "write it within an epoch too (600; 0: after each step); after each epoch in any case"},
+        FR_CHECKPOINT_ARGS(&f.checkpoint, "stream"),
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
         {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object instead of text"}};
     struct fr_args a = {"train --events FILE | --from-topics --out DIR [flags]",
@@ -429,8 +427,8 @@ int fr_cmd_train_run(int argc, char **argv)
         return fr_args_usage("train", "--from-topics reads both topics: it goes with neither --events nor --items");
     if (f.model == MF && (f.optimizer != FR_OPTIMIZER_ADAM || f.lr > 0))
         return fr_args_usage("train", "--optimizer and --lr are of two_tower and rankers: mf has its own");
-    if (f.checkpoint == NULL ? f.checkpoint_s >= 0 : f.checkpoint[0] == '\0')
-        return fr_args_usage("train", "--checkpoint wants a file, and --checkpoint-every wants --checkpoint");
+    if ((rc = fr_checkpoint_flags_check(&f.checkpoint, "train")) != FR_ARGS_GO_ON)
+        return rc;
     if (f.value == FR_VALUE_UNIT && f.value_event == NULL)
         return fr_args_usage("train", "--value-head unit asks whether an event came: --value-event says which");
     if (f.value == FR_VALUE_NONE && f.value_event != NULL)
