@@ -489,13 +489,7 @@ static enum fr_err choose(struct work *w,
         w->out->valid[i] = m.recall;
         if (w->run->tell != NULL)
             w->run->tell(w->run->tell_ctx, i + 1, w->n, w->n, w->out->loss[i], m.recall);
-        at->bad = m.recall > at->best + s->min_delta ? 0 : at->bad + 1;
-        if (at->bad == 0) {
-            at->best = m.recall;
-            w->out->best_epoch = i + 1;
-        } else if (at->bad % (int)s->lr_patience == 0) {
-            at->lr *= s->lr_factor;
-        }
+        (void)fr_benchmark_saver_judge(&w->sv, m.recall);
         if (e == FR_OK)
             e = fr_saver_epoch(&w->sv.s, walk, w, fault);
     }

@@ -256,25 +256,14 @@ static enum fr_err epoch(struct work *w, int number, double *out_loss, struct fr
     return e;
 }
 
-/* A better one is kept; after lr_patience others the step size falls. Takes the model. */
-static void judge(struct work *w, int number, double auc, struct fr_model *m, struct fr_benchmark_result *out)
+/* A better one is kept. Takes the model. */
+static void judge(struct work *w, double auc, struct fr_model *m)
 {
-    const struct fr_benchmark_settings *s = &w->run->set;
-    struct fr_saver_place *at = &w->sv.s.at;
+    bool better = fr_benchmark_saver_judge(&w->sv, auc);
 
-    if (auc > at->best + s->min_delta) {
-        fr_model_free(w->best);
-        w->best = m;
-        at->best = auc;
-        out->best_epoch = number;
-        at->bad = 0;
-        return;
-    }
-    fr_model_free(m);
-    if (++at->bad % (int)s->lr_patience == 0) {
-        at->lr *= s->lr_factor;
-        fr_train_ctr_set_lr(w->tr, (float)at->lr);
-    }
+    fr_model_free(better ? w->best : m);
+    w->best = better ? m : w->best;
+    fr_train_ctr_set_lr(w->tr, (float)w->sv.s.at.lr);
 }
 
 /* Begin, or come to where the checkpoint was: the orders of the epochs before are drawn again. */
@@ -316,7 +305,7 @@ static enum fr_err epochs(struct work *w, struct fr_rng *rng, struct fr_benchmar
         out->lr[i] = at->lr;
         if (w->run->tell != NULL)
             w->run->tell(w->run->tell_ctx, i + 1, w->n_train, w->n_train, out->loss[i], v.auc);
-        judge(w, i + 1, v.auc, m, out);
+        judge(w, v.auc, m);
         e = fr_saver_epoch(&w->sv.s, walk, w, fault);
     }
     out->rows_per_second = out->seconds > 0 ? (double)w->n_train * out->epochs / out->seconds : 0;

@@ -66,3 +66,19 @@ enum fr_err fr_benchmark_saver_begin(struct fr_benchmark_saver *sv,
                                       .data = data};
     return fr_saver_begin(&sv->s, fault);
 }
+
+bool fr_benchmark_saver_judge(struct fr_benchmark_saver *sv, double measure)
+{
+    const struct fr_benchmark_settings *s = &sv->run->set;
+    struct fr_saver_place *at = &sv->s.at;
+
+    if (measure > at->best + s->min_delta) {
+        at->best = measure;
+        at->bad = 0;
+        sv->out->best_epoch = at->epoch + 1;
+        return true;
+    }
+    if (++at->bad % (int)s->lr_patience == 0)
+        at->lr *= s->lr_factor;
+    return false;
+}

@@ -27,4 +27,8 @@ FR_MUST_CHECK enum fr_err fr_benchmark_saver_begin(struct fr_benchmark_saver *sv
                                                    uint64_t data,
                                                    struct fr_fault *fault);
 
+/** Count the measure of the epoch that is ending; the step size of the place falls when lr_patience is used up.
+ *  @return it is the best so far (out->best_epoch) */
+bool fr_benchmark_saver_judge(struct fr_benchmark_saver *sv, double measure);
+
 #endif

@@ -252,7 +252,6 @@ static int most_epochs(const struct fr_stream_train_config *c)
 static enum fr_err grown(const struct fr_learner *l, enum fr_err e)
 {
     char text[FR_FAULT_MSG];
-
     bool more, other;
 
     if (e != FR_EMISMATCH || l->c->in.event_log == NULL || l->fault == NULL)
@@ -330,17 +329,18 @@ void fr_stream_saver_same_lists(const struct fr_learner *l, struct fr_checkpoint
 
 /* ---- the ranker's bundle ---- */
 
-static enum fr_err bundle_hash(const struct fr_learner *l, uint64_t *out, char path[PATH_BYTES], struct fr_fault *fault)
+static enum fr_err bundle_hash(const struct fr_learner *l, uint64_t *out, struct fr_fault *fault)
 {
     static const char *const file[] = {"weights.safetensors", "manifest.json"};
     enum fr_err e = FR_OK;
 
     *out = 0;
     for (int i = 0; i < 2 && e == FR_OK; i++) {
-        char *text = NULL;
+        char path[PATH_BYTES], *text = NULL;
         size_t n = 0;
 
-        if (snprintf(path, PATH_BYTES, "%s/%s/%s", l->c->dir, fr_model_kind_slug(fr_learner_ranker_kind(l)), file[i]) >= PATH_BYTES)
+        if (snprintf(path, sizeof(path), "%s/%s/%s", l->c->dir, fr_model_kind_slug(fr_learner_ranker_kind(l)), file[i]) >=
+            (int)sizeof(path))
             return fr_fault(fault, FR_ETOOLARGE, "the output path is too long");
         if ((e = fr_file_read(path, MAX_FILE, &text, &n, fault)) == FR_OK)
             *out = fr_saver_hash(*out, text, n);
@@ -351,17 +351,14 @@ static enum fr_err bundle_hash(const struct fr_learner *l, uint64_t *out, char p
 
 enum fr_err fr_stream_saver_bundle(struct fr_learner *l)
 {
-    char path[PATH_BYTES];
-
-    return l->sv.s.path == NULL ? FR_OK : bundle_hash(l, &l->sv.ranker_bundle, path, l->fault);
+    return l->sv.s.path == NULL ? FR_OK : bundle_hash(l, &l->sv.ranker_bundle, l->fault);
 }
 
 enum fr_err fr_stream_saver_bundle_check(const struct fr_learner *l)
 {
     struct fr_fault why = {.err = FR_OK};
-    char path[PATH_BYTES];
     uint64_t now = 0;
-    enum fr_err e = bundle_hash(l, &now, path, &why);
+    enum fr_err e = bundle_hash(l, &now, &why);
 
     if (e == FR_OK && now == l->sv.ranker_bundle)
         return FR_OK;
