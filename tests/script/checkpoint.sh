@@ -8,11 +8,13 @@ freshet=$2/freshet
 py=${PYTHON:-python3}
 work=$(mktemp -d "${TMPDIR:-/tmp}/freshet-checkpoint-XXXXXX")
 trap 'rm -rf -- "$work"' EXIT
-exec "$py" - "$freshet" "$work" <<'PY'
-import filecmp, json, os, random, re, struct, subprocess, sys, time, zlib
-freshet, work = sys.argv[1:]
+exec "$py" - "$freshet" "$work" "$1/tests/support" <<'PY'
+import filecmp, os, random, subprocess, sys
+freshet, work, support = sys.argv[1:]
+sys.path.insert(0, support)
+import checkpoint_runs as runs
 r = random.Random(11)
-when = random.Random()  # of the kills
+log = f"{work}/err"
 
 
 def write(path, lines):
@@ -67,50 +69,19 @@ def command(case, out, more=()):
             "--out", f"{work}/{out}", "--seed", "5", "--threads", "2", *flags.split(), *more]
 
 
-def stamp(path):
-    try:
-        s = os.stat(path)
-        return s.st_ino, s.st_mtime_ns
-    except FileNotFoundError:
-        return None
-
-
-def run(cmd, path, writes):
-    """Kill the run when the file was written so often, or a little later. True: it ended by itself."""
-    with open(f"{work}/err", "a") as err:
-        p = subprocess.Popen(cmd, stdout=subprocess.DEVNULL, stderr=err)
-        was, n = stamp(path), 0
-        while p.poll() is None:
-            now = stamp(path)
-            if now != was and now is not None:
-                was, n = now, n + 1
-            if n >= writes:
-                time.sleep(when.random() * .004)
-                p.kill()
-            time.sleep(.0002)
-        if p.returncode not in (0, -9):
-            sys.exit(f"{cmd}: status {p.returncode}: {open(f'{work}/err').read()}")
-        return p.returncode == 0
-
-
 def broken(case):
     """The unbroken run, then the same in pieces."""
     whole, pieces, path = f"whole.{case}", f"pieces.{case}", f"{work}/{case}.checkpoint"
     subprocess.run(command(case, whole, ["--quiet"]), check=True, stdout=subprocess.DEVNULL)
-    open(f"{work}/err", "w").close()
+    open(log, "w").close()
     cmd = command(case, pieces, ["--checkpoint", path, "--checkpoint-every", "0"])
     kills = 0
-    while not run(cmd, path, 1 + when.randrange(4 if case == "mf" else 14)):
+    while not runs.run(cmd, path, 1 + runs.when.randrange(4 if case == "mf" else 14), log):
         kills += 1
         if kills > 400:
             sys.exit(f"{case}: no progress after {kills} kills")
-    if os.path.exists(path):
-        sys.exit(f"{case}: the checkpoint is still there")
-    left = [f for f in os.listdir(work) if ".checkpoint.tmp." in f]
-    for f in left:  # of a kill while it was written: never taken for the checkpoint
-        os.remove(f"{work}/{f}")
-    on = [tuple(map(int, m)) for m in
-          re.findall(r"going on in part (\d+) after (\d+) epochs and (\d+) rows", open(f"{work}/err").read())]
+    runs.ended(case, path)
+    on = runs.went_on(log)
     if len(on) < 2 or (case != "mf" and not any(rows for _, _, rows in on)):
         sys.exit(f"{case}: killed {kills} times, but went on only so: {on}")
     want = {"pretrained": {1, 2, 3}, "full": {1, 2}, "falling": {1, 2}, "sampled": {1, 2}, "drawn": {1, 2}}.get(case)
@@ -128,7 +99,7 @@ def half(case):
     path = f"{work}/half.checkpoint"
     if os.path.exists(path):
         os.remove(path)
-    if run(command(case, "half", ["--checkpoint", path, "--checkpoint-every", "0"]), path, 20):
+    if runs.run(command(case, "half", ["--checkpoint", path, "--checkpoint-every", "0"]), path, 20, log):
         sys.exit(f"{case}: ended before it was killed")
     return path
 
@@ -137,26 +108,7 @@ def refused(what, case, path, text, more=(), data=None):
     cmd = command(case, "no", ["--checkpoint", path, "--quiet", *more])
     if data:
         cmd[cmd.index("--data") + 1] = data
-    before = open(path, "rb").read() if os.path.exists(path) else None
-    got = subprocess.run(cmd, capture_output=True, text=True)
-    if got.returncode != 1 or text not in got.stderr or os.path.exists(f"{work}/no"):
-        sys.exit(f"{what}: wanted 1 and {text!r}, got {got.returncode}: {got.stderr}")
-    if before is not None and open(path, "rb").read() != before:
-        sys.exit(f"{what}: the refused file was changed")
-
-
-def tampered(path, out, change):
-    """The same with its JSON changed and a sum that fits."""
-    raw = open(path, "rb").read()
-    n = struct.unpack("<Q", raw[:8])[0]
-    head = json.loads(raw[8:8 + n])
-    state = json.loads(head["__metadata__"]["freshet.checkpoint.v1"])
-    change(state)
-    text = json.dumps(state, separators=(",", ":"))
-    head["__metadata__"] = {"freshet.checkpoint.v1": text,
-                            "crc32": "%08x" % zlib.crc32(raw[8 + n:], zlib.crc32(text.encode()))}
-    h = json.dumps(head).encode()
-    open(out, "wb").write(struct.pack("<Q", len(h)) + h + raw[8 + n:])
+    runs.refused(what, cmd, path, text, f"{work}/no")
 
 
 for case in CASES:
@@ -182,21 +134,17 @@ for key, value, text in (("place/epoch", 5, "place/epoch: must be whole, 0..4"),
                          ("place/epoch", "x", "place/epoch: must be a number"), ("trainer/t", -1, "trainer/t: must be whole"),
                          ("result/loss", [1] * 9, "result/loss: 9 numbers"), ("trainer/new", 1, "trainer/new: nothing here"),
                          ("trainer/loss", "0", "trainer/loss: 0 there, 1 here")):
-    tampered(path, bad, lambda s: s.__setitem__(key, value))
+    runs.tampered(path, bad, lambda s: s.__setitem__(key, value))
     refused(key, "deepfm", bad, text)
-tampered(path, bad, lambda s: s.pop("trainer/lr"))
+runs.tampered(path, bad, lambda s: s.pop("trainer/lr"))
 refused("a missing value", "deepfm", bad, "trainer/lr: is missing")
-tampered(path, bad, lambda s: None)  # and the tampering itself does no harm
-if subprocess.run(command("deepfm", "fine", ["--checkpoint", bad, "--quiet"]), stdout=subprocess.DEVNULL).returncode:
-    sys.exit("a file written again was refused")
+runs.tampered(path, bad, lambda s: None)  # and the tampering itself does no harm
+runs.goes_on(command("deepfm", "fine", ["--checkpoint", bad, "--quiet"]))
 path = half("pretrained")
-tampered(path, bad, lambda s: s.__setitem__("place/part", 1))
+runs.tampered(path, bad, lambda s: s.__setitem__("place/part", 1))
 refused("another part", "pretrained", bad, "trainer/kind: gmf there, mlp here")
-tampered(half("neumf"), bad, lambda s: s.__setitem__("place/part", 0))
+runs.tampered(half("neumf"), bad, lambda s: s.__setitem__("place/part", 0))
 refused("no such part", "neumf", bad, "place/part: this training has no such part")
 refused("no folder", "deepfm", f"{work}/none/x", "none/x")
-for flags in (["--checkpoint", ""], ["--checkpoint-every", "5"]):
-    r = subprocess.run(command("deepfm", "none", flags), capture_output=True, text=True)
-    if r.returncode != 2 or "--checkpoint wants a file" not in r.stderr:
-        sys.exit(f"{flags}: status {r.returncode}: {r.stderr}")
+runs.usage(lambda flags: command("deepfm", "none", flags))
 PY

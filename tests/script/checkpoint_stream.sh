@@ -8,10 +8,12 @@ freshet=$2/freshet
 py=${PYTHON:-python3}
 work=$(mktemp -d "${TMPDIR:-/tmp}/freshet-checkpoint-XXXXXX")
 trap 'rm -rf -- "$work"' EXIT
-exec "$py" - "$freshet" "$work" <<'PY'
-import filecmp, json, os, random, re, shutil, struct, subprocess, sys, time, zlib
-freshet, work = sys.argv[1:]
-when = random.Random()  # of the kills
+exec "$py" - "$freshet" "$work" "$1/tests/support" <<'PY'
+import filecmp, json, os, shutil, subprocess, sys
+freshet, work, support = sys.argv[1:]
+sys.path.insert(0, support)
+import checkpoint_runs as runs
+log = f"{work}/err"
 slow = int(os.environ.get("CK_TIMEOUT_MULTIPLIER", "1")) > 1
 events = 500 if slow else 600
 subprocess.run([freshet, "simulate", "--out", f"{work}/in", "--events", str(events), "--users", "25", "--items", "60",
@@ -38,32 +40,6 @@ def command(case, out, more=()):
             f"{work}/{out}", "--seed", "5", "--threads", "2", "--json", *CASES[case], *more]
 
 
-def stamp(path):
-    try:
-        s = os.stat(path)
-        return s.st_ino, s.st_mtime_ns
-    except FileNotFoundError:
-        return None
-
-
-def run(cmd, path, writes, out=subprocess.DEVNULL):
-    """Kill the run when the file was written so often, or a little later. True: it ended by itself."""
-    with open(f"{work}/err", "a") as err:
-        p = subprocess.Popen(cmd, stdout=out, stderr=err)
-        was, n = stamp(path), 0
-        while p.poll() is None:
-            now = stamp(path)
-            if now != was and now is not None:
-                was, n = now, n + 1
-            if n >= writes:
-                time.sleep(when.random() * .004)
-                p.kill()
-            time.sleep(.0002)
-        if p.returncode not in (0, -9):
-            sys.exit(f"{cmd}: status {p.returncode}: {open(f'{work}/err').read()}")
-        return p.returncode == 0
-
-
 def measures(path):
     return {k: v for k, v in json.load(open(path)).items() if not k.startswith("seconds")}
 
@@ -77,21 +53,17 @@ def broken(case, tries=5):
     whole, pieces, path = f"{work}/whole.{case}", f"{work}/pieces.{case}", f"{work}/checkpoint.{case}"
     with open(f"{work}/whole.json", "w") as f:
         subprocess.run(command(case, f"whole.{case}", ["--quiet"]), check=True, stdout=f)
-    open(f"{work}/err", "w").close()
+    open(log, "w").close()
     cmd = command(case, f"pieces.{case}", ["--checkpoint", path, "--checkpoint-every", "0"])
     kills, most = 0, 6 if slow else 8
     while True:
-        writes = 1 + when.randrange(3 if case in FEW or kills < 2 else 8) if kills < most else 1000000  # then it may end
+        writes = 1 + runs.when.randrange(3 if case in FEW or kills < 2 else 8) if kills < most else 1000000  # then it may end
         with open(f"{work}/pieces.json", "w") as f:
-            if run(cmd, path, writes, f):
+            if runs.run(cmd, path, writes, log, f):
                 break
         kills += 1
-    if os.path.exists(path):
-        sys.exit(f"{case}: the checkpoint is still there")
-    for f in [f for f in os.listdir(work) if f"checkpoint.{case}.tmp." in f]:
-        os.remove(f"{work}/{f}")  # of a kill while it was written: never taken for the checkpoint
-    on = [tuple(map(int, m)) for m in
-          re.findall(r"going on in part (\d+) after (\d+) epochs and (\d+) rows", open(f"{work}/err").read())]
+    runs.ended(case, path)
+    on = runs.went_on(log)
     if len(on) < 2:  # it ended while it was to be killed
         if tries == 1:
             sys.exit(f"{case}: killed {kills} times, but went on only so: {on}")
@@ -114,13 +86,6 @@ def broken(case, tries=5):
     print(f"{case}: killed {kills} times, went on in parts {sorted({p for p, _, _ in on})}, the same bits")
 
 
-def state(path):
-    raw = open(path, "rb").read()
-    n = struct.unpack("<Q", raw[:8])[0]
-    head = json.loads(raw[8:8 + n])
-    return head, json.loads(head["__metadata__"]["freshet.checkpoint.v1"]), raw[8 + n:]
-
-
 def half(case, part):
     """A run that is killed in a part (from 0): its checkpoint."""
     path = f"{work}/half.checkpoint"
@@ -128,32 +93,16 @@ def half(case, part):
     for kills in range(100):
         if kills == 0 and os.path.exists(path):
             os.remove(path)
-        if run(command(case, "half", ["--checkpoint", path, "--checkpoint-every", "0"]), path, 1 + kills % 2):
+        if runs.run(command(case, "half", ["--checkpoint", path, "--checkpoint-every", "0"]), path, 1 + kills % 2, log):
             sys.exit(f"{case}: ended before it was killed in part {part}")
-        if os.path.exists(path) and state(path)[1]["place/part"] == part:
+        if os.path.exists(path) and runs.state(path)[1]["place/part"] == part:
             return path
     sys.exit(f"{case}: part {part} was not come to")
 
 
 def refused(what, case, path, text, more=(), out="no"):
-    before = open(path, "rb").read()
-    got = subprocess.run(command(case, out, ["--checkpoint", path, "--quiet", *more]), capture_output=True, text=True)
-    if got.returncode != 1 or text not in got.stderr or path not in got.stderr:
-        sys.exit(f"{what}: wanted 1 and {text!r}, got {got.returncode}: {got.stderr}")
-    if out == "no" and os.path.exists(f"{work}/no"):
-        sys.exit(f"{what}: a folder was left")
-    if open(path, "rb").read() != before:
-        sys.exit(f"{what}: the refused file was changed")
-
-
-def tampered(path, out, change):
-    """The same with its JSON changed and a sum that fits."""
-    head, values, data = state(path)
-    change(values)
-    text = json.dumps(values, separators=(",", ":"))
-    head["__metadata__"] = {"freshet.checkpoint.v1": text, "crc32": "%08x" % zlib.crc32(data, zlib.crc32(text.encode()))}
-    h = json.dumps(head).encode()
-    open(out, "wb").write(struct.pack("<Q", len(h)) + h + data)
+    cmd = command(case, out, ["--checkpoint", path, "--quiet", *more])
+    runs.refused(what, cmd, path, text, f"{work}/no" if out == "no" else None)
 
 
 for case in CASES:
@@ -174,11 +123,11 @@ for what, text, new in (("cut", "header length", raw[:100]), ("empty", "too shor
                         ("a flipped bit", "crc32 does not fit", raw[:-5] + bytes([raw[-5] ^ 1]) + raw[-4:])):
     open(bad, "wb").write(new)
     refused(what, "all", bad, text)
-members = list(state(path)[1])
+members = list(runs.state(path)[1])
 for key in members[::30 if slow else 8]:
-    tampered(path, bad, lambda s: s.pop(key))
+    runs.tampered(path, bad, lambda s: s.pop(key))
     refused("a missing value", "all", bad, f"{key}: is missing")
-    tampered(path, bad, lambda s: s.__setitem__(key, {}))
+    runs.tampered(path, bad, lambda s: s.__setitem__(key, {}))
     refused("another type", "all", bad, f"{key}: must be ")
 for key, value, text in (("place/part", 4, "place/part: must be whole, 0..3"), ("place/part", 0, "this training has no such part"),
                          ("place/part", 1, "trainer/kind: deepfm there, two_tower here"), ("place/part", 3, "its bundle"),
@@ -186,17 +135,13 @@ for key, value, text in (("place/part", 4, "place/part: must be whole, 0..3"), (
                          ("tower_a/model", False, "tower_a/model: is missing"), ("tower_curve/n", 129, "tower_curve/n: must be whole, 0..128"),
                          ("result/auc", [0.5, 0.5], "result/auc: 2 numbers, not 1"), ("part/new", 1, "part/new: nothing here"),
                          ("part/steps", -1, "part/steps: must be whole")):
-    tampered(path, bad, lambda s: s.__setitem__(key, value))
+    runs.tampered(path, bad, lambda s: s.__setitem__(key, value))
     refused(key, "all", bad, text)
-tampered(path, bad, lambda s: None)  # and the tampering itself does no harm
-if subprocess.run(command("all", "fine", ["--checkpoint", bad, "--quiet"]), stdout=subprocess.DEVNULL).returncode:
-    sys.exit("a file written again was refused")
-tampered(half("all, mf", 1), bad, lambda s: s.__setitem__("result/mf_epochs", 0))
+runs.tampered(path, bad, lambda s: None)  # and the tampering itself does no harm
+runs.goes_on(command("all", "fine", ["--checkpoint", bad, "--quiet"]))
+runs.tampered(half("all, mf", 1), bad, lambda s: s.__setitem__("result/mf_epochs", 0))
 refused("no epochs of mf", "all, mf", bad, "result/mf_epochs: must be at least 1")
 path = half("all", 3)  # the final tower: the ranker's bundle is there
 refused("another folder", "all", path, "the ranker is trained, but its bundle", out="elsewhere")
-for flags in (["--checkpoint", ""], ["--checkpoint-every", "5"]):
-    r = subprocess.run(command("all", "none", flags), capture_output=True, text=True)
-    if r.returncode != 2 or "--checkpoint wants a file" not in r.stderr:
-        sys.exit(f"{flags}: status {r.returncode}: {r.stderr}")
+runs.usage(lambda flags: command("all", "none", flags))
 PY
