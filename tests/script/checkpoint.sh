@@ -8,7 +8,7 @@ freshet=$2/freshet
 py=${PYTHON:-python3}
 work=$(mktemp -d "${TMPDIR:-/tmp}/freshet-checkpoint-XXXXXX")
 trap 'rm -rf -- "$work"' EXIT
-exec "$py" - "$freshet" "$work" "$1/tests/support" <<'PY'
+exec "$py" -B - "$freshet" "$work" "$1/tests/support" <<'PY'
 import filecmp, os, random, subprocess, sys
 freshet, work, support = sys.argv[1:]
 sys.path.insert(0, support)

@@ -8,6 +8,7 @@
 #include "daemon/base/buf.h"
 #include "daemon/base/rng.h"
 #include "tests/support/feat.h"
+#include "tests/support/model_fixture.h"
 
 #define LINES 2000
 #define CUT 1200
@@ -181,8 +182,6 @@ int main(void)
 {
     Suite *s = suite_create("learn_stream_examples");
     TCase *tc = tcase_create("examples");
-    SRunner *sr;
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, the_label_is_the_users_next_item);
@@ -190,9 +189,5 @@ int main(void)
     tcase_add_test(tc, a_shorter_stream_gives_the_same_examples);
     tcase_add_test(tc, lines_that_are_no_events_are_counted);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return mf_run(s);
 }

@@ -13,10 +13,10 @@
 #include "daemon/base/alloc.h"
 #include "daemon/base/buf.h"
 #include "daemon/base/hash.h"
-#include "daemon/base/log.h"
 #include "daemon/cli/shop_history.h"
 #include "daemon/learn/stream_train.h"
-#include "daemon/pipeline/spec_config.h"
+#include "tests/support/learner_fixture.h"
+#include "tests/support/model_fixture.h"
 #include "tests/support/tmpdir.h"
 
 #if defined(FR_SANITIZED) /* instrumented programs are some ten times slower */
@@ -41,22 +41,16 @@ static int n_clicks[1000]; /* by item of the simulated shop */
 static void setup(void)
 {
     memset(&fault, 0, sizeof(fault));
-    fr_log_set_level(FR_LOG_ERROR);
-    ck_assert_int_eq(fr_config_init(&cfg, &fault), FR_OK);
-    ck_assert_int_eq(fr_spec_from_config(&cfg, &spec, &fault), FR_OK);
+    learner_open(NULL, &cfg, &spec, &dir);
     fr_buf_init(&events);
     fr_buf_init(&items);
-    dir = tmpdir_make();
-    ck_assert_ptr_nonnull(dir);
 }
 
 static void teardown(void)
 {
     fr_buf_done(&events);
     fr_buf_done(&items);
-    fr_spec_free(spec);
-    fr_config_done(&cfg);
-    tmpdir_free(dir);
+    learner_close(&cfg, spec, dir);
 }
 
 /* ---- streams ---- */
@@ -427,8 +421,6 @@ int main(void)
 {
     Suite *s = suite_create("learn_stream_kinds");
     TCase *tc = tcase_create("kinds");
-    SRunner *sr;
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
@@ -439,9 +431,5 @@ int main(void)
     tcase_add_loop_test(tc, hostile_streams__end_in_a_sentence_or_a_bundle, 0, 4);
     tcase_add_test(tc, without_the_two_ids__refused_by_name);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return mf_run(s);
 }

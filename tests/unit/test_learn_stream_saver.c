@@ -15,9 +15,10 @@
 #include "daemon/base/alloc.h"
 #include "daemon/base/buf.h"
 #include "daemon/base/hash.h"
-#include "daemon/base/log.h"
 #include "daemon/learn/stream_train.h"
 #include "daemon/pipeline/spec_config.h"
+#include "tests/support/learner_fixture.h"
+#include "tests/support/model_fixture.h"
 #include "tests/support/tmpdir.h"
 
 #define USERS 12
@@ -46,20 +47,15 @@ static void event(struct fr_buf *out, int n)
 
 static void setup(void)
 {
-    slow = getenv("CK_TIMEOUT_MULTIPLIER") != NULL;
+    slow = learner_slow();
     memset(&fault, 0, sizeof(fault));
-    fr_log_set_level(FR_LOG_ERROR);
-    ck_assert_int_eq(fr_config_init(&cfg, &fault), FR_OK);
-    ck_assert_int_eq(fr_config_set(&cfg, "recommend.repeat=allow", &fault), FR_OK);
-    ck_assert_int_eq(fr_spec_from_config(&cfg, &spec, &fault), FR_OK);
+    learner_open("allow", &cfg, &spec, &dir);
     fr_buf_init(&events);
     fr_buf_init(&items);
     for (int n = 0; n < 400; n++)
         event(&events, n);
     for (int i = 0; i < ITEMS; i++)
         fr_buf_printf(&items, "{\"item_id\":\"i%d\",\"title\":\"t\",\"categories\":[\"c%d\"]}\n", i, i % 3);
-    dir = tmpdir_make();
-    ck_assert_ptr_nonnull(dir);
     ck_assert(tmpdir_path(dir, "checkpoint", path, sizeof(path)));
 }
 
@@ -67,9 +63,7 @@ static void teardown(void)
 {
     fr_buf_done(&events);
     fr_buf_done(&items);
-    fr_spec_free(spec);
-    fr_config_done(&cfg);
-    tmpdir_free(dir);
+    learner_close(&cfg, spec, dir);
 }
 
 static struct fr_stream_train_config config(const char *out, char room[512])
@@ -584,8 +578,6 @@ int main(void)
 {
     Suite *s = suite_create("learn_stream_saver");
     TCase *tc = tcase_create("all");
-    SRunner *sr;
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
@@ -599,9 +591,5 @@ int main(void)
     tcase_add_test(tc, a_broken_file__refused_with_a_reason);
     tcase_add_test(tc, a_place_that_cannot_be_written_to__found_before_the_training);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return mf_run(s);
 }

@@ -15,10 +15,10 @@
 #include "daemon/base/alloc.h"
 #include "daemon/base/buf.h"
 #include "daemon/base/hash.h"
-#include "daemon/base/log.h"
 #include "daemon/base/rng.h"
-#include "daemon/pipeline/spec_config.h"
 #include "models/train/train_ctr.h"
+#include "tests/support/learner_fixture.h"
+#include "tests/support/model_fixture.h"
 #include "tests/support/tmpdir.h"
 
 #define CLUSTERS 10
@@ -36,23 +36,16 @@ static struct fr_fault fault;
 
 static void setup(void)
 {
-    slow = getenv("CK_TIMEOUT_MULTIPLIER") != NULL;
+    slow = learner_slow();
     memset(&fault, 0, sizeof(fault));
-    fr_log_set_level(FR_LOG_ERROR);
-    ck_assert_int_eq(fr_config_init(&cfg, &fault), FR_OK);
-    ck_assert_int_eq(fr_config_set(&cfg, "recommend.repeat=allow", &fault), FR_OK);
-    ck_assert_int_eq(fr_spec_from_config(&cfg, &spec, &fault), FR_OK);
+    learner_open("allow", &cfg, &spec, &dir);
     fr_buf_init(&stream);
-    dir = tmpdir_make();
-    ck_assert_ptr_nonnull(dir);
 }
 
 static void teardown(void)
 {
     fr_buf_done(&stream);
-    fr_spec_free(spec);
-    fr_config_done(&cfg);
-    tmpdir_free(dir);
+    learner_close(&cfg, spec, dir);
 }
 
 static void event(int n, const char *type, int user, int item)
@@ -644,8 +637,6 @@ int main(void)
 {
     Suite *s = suite_create("learn_stream_train");
     TCase *tc = tcase_create("train");
-    SRunner *sr;
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
@@ -663,9 +654,5 @@ int main(void)
     tcase_add_loop_test(tc, a_value_head_learns_what_clicks_are_worth, 0, 2);
     tcase_add_test(tc, a_value_head_without_values_or_layers_is_refused);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return mf_run(s);
 }
