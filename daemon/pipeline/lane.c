@@ -322,22 +322,10 @@ enum fr_err fr_lane_close(struct fr_lane *l, bool lost, int timeout_ms)
     return done ? FR_OK : FR_ETIMEOUT;
 }
 
-/* Take over what a reload has published; a batch sees one configuration. */
-static void follow(struct fr_lane *l)
-{
-    const struct fr_live *live = l->own.live == NULL ? NULL : atomic_load_explicit(l->own.live, memory_order_acquire);
-
-    if (live != NULL) {
-        l->own.cfg = live->cfg;
-        l->own.spec = live->spec;
-    }
-}
-
 int fr_lane_step(struct fr_lane *l, int timeout_ms)
 {
     int n;
 
-    follow(l);
     atomic_fetch_add_explicit(&l->turns, 1, memory_order_relaxed);
     fr_lane_read_mail(l);
     answer_close(l);

@@ -626,6 +626,18 @@ static void finish(struct run *r, enum fr_err e)
     }
 }
 
+/* Take over what a reload has published; a batch sees one configuration. After the wait for its records: those that
+ * come after "reload=ok" are not made by what was before. */
+static void follow(struct fr_lane *l)
+{
+    const struct fr_live *live = l->own.live == NULL ? NULL : atomic_load_explicit(l->own.live, memory_order_acquire);
+
+    if (live != NULL) {
+        l->own.cfg = live->cfg;
+        l->own.spec = live->spec;
+    }
+}
+
 int fr_lane_batch(struct fr_lane *l, int timeout_ms)
 {
     struct run r;
@@ -639,6 +651,7 @@ int fr_lane_batch(struct fr_lane *l, int timeout_ms)
     if (r.b.work == NULL)
         return 0;
     collect(&r, timeout_ms);
+    follow(l);
     if (r.b.n == 0)
         return 0;
     r.t0_us = fr_clock_wall_us(l->eng->clock);

@@ -72,25 +72,46 @@ static int lists(void)
     return n;
 }
 
-START_TEST(live__new_triggers_and_settings__taken_over_between_batches)
+/* A lane's engine follows `live`; one list is made by what it began with. */
+static void follow(const struct fr_live *_Atomic *live)
 {
-    const struct fr_live *_Atomic live = NULL;
-    struct fr_config next;
-    struct fr_spec *spec;
-    struct fr_live pub;
-
     rig_crash(&r, 0);
-    r.eng.live = &live; /* lanes copy the engine when they are made */
+    r.eng.live = live; /* lanes copy the engine when they are made */
     rig_start(&r, 0);
     rig_give(&r, 0);
     (void)rig_event(&r, "u1", "e1", "click", "i1", 1000);
     rig_settle(&r, 0, 2000);
     ck_assert_int_eq(lists(), 1);
-    ck_assert_int_eq(fr_config_init(&next, NULL), FR_OK);
-    ck_assert_int_eq(fr_config_set(&next, "recommend.repeat=allow", NULL), FR_OK);
-    ck_assert_int_eq(fr_config_set(&next, "recommend.on=purchase", NULL), FR_OK);
-    ck_assert_int_eq(fr_spec_from_config(&next, &spec, NULL), FR_OK);
-    pub = (struct fr_live){&next, spec};
+}
+
+/* Triggers are purchases only. */
+static struct fr_live purchases(struct fr_config *cfg)
+{
+    struct fr_spec *spec;
+
+    ck_assert_int_eq(fr_config_init(cfg, NULL), FR_OK);
+    ck_assert_int_eq(fr_config_set(cfg, "recommend.repeat=allow", NULL), FR_OK);
+    ck_assert_int_eq(fr_config_set(cfg, "recommend.on=purchase", NULL), FR_OK);
+    ck_assert_int_eq(fr_spec_from_config(cfg, &spec, NULL), FR_OK);
+    return (struct fr_live){cfg, spec};
+}
+
+static void unfollow(struct fr_config *cfg, struct fr_live *pub)
+{
+    rig_stop(&r, 0);
+    r.eng.live = NULL;
+    fr_spec_free((struct fr_spec *)(uintptr_t)pub->spec);
+    fr_config_done(cfg);
+}
+
+START_TEST(live__new_triggers_and_settings__taken_over_between_batches)
+{
+    const struct fr_live *_Atomic live = NULL;
+    struct fr_config next;
+    struct fr_live pub;
+
+    follow(&live);
+    pub = purchases(&next);
     atomic_store(&live, &pub);
     (void)rig_event(&r, "u1", "e2", "click", "i2", 2000);
     rig_settle(&r, 0, 2000);
@@ -98,10 +119,37 @@ START_TEST(live__new_triggers_and_settings__taken_over_between_batches)
     (void)rig_event(&r, "u1", "e3", "purchase", "i2", 3000);
     rig_settle(&r, 0, 2000);
     ck_assert_int_eq(lists(), 2);
-    rig_stop(&r, 0);
-    r.eng.live = NULL;
-    fr_spec_free(spec);
-    fr_config_done(&next);
+    unfollow(&next, &pub);
+}
+END_TEST
+
+static void *wait_for_records(void *lane)
+{
+    (void)fr_lane_step(lane, 20000);
+    return NULL;
+}
+
+START_TEST(live__published_while_the_lane_waits__holds_for_what_comes_then)
+{
+    const struct fr_live *_Atomic live = NULL;
+    struct fr_config next;
+    struct fr_live pub;
+    struct fr_lane_status was, now;
+    pthread_t lane;
+
+    follow(&live);
+    pub = purchases(&next);
+    fr_lane_peek(r.in[0].lane, &was);
+    ck_assert_int_eq(pthread_create(&lane, NULL, wait_for_records, r.in[0].lane), 0);
+    do
+        fr_lane_peek(r.in[0].lane, &now);
+    while (now.turns == was.turns); /* the turn has begun */
+    atomic_store(&live, &pub);
+    (void)rig_event(&r, "u1", "e2", "click", "i2", 2000);
+    ck_assert_int_eq(pthread_join(lane, NULL), 0);
+    rig_settle(&r, 0, 2000);
+    ck_assert_int_eq(lists(), 1);
+    unfollow(&next, &pub);
 }
 END_TEST
 
@@ -116,6 +164,7 @@ int main(void)
     tcase_set_timeout(tc, 30);
     tcase_add_test(tc, check_count__changed_and_back__refuses_with_the_remedy_then_takes);
     tcase_add_test(tc, live__new_triggers_and_settings__taken_over_between_batches);
+    tcase_add_test(tc, live__published_while_the_lane_waits__holds_for_what_comes_then);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_NORMAL);
