@@ -3,7 +3,8 @@
  *
  * Once a query: the user's and context's part of the first layer, of the sums, of the linear term.
  * Once an item, kept by the lane's cache: the same of its fields ("payload").
- * Once a row: their sum, cross fields, ReLU, and the other layers over all rows of a chunk.
+ * Once a row: their sum, cross fields, ReLU, and the other layers: a tile of rows goes through all of them, and what the
+ *   next tile reads of the cache is fetched meanwhile.
  */
 #include <string.h>
 
@@ -12,7 +13,11 @@
 #include "models/gemm.h"
 #include "models/rank_cache.h"
 
-#define CHUNK 256 /* rows: with a layer's weights they stay in the second-level cache */
+/* Rows whose items are looked up together: a batch of misses is a product, and what one needs is not evicted by another. */
+#define ROUND 512
+/* Rows that go through all layers together: with the weights they stay in the second-level cache. Larger tiles leave more
+ * of the cache's parts to be waited for (the first tile's), smaller ones make slower products. */
+#define TILE 60
 
 /* ---- once a query ---- */
 
@@ -70,7 +75,7 @@ enum fr_err fr_ctr_shared(const struct fr_model *m,
     s->lin = d->w0 + fr_ctr_linear(m, FR_ENTITY_USER, q->user) +
              fr_ctr_linear(m, FR_ENTITY_CONTEXT, q->context);
     if (h1 > 0 && !fixed) {
-        fr_packed_linear(d->of_user, x, (size_t)k, 1, 0, s->hidden, (size_t)h1);
+        fr_packed_linear(d->of_user, x, (size_t)k, 1, 0, s->hidden, (size_t)h1, NULL);
     } else if (h1 > 0) {
         int in = d->mlp.width[0];
         memcpy(s->hidden, d->mlp.bias[0], (size_t)h1 * sizeof(*s->hidden));
@@ -99,80 +104,85 @@ static size_t payload_floats(const struct fr_ctr_impl *d)
     return (size_t)d->mlp.width[1] + (size_t)d->cfg.dim + 2;
 }
 
-/* Buffers of one chunk, reused for all. */
+/* Buffers of a query, reused for all of its rounds. */
 struct chunk {
-    float **payload;         /* (CHUNK) by row */
-    int *row;                /* (CHUNK) rows whose payload is to be filled */
-    float *x;                /* (CHUNK, item or cross fields, D) embeddings */
-    float *made;             /* (CHUNK, H1) their products */
-    float *spare;            /* (CHUNK, payload) where the cache has no room */
-    float *hidden, *hidden2; /* (CHUNK, widest layer) */
+    float **payload;         /* (ROUND) by row */
+    int *row;                /* (ROUND) rows whose payload is to be filled */
+    float *spare;            /* (ROUND, payload) where the cache has no room */
+    float *x;                /* (TILE, item or cross fields, D) embeddings */
+    float *made;             /* (TILE, H1) their products */
+    float *hidden, *hidden2; /* (TILE, widest layer) */
     float *sum;              /* (D) */
 };
 
 static enum fr_err
-alloc_chunk(const struct fr_ctr_impl *d, int cap, struct fr_arena *ar, struct chunk *c)
+alloc_chunk(const struct fr_ctr_impl *d, int round, struct fr_arena *ar, struct chunk *c)
 {
-    size_t n = (size_t)cap, h1 = (size_t)d->mlp.width[1], dim = (size_t)d->cfg.dim, widest = h1;
+    size_t n = (size_t)round, h1 = (size_t)d->mlp.width[1], dim = (size_t)d->cfg.dim, widest = h1;
 
     for (int l = 2; l < d->mlp.n_layers; l++)
         widest = (size_t)d->mlp.width[l] > widest ? (size_t)d->mlp.width[l] : widest;
     c->payload = fr_arena_array(ar, n, sizeof(*c->payload));
     c->row = fr_arena_array(ar, n, sizeof(*c->row));
-    c->x = fr_arena_array(ar, n * (size_t)d->n_cand * dim + 1, sizeof(float));
-    c->made = fr_arena_array(ar, n * h1, sizeof(float));
     c->spare = fr_arena_array(ar, n * payload_floats(d), sizeof(float));
-    c->hidden = fr_arena_array(ar, n * widest, sizeof(float));
-    c->hidden2 = fr_arena_array(ar, n * widest, sizeof(float));
+    c->x = fr_arena_array(ar, TILE * (size_t)d->n_cand * dim + 1, sizeof(float));
+    c->made = fr_arena_array(ar, TILE * h1, sizeof(float));
+    c->hidden = fr_arena_array(ar, TILE * widest, sizeof(float));
+    c->hidden2 = fr_arena_array(ar, TILE * widest, sizeof(float));
     c->sum = fr_arena_array(ar, dim, sizeof(float));
     bool ok = c->payload != NULL && c->row != NULL && c->x != NULL && c->made != NULL &&
               c->spare != NULL && c->hidden != NULL && c->hidden2 != NULL && c->sum != NULL;
     return ok ? FR_OK : FR_ENOMEM;
 }
 
-/* Embeddings, sums and linear part of the item in row i, which is the k-th to be filled. */
+/* Payloads of `n` rows by c->row: embeddings, sums, linear part, and the product of all. */
 static void
-begin_payload(const struct fr_model *m, const struct fr_slot *item, int i, int k, struct chunk *c)
+fill_payloads(const struct fr_model *m, const struct fr_slot *const *items, const int *row, int n, struct chunk *c)
 {
     const struct fr_ctr_impl *d = m->impl;
-    int dim = d->cfg.dim, ki = d->n_item * dim;
-    float *x = c->x + (size_t)k * (size_t)ki;
+    size_t h1 = (size_t)d->mlp.width[1], dim = (size_t)d->cfg.dim, ki = (size_t)d->n_item * dim;
 
-    if (c->payload[i] == NULL)
-        c->payload[i] = c->spare + (size_t)k * payload_floats(d);
-    float *p = c->payload[i] + d->mlp.width[1];
-    memset(p, 0, ((size_t)dim + 1) * sizeof(*p));
-    fr_embed_group(m->enc, &d->em, FR_ENTITY_ITEM, item, x);
-    if ((d->parts & FR_CTR_PAIR) != 0)
-        fr_ctr_pair_sums(x, d->n_item, dim, p, &p[dim]);
-    p[dim + 1] = fr_ctr_linear(m, FR_ENTITY_ITEM, item);
-    c->row[k] = i;
+    for (int k = 0; k < n; k++) {
+        const struct fr_slot *item = d->n_item > 0 ? items[row[k]] : NULL;
+        float *x = c->x + (size_t)k * ki, *p = c->payload[row[k]] + h1;
+
+        memset(p, 0, (dim + 1) * sizeof(*p));
+        fr_embed_group(m->enc, &d->em, FR_ENTITY_ITEM, item, x);
+        if ((d->parts & FR_CTR_PAIR) != 0)
+            fr_ctr_pair_sums(x, d->n_item, (int)dim, p, &p[dim]);
+        p[dim + 1] = fr_ctr_linear(m, FR_ENTITY_ITEM, item);
+    }
+    fr_packed_linear(d->of_item, c->x, ki, n, 0, c->made, h1, NULL);
+    for (int k = 0; k < n; k++)
+        memcpy(c->payload[row[k]], c->made + (size_t)k * h1, h1 * sizeof(*c->made));
 }
 
-/* Payloads of rows [at, at + rows): found, or computed together and kept. */
+/* Payloads of the rows of a round: found, or computed and kept. */
 static void find_items(const struct fr_model *m,
-                       const struct fr_rank_query *q,
+                       const struct fr_slot *const *items,
                        struct fr_rank_cache *cache,
-                       int at,
                        int rows,
                        struct chunk *c)
 {
     const struct fr_ctr_impl *d = m->impl;
-    size_t h1 = (size_t)d->mlp.width[1], ki = (size_t)d->n_item * (size_t)d->cfg.dim;
-    uint64_t hash[CHUNK];
+    const float *const *lin = (d->parts & FR_CTR_LINEAR) != 0 ? d->lin : NULL;
+    uint64_t hash[ROUND];
     int misses = 0;
 
     for (int i = 0; i < rows && cache != NULL; i++)
-        hash[i] = fr_rank_cache_soon(cache, q->items[at + i]);
+        hash[i] = fr_rank_cache_soon(cache, items[i]);
     for (int i = 0; i < rows; i++) {
-        const struct fr_slot *item = d->n_item > 0 ? q->items[at + i] : NULL;
         c->payload[i] = NULL;
-        if (cache == NULL || !fr_rank_cache_find(cache, item, hash[i], &c->payload[i]))
-            begin_payload(m, item, i, misses++, c);
+        if (cache != NULL && fr_rank_cache_find(cache, items[i], hash[i], &c->payload[i]))
+            continue;
+        if (c->payload[i] == NULL)
+            c->payload[i] = c->spare + (size_t)misses * payload_floats(d);
+        c->row[misses++] = i;
+        if (d->n_item > 0)
+            fr_embed_soon(m->enc, &d->em, lin, FR_ENTITY_ITEM, items[i]);
     }
-    fr_packed_linear(d->of_item, c->x, ki, misses, 0, c->made, h1);
-    for (int k = 0; k < misses; k++)
-        memcpy(c->payload[c->row[k]], c->made + (size_t)k * h1, h1 * sizeof(*c->made));
+    for (int k = 0; k < misses; k += TILE)
+        fill_payloads(m, items, c->row + k, misses - k < TILE ? misses - k : TILE, c);
 }
 
 /* ---- once a row ---- */
@@ -192,27 +202,25 @@ static void add_relu(const float *restrict a, const float *restrict b, float *re
     }
 }
 
-/* Linear and pair parts of row `i`, and its first layer without the cross fields. */
-static void add_row(const struct fr_model *m,
-                    const struct fr_rank_query *q,
-                    const struct fr_ctr_shared *s,
-                    int at,
-                    int i,
-                    bool relu,
-                    struct chunk *c,
-                    float *out)
+/* Linear and pair parts of row `at + i` of the query, and its first layer without the cross fields. */
+static float add_row(const struct fr_model *m,
+                     const struct fr_rank_query *q,
+                     const struct fr_ctr_shared *s,
+                     int at,
+                     int i,
+                     const float *payload,
+                     struct chunk *c)
 {
     const struct fr_ctr_impl *d = m->impl;
     size_t sx = m->enc->n_slots[FR_ENTITY_CROSS], h1 = (size_t)d->mlp.width[1];
     int dim = d->cfg.dim, n_cross = d->n_cand - d->n_item;
-    struct payload p = read_payload(d, c->payload[i]);
-    float *h = c->hidden + (size_t)i * h1, sq = s->sq + p.sq;
+    struct payload p = read_payload(d, payload);
+    float *h = c->hidden + (size_t)i * h1, sq = s->sq + p.sq, out = s->lin + p.lin;
 
-    if (relu)
-        add_relu(s->hidden, p.hidden, h, h1);
-    else
+    if (n_cross > 0)
         add(s->hidden, p.hidden, h, h1);
-    *out = s->lin + p.lin;
+    else
+        add_relu(s->hidden, p.hidden, h, h1);
     for (int k = 0; k < dim; k++)
         c->sum[k] = s->sum[k] + p.sum[k];
     if (n_cross > 0) {
@@ -221,13 +229,14 @@ static void add_row(const struct fr_model *m,
         if (at + i + FR_FETCH_AHEAD < q->n)
             fr_embed_soon(m->enc, &d->em, (d->parts & FR_CTR_LINEAR) != 0 ? d->lin : NULL, FR_ENTITY_CROSS,
                           cross + FR_FETCH_AHEAD * sx);
-        *out += fr_ctr_linear(m, FR_ENTITY_CROSS, cross);
+        out += fr_ctr_linear(m, FR_ENTITY_CROSS, cross);
         fr_embed_group(m->enc, &d->em, FR_ENTITY_CROSS, cross, x);
         if ((d->parts & FR_CTR_PAIR) != 0)
             fr_ctr_pair_sums(x, n_cross, dim, c->sum, &sq);
     }
     if ((d->parts & FR_CTR_PAIR) != 0)
-        *out += 0.5f * (fr_dot(c->sum, c->sum, (size_t)dim) - sq);
+        out += 0.5f * (fr_dot(c->sum, c->sum, (size_t)dim) - sq);
+    return out;
 }
 
 void fr_ctr_heads(const struct fr_ctr_impl *d, const float *h, int rows, float *out, float *raw)
@@ -242,8 +251,12 @@ void fr_ctr_heads(const struct fr_ctr_impl *d, const float *h, int rows, float *
 }
 
 /* The layers after the first: adds the network's output to out (rows), the value head's to raw. */
-static void
-add_layers(const struct fr_ctr_impl *d, int rows, struct chunk *c, float *out, float *raw)
+static void add_layers(const struct fr_ctr_impl *d,
+                       int rows,
+                       struct chunk *c,
+                       struct fr_fetch_list *ahead,
+                       float *out,
+                       float *raw)
 {
     int last = d->mlp.n_layers - 1;
     float *h = c->hidden, *next = c->hidden2;
@@ -256,11 +269,42 @@ add_layers(const struct fr_ctr_impl *d, int rows, struct chunk *c, float *out, f
                          rows,
                          FR_PACKED_RELU,
                          next,
-                         (size_t)d->mlp.width[l + 1]);
+                         (size_t)d->mlp.width[l + 1],
+                         ahead);
         h = next;
         next = done;
     }
     fr_ctr_heads(d, h, rows, out, raw);
+}
+
+/* Rows [at, at + rows) of the query; the next tile's payloads are fetched in the products' shadow. */
+static void rank_tile(const struct fr_model *m,
+                      const struct fr_rank_query *q,
+                      const struct fr_ctr_shared *s,
+                      int at,
+                      int rows,
+                      float *const *payload,
+                      struct fr_fetch_list *ahead,
+                      struct chunk *c,
+                      float *out,
+                      float *raw)
+{
+    const struct fr_ctr_impl *d = m->impl;
+    bool has_cross = d->n_cand > d->n_item;
+
+    for (int i = 0; i < rows; i++)
+        out[at + i] = add_row(m, q, s, at, i, payload[i], c);
+    ahead->products = d->mlp.n_layers - 2 + has_cross;
+    if (has_cross)
+        fr_packed_linear(d->of_cross,
+                         c->x,
+                         (size_t)(d->n_cand - d->n_item) * (size_t)d->cfg.dim,
+                         rows,
+                         FR_PACKED_ADD | FR_PACKED_RELU,
+                         c->hidden,
+                         (size_t)d->mlp.width[1],
+                         ahead);
+    add_layers(d, rows, c, ahead, out + at, raw == NULL ? NULL : raw + at);
 }
 
 enum fr_err fr_ctr_rank(const struct fr_model *m,
@@ -271,8 +315,7 @@ enum fr_err fr_ctr_rank(const struct fr_model *m,
                         float *raw)
 {
     const struct fr_ctr_impl *d = m->impl;
-    bool has_cross = d->n_cand > d->n_item;
-    int cap = q->n < CHUNK ? q->n : CHUNK;
+    size_t floats;
     struct fr_ctr_shared s;
     struct chunk c;
 
@@ -282,28 +325,30 @@ enum fr_err fr_ctr_rank(const struct fr_model *m,
         return fr_ctr_rank_attention(m, q, flags, ar, out, raw);
     if ((flags & FR_SCORE_DETERMINISTIC) != 0 || d->mlp.n_layers == 0)
         return fr_ctr_rank_fixed(m, q, flags, ar, out, raw);
+    floats = payload_floats(d);
+    struct fr_rank_cache *cache = d->n_item > 0 ? q->cache : NULL;
     enum fr_err e = fr_ctr_shared(m, q, false, ar, &s);
+    if (cache != NULL && !fr_rank_cache_begin(cache, m->serial, m->enc->n_slots[FR_ENTITY_ITEM], floats))
+        cache = NULL;
+    /* Without a cache, what is computed of an item is read again at once. */
+    int round = cache != NULL ? ROUND : TILE;
+    round = q->n < round ? q->n : round;
     if (e == FR_OK)
-        e = alloc_chunk(d, cap, ar, &c);
-    for (int at = 0; at < q->n && e == FR_OK; at += cap) {
-        int rows = q->n - at < cap ? q->n - at : cap;
-        struct fr_rank_cache *cache = d->n_item > 0 ? q->cache : NULL;
-        if (cache != NULL &&
-            !fr_rank_cache_begin(
-                cache, m->serial, m->enc->n_slots[FR_ENTITY_ITEM], payload_floats(d)))
-            cache = NULL;
-        find_items(m, q, cache, at, rows, &c);
-        for (int i = 0; i < rows; i++)
-            add_row(m, q, &s, at, i, !has_cross, &c, &out[at + i]);
-        if (has_cross)
-            fr_packed_linear(d->of_cross,
-                             c.x,
-                             (size_t)(d->n_cand - d->n_item) * (size_t)d->cfg.dim,
-                             rows,
-                             FR_PACKED_ADD | FR_PACKED_RELU,
-                             c.hidden,
-                             (size_t)d->mlp.width[1]);
-        add_layers(d, rows, &c, out + at, raw == NULL ? NULL : raw + at);
+        e = alloc_chunk(d, round, ar, &c);
+    for (int from = 0; from < q->n && e == FR_OK; from += round) {
+        int rows = q->n - from < round ? q->n - from : round;
+
+        if (from > 0 && cache != NULL)
+            (void)fr_rank_cache_begin(cache, m->serial, m->enc->n_slots[FR_ENTITY_ITEM], floats);
+        find_items(m, d->n_item > 0 ? q->items + from : NULL, cache, rows, &c);
+        for (int i = 0; i < rows && i < TILE; i++)
+            fr_fetch(c.payload[i], floats * sizeof(float));
+        for (int i = 0; i < rows; i += TILE) {
+            int next = i + TILE < rows ? i + TILE : rows, end = next + TILE < rows ? next + TILE : rows;
+            struct fr_fetch_list ahead = {
+                .block = (const float *const *)(c.payload + next), .n = end - next, .bytes = floats * sizeof(float)};
+            rank_tile(m, q, &s, from + i, next - i, c.payload + i, &ahead, &c, out, raw);
+        }
     }
     return e;
 }

@@ -70,14 +70,15 @@ static void deep(const struct fr_ctr_impl *d,
 
     for (size_t i = 0; i < (size_t)rows; i++)
         memcpy(h + i * h1, s->hidden, h1 * sizeof(*h));
-    fr_packed_linear(d->of_item, c->cand, ldx, rows, FR_PACKED_ADD, h, h1);
+    fr_packed_linear(d->of_item, c->cand, ldx, rows, FR_PACKED_ADD, h, h1, NULL);
     fr_packed_linear(d->of_cross,
                      c->cand + (size_t)d->n_item * (size_t)d->cfg.dim,
                      ldx,
                      rows,
                      FR_PACKED_ADD | FR_PACKED_RELU,
                      h,
-                     h1);
+                     h1,
+                     NULL);
     for (int l = 1; l < last; l++) {
         float *done = h;
 
@@ -87,7 +88,8 @@ static void deep(const struct fr_ctr_impl *d,
                          rows,
                          FR_PACKED_RELU,
                          next,
-                         (size_t)p->width[l + 1]);
+                         (size_t)p->width[l + 1],
+                         NULL);
         h = next;
         next = done;
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "models/fetch.h"
 #include "models/gemm.h"
 #include "models/nn.h"
 #include "models/packed_priv.h"
@@ -110,13 +111,26 @@ static void by_gemm(const struct fr_packed *p,
         fr_nn_relu(y + (size_t)r * ldy, out);
 }
 
+/* Lines of the list after each tile of a product. */
+static size_t lines_ahead(const struct fr_packed *p, int rows, struct fr_fetch_list *ahead)
+{
+    size_t tiles = (size_t)((p->out + p->kernel->width - 1) / p->kernel->width) *
+                   (size_t)((rows + p->kernel->rows - 1) / p->kernel->rows);
+
+    if (ahead == NULL || ahead->products < 1)
+        return 0;
+    tiles *= (size_t)ahead->products--;
+    return (fr_fetch_left(ahead) + tiles - 1) / tiles;
+}
+
 void fr_packed_linear(const struct fr_packed *p,
                       const float *x,
                       size_t ldx,
                       int rows,
                       unsigned flags,
                       float *y,
-                      size_t ldy)
+                      size_t ldy,
+                      struct fr_fetch_list *ahead)
 {
     const float *b = p->b;
 
@@ -126,9 +140,10 @@ void fr_packed_linear(const struct fr_packed *p,
         by_gemm(p, x, ldx, rows, flags, y, ldy);
         return;
     }
+    const size_t lines = lines_ahead(p, rows, ahead);
     for (int at = 0, width = 0; at < p->out; at += width) {
         width = width_at(p, at);
-        struct fr_panel panel = {b, p->bias + at, p->in, p->out - at < width ? p->out - at : width};
+        struct fr_panel panel = {b, p->bias + at, p->in, p->out - at < width ? p->out - at : width, ahead, lines};
         p->kernel->run(&panel, width, x, ldx, rows, flags, y + at, ldy);
         b += (size_t)p->in * (size_t)width;
     }

@@ -23,6 +23,7 @@
 #define FR_PACKED_ADD 2u  /* y's present value is added */
 
 struct fr_packed;
+struct fr_fetch_list;
 
 /**
  * @param w     (out, in), row stride ldw; borrowed for the life of the packed layer (the slow
@@ -38,6 +39,8 @@ void fr_packed_free(struct fr_packed *p);
 /**
  * y (rows, out) = act(x (rows, in) W^T + bias [+ y]).
  * @param ldx, ldy  row strides; x and y do not overlap.
+ * @param ahead  NULL or (fetch.h) blocks whose share is asked for in the shadow of the product, some lines after each
+ *               tile. Not on the slow path.
  * @thread any; does not allocate
  */
 void fr_packed_linear(const struct fr_packed *p,
@@ -46,6 +49,7 @@ void fr_packed_linear(const struct fr_packed *p,
                       int rows,
                       unsigned flags,
                       float *y,
-                      size_t ldy);
+                      size_t ldy,
+                      struct fr_fetch_list *ahead);
 
 #endif

@@ -2,6 +2,7 @@
  * models/packed_avx2.c - tiles of 6 rows x 16 outputs (12 sums in registers), AVX2 and FMA.
  * A row's sum is a chain over k in order, so tiles of fewer rows give the same bits.
  */
+#include "models/fetch.h"
 #include "models/packed_priv.h"
 
 #if defined(__AVX2__) && defined(__FMA__)
@@ -74,10 +75,12 @@ static void run(const struct fr_panel *p,
     for (int r = 0; r < rows; r += MAX_ROWS) {
         int n = rows - r < MAX_ROWS ? rows - r : MAX_ROWS;
         tiles[n](p, x + (size_t)r * ldx, ldx, flags, m0, m1, y + (size_t)r * ldy, ldy);
+        if (p->lines > 0)
+            fr_fetch_more(p->ahead, p->lines);
     }
 }
 
-static const struct fr_packed_kernel kernel = {16, 16, run};
+static const struct fr_packed_kernel kernel = {16, 16, MAX_ROWS, run};
 
 const struct fr_packed_kernel *fr_packed_kernel_avx2(void)
 {

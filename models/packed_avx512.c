@@ -2,6 +2,7 @@
  * models/packed_avx512.c - tiles of 12 rows x 32 outputs (24 sums in registers), AVX-512 F/VL.
  * A row's sum is a chain over k in order, so tiles of fewer rows give the same bits.
  */
+#include "models/fetch.h"
 #include "models/packed_priv.h"
 
 #if defined(__AVX512F__) && defined(__AVX512VL__)
@@ -94,10 +95,12 @@ static void run(const struct fr_panel *p,
     for (int r = 0; r < rows; r += MAX_ROWS) {
         int n = rows - r < MAX_ROWS ? rows - r : MAX_ROWS;
         tiles[n](p, x + (size_t)r * ldx, ldx, flags, m0, m1, y + (size_t)r * ldy, ldy);
+        if (p->lines > 0)
+            fr_fetch_more(p->ahead, p->lines);
     }
 }
 
-static const struct fr_packed_kernel kernel = {32, 16, run};
+static const struct fr_packed_kernel kernel = {32, 16, MAX_ROWS, run};
 
 const struct fr_packed_kernel *fr_packed_kernel_avx512(void)
 {

@@ -13,10 +13,13 @@ struct fr_panel {
     const float *b;    /* (in, width), 64-byte aligned */
     const float *bias; /* (width) */
     int in, cols;      /* cols <= width: the rest is padding */
+    struct fr_fetch_list *ahead; /* `lines` of it are asked for after each tile */
+    size_t lines;
 };
 
 struct fr_packed_kernel {
     int width, narrow; /* outputs of a panel; of a last panel that fits */
+    int rows;          /* of a tile */
     void (*run)(const struct fr_panel *p,
                 int width,
                 const float *x,

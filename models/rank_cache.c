@@ -141,7 +141,6 @@ bool fr_rank_cache_find(struct fr_rank_cache *c, const struct fr_slot *slots, ui
             e->round = c->round;
             c->stats.hits++;
             *out_payload = c->payload + k * c->n_floats;
-            fr_fetch(*out_payload, c->n_floats * sizeof(float));
             return true;
         }
         if (e->round < oldest && e->round != c->round) {

@@ -50,7 +50,7 @@ bool fr_rank_cache_begin(struct fr_rank_cache *c,
 uint64_t fr_rank_cache_soon(const struct fr_rank_cache *c, const struct fr_slot *slots);
 
 /**
- * The payload of an item. One that is there is being fetched from memory when this returns.
+ * The payload of an item.
  * @param out_payload  64-byte aligned, valid in this round; NULL if all of its set is in use.
  * @return true: there and filled (or about to be: the same item came before in this round); false:
  *         the caller fills it before the round ends.

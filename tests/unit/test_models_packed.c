@@ -1,12 +1,13 @@
 /*
  * Packed linear layers against a product in double, at every level of the machine: awkward shapes,
  * strides, bias or none, ReLU, sums, NaN; nothing past a row's end is touched; a row's bits do not
- * depend on the other rows.
+ * depend on the other rows, nor on what is fetched meanwhile.
  */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "models/fetch.h"
 #include "models/gemm.h"
 #include "models/packed.h"
 #include "tests/support/model_fixture.h"
@@ -67,7 +68,7 @@ static void check(const int *s, unsigned flags, bool with_bias)
     for (size_t i = 0; i < (size_t)rows * ldy; i++)
         y[i] = i % ldy < (size_t)out ? (float)fr_rng_normal(&rng) : GUARD;
     memcpy(keep, y, sizeof(y));
-    fr_packed_linear(p, x, ldx, rows, flags, y, ldy);
+    fr_packed_linear(p, x, ldx, rows, flags, y, ldy, NULL);
     for (int r = 0; r < rows; r++) {
         for (int o = 0; o < out; o++) {
             size_t at = (size_t)r * ldy + (size_t)o;
@@ -83,7 +84,7 @@ static void check(const int *s, unsigned flags, bool with_bias)
         for (size_t o = (size_t)out; o < ldy; o++)
             mf_float_eq(y[(size_t)r * ldy + o], GUARD);
     }
-    fr_packed_linear(p, x, ldx, 0, flags, NULL, ldy);
+    fr_packed_linear(p, x, ldx, 0, flags, NULL, ldy, NULL);
     fr_packed_free(p);
 }
 
@@ -110,10 +111,41 @@ START_TEST(linear__a_row_alone_or_among_others__same_bits)
     if (_i == FR_CPU_BASELINE || !set_level(_i))
         return; /* baseline is OpenBLAS' product, which promises nothing */
     ck_assert_int_eq(fr_packed_new(w, IN, bias, OUT, IN, &p), FR_OK);
-    fr_packed_linear(p, x, IN, ROWS, FR_PACKED_RELU, y, OUT);
+    fr_packed_linear(p, x, IN, ROWS, FR_PACKED_RELU, y, OUT, NULL);
     for (int r = 0; r < ROWS; r++) {
-        fr_packed_linear(p, x + (size_t)r * IN, IN, 1, FR_PACKED_RELU, one, OUT);
+        fr_packed_linear(p, x + (size_t)r * IN, IN, 1, FR_PACKED_RELU, one, OUT, NULL);
         ck_assert_mem_eq(one, y + (size_t)r * OUT, sizeof(one));
+    }
+    fr_packed_free(p);
+}
+END_TEST
+
+START_TEST(linear__blocks_to_fetch__all_asked_for_in_the_products_named)
+{
+    enum { OUT = 49, IN = 101, ROWS = 29, BLOCKS = 31, PRODUCTS = 3 };
+    static float block[64];
+    const float *at[BLOCKS];
+    struct fr_packed *p = NULL;
+
+    if (_i == FR_CPU_BASELINE || !set_level(_i))
+        return; /* OpenBLAS' product fetches nothing */
+    for (int i = 0; i < BLOCKS; i++)
+        at[i] = block;
+    ck_assert_int_eq(fr_packed_new(w, IN, bias, OUT, IN, &p), FR_OK);
+    fr_packed_linear(p, x, IN, ROWS, 0, keep, OUT, NULL);
+    for (int bytes = 1; bytes <= 256; bytes += 51) {
+        struct fr_fetch_list l = {.block = at, .n = BLOCKS, .bytes = (size_t)bytes, .products = PRODUCTS};
+        size_t all = fr_fetch_left(&l);
+        ck_assert_uint_eq(all, (size_t)BLOCKS * (((size_t)bytes + 63) / 64));
+        for (int i = 1; i <= PRODUCTS; i++) {
+            memset(y, 0, sizeof(y));
+            fr_packed_linear(p, x, IN, ROWS, 0, y, OUT, &l);
+            ck_assert_mem_eq(y, keep, (size_t)ROWS * OUT * sizeof(*y));
+            ck_assert_uint_le(fr_fetch_left(&l), all * (size_t)(PRODUCTS - i) / PRODUCTS);
+        }
+        ck_assert_int_eq(l.at, BLOCKS);
+        fr_packed_linear(p, x, IN, ROWS, 0, y, OUT, &l);
+        ck_assert_int_eq(l.at, BLOCKS);
     }
     fr_packed_free(p);
 }
@@ -128,7 +160,7 @@ START_TEST(linear__nan_in_a_row__that_row_only)
         return;
     x[5 * IN + 3] = NAN;
     ck_assert_int_eq(fr_packed_new(w, IN, bias, OUT, IN, &p), FR_OK);
-    fr_packed_linear(p, x, IN, ROWS, FR_PACKED_RELU, y, OUT);
+    fr_packed_linear(p, x, IN, ROWS, FR_PACKED_RELU, y, OUT, NULL);
     for (int r = 0; r < ROWS; r++)
         for (int o = 0; o < OUT; o++)
             ck_assert_int_eq(fr_is_finite(y[r * OUT + o]), r != 5);
@@ -153,6 +185,8 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, NULL);
     tcase_add_loop_test(tc, linear__shapes_flags_levels__as_in_double, 0, FR_CPU_AVX512 + 1);
     tcase_add_loop_test(tc, linear__a_row_alone_or_among_others__same_bits, 0, FR_CPU_AVX512 + 1);
+    tcase_add_loop_test(
+        tc, linear__blocks_to_fetch__all_asked_for_in_the_products_named, 0, FR_CPU_AVX512 + 1);
     tcase_add_loop_test(tc, linear__nan_in_a_row__that_row_only, 0, FR_CPU_AVX512 + 1);
     tcase_add_test(tc, new__no_layer__refused);
     suite_add_tcase(s, tc);
