@@ -23,7 +23,8 @@
 #define MAX_FILE ((size_t)1 << 34)
 #define PATH_BYTES 4096
 
-#define LOSSES "softmax|sampled_softmax|ccl"
+#define LOSSES "softmax|sampled_softmax|full_softmax|ccl"
+enum { SOFTMAX, SAMPLED_SOFTMAX, FULL_SOFTMAX, CCL }; /* of LOSSES */
 #define RETRIEVALS "two_tower|mf"
 #define MODELS "all|" RETRIEVALS "|lr|fm|wide_deep|deepfm|autoint|autoint+|gmf|mlp|neumf"
 static const char *const model[] = {"all",    "two_tower", "mf",       "lr",  "fm",  "wide_deep",
@@ -43,9 +44,9 @@ struct flags {
     double margin, negative_weight;
     int64_t tower_negatives;
     int optimizer;
-    double lr, decay;
+    double lr, decay, l2, clip, id_dropout, dropout;
     int64_t seed, threads, epochs, negatives, until, version;
-    bool json, quiet, topics;
+    bool json, quiet, topics, batch_norm;
 };
 
 /* A bar for each part of the training. */
@@ -234,8 +235,9 @@ static int train(const struct flags *f, const struct fr_stream_input *in)
 
     fr_stream_train_config_default(&c);
     fr_two_tower_train_config_default(&tower);
-    tower.loss = f->loss == 2 ? FR_TOWER_CCL : FR_TOWER_SOFTMAX;
-    tower.in_batch = f->loss == 0;
+    tower.loss = f->loss == CCL ? FR_TOWER_CCL : FR_TOWER_SOFTMAX;
+    tower.in_batch = f->loss == SOFTMAX;
+    tower.full_softmax = f->loss == FULL_SOFTMAX;
     tower.negatives = (int)f->tower_negatives;
     tower.margin = (float)f->margin;
     tower.negative_weight = (float)f->negative_weight;
@@ -253,6 +255,11 @@ static int train(const struct flags *f, const struct fr_stream_input *in)
     c.optimizer = (enum fr_optimizer)f->optimizer;
     c.lr = f->lr;
     c.decay = f->decay;
+    c.l2 = f->l2;
+    c.clip = f->clip;
+    c.id_dropout = f->id_dropout;
+    c.dropout = f->dropout;
+    c.batch_norm = f->batch_norm;
     if (f->epochs > 0)
         c.epochs = c.mf_epochs = (int)f->epochs;
     c.pair_negatives = (int)f->negatives;
@@ -355,15 +362,35 @@ static void join_optimizers(char *out, size_t cap)
         n += (size_t)snprintf(out + n, cap - n, "%s%s", i == 0 ? "" : "|", fr_optimizer_names[i]);
 }
 
-/* Rankers with layers that a value head can stand on; `all` trains one. */
-static bool has_head(int m)
+/* What --model M (`all` trains deepfm) has to do with a flag. */
+static bool one_of(int m, const char *const *with)
 {
-    static const char *const with[] = {"all", "wide_deep", "deepfm", "autoint", "autoint+"};
-
-    for (size_t i = 0; i < sizeof(with) / sizeof(with[0]); i++)
-        if (strcmp(model[m], with[i]) == 0)
+    for (; *with != NULL; with++)
+        if (strcmp(model[m], *with) == 0)
             return true;
     return false;
+}
+
+static const char *const with_head[] = {"all", "wide_deep", "deepfm", "autoint", "autoint+", NULL};
+static const char *const with_deep[] = {"all", "wide_deep", "deepfm", "autoint+", NULL};
+static const char *const with_own_ids[] = {"mf", "gmf", "mlp", "neumf", NULL};
+
+/* Flags that the model has no use for. @return FR_ARGS_GO_ON or an exit code */
+static int check_model(const struct flags *f)
+{
+    if (f->model == MF && (f->optimizer != FR_OPTIMIZER_ADAM || f->lr > 0))
+        return fr_args_usage("train", "--optimizer and --lr are of two_tower and rankers: mf has its own");
+    if (f->model == MF && (f->l2 >= 0 || f->clip >= 0))
+        return fr_args_usage("train", "--l2 and --clip are of two_tower and rankers: mf has its own");
+    if (f->id_dropout >= 0 && one_of(f->model, with_own_ids))
+        return fr_args_usage("train", "--id-dropout is of two_tower and of rankers with fields: mf, gmf, mlp and neumf forget ids their own way");
+    if ((f->dropout > 0 || f->batch_norm) && !one_of(f->model, with_deep))
+        return fr_args_usage("train", "--dropout and --batch-norm go with deepfm, wide_deep and autoint+: they are of their hidden layers");
+    if (f->loss != SOFTMAX && (f->model == MF || f->retrieval == MF - TWO_TOWER))
+        return fr_args_usage("train", "--loss is of two_tower: mf has its own");
+    if (f->value != FR_VALUE_NONE && !one_of(f->model, with_head))
+        return fr_args_usage("train", "--value-head goes with deepfm, wide_deep, autoint and autoint+: it stands on their layers");
+    return FR_ARGS_GO_ON;
 }
 
 int fr_cmd_train_run(int argc, char **argv)
@@ -378,6 +405,9 @@ int fr_cmd_train_run(int argc, char **argv)
                       .threads = fr_cpu_count(64),
                       .negatives = 4,
                       .decay = 1,
+                      .l2 = -1,
+                      .clip = -1,
+                      .id_dropout = -1,
                       .tower_negatives = tower.negatives,
                       .margin = (double)tower.margin,
                       .negative_weight = (double)tower.negative_weight,
@@ -396,13 +426,18 @@ int fr_cmd_train_run(int argc, char **argv)
         {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (one a processor)"},
         {"epochs", FR_ARG_INT, &f.epochs, 1, 100, "N", "passes of two_tower over its examples (4); mf: at most (64), the number is chosen on the newest"},
         {"negatives", FR_ARG_INT, &f.negatives, 1, 1000, "N", "gmf, mlp, neumf, mf: items drawn beside each positive, anew each epoch (4)"},
-        {"loss", FR_ARG_CHOICE, &f.loss, 0, 0, LOSSES, "of the tower: in the batch and over drawn items; over drawn items alone; cosine contrastive over drawn items"},
+        {"loss", FR_ARG_CHOICE, &f.loss, 0, 0, LOSSES, "of the tower: in the batch and over drawn items; over drawn items alone; over all items (up to some 10,000); cosine contrastive over drawn items"},
         {"tower-negatives", FR_ARG_INT, &f.tower_negatives, 0, 1000000, "N", "items drawn into each step of the tower (1000)"},
         {"margin", FR_ARG_F64, &f.margin, -1, 1, "X", "ccl: cosine from which a negative counts (.8)"},
         {"negative-weight", FR_ARG_F64, &f.negative_weight, 0, 1e6, "X", "ccl: of the negatives' mean (150)"},
         {"optimizer", FR_ARG_CHOICE, &f.optimizer, 0, 0, optimizers, "of two_tower and rankers (adam); mf has its own"},
         {"lr", FR_ARG_F64, &f.lr, 1e-9, 10, "X", "its step size (what suits optimizer and model)"},
         {"decay", FR_ARG_F64, &f.decay, 1e-6, 1, "X", "adagrad: what stays of an accumulator at each touch (1)"},
+        {"l2", FR_ARG_F64, &f.l2, 0, 10, "X", "of two_tower and rankers: lambda / 2 of the squares of what a step moves (what suits the model)"},
+        {"clip", FR_ARG_F64, &f.clip, 0, 1e6, "X", "of two_tower and rankers: global norm of the layers' gradients (what suits the model; 0: none)"},
+        {"id-dropout", FR_ARG_F64, &f.id_dropout, 0, 0.95, "X", "share of the ids that a step of two_tower and of rankers with fields does not know (.1, .5)"},
+        {"dropout", FR_ARG_F64, &f.dropout, 0, 0.95, "X", "of the hidden layers of deepfm, wide_deep and autoint+ (0)"},
+        {"batch-norm", FR_ARG_BOOL, &f.batch_norm, 0, 0, NULL, "of the same layers"},
         {"until-event", FR_ARG_INT, &f.until, 1, 4294967290.0, "N", "use the first N events only"},
         {"value-head", FR_ARG_CHOICE, &f.value, 0, 0, "none|log|unit", "the ranker also learns what a click is worth; log: its events' `value`, unit: whether an event of --value-event came"},
         {"value-event", FR_ARG_STR, &f.value_event, 0, 0, "TYPE", "event type that says it, on the item clicked (any with a value)"},
@@ -425,16 +460,14 @@ int fr_cmd_train_run(int argc, char **argv)
         return fr_args_usage("train", "--model and --retrieval name two retrieval models: --model trains that one alone");
     if (f.topics && (f.events != NULL || f.items != NULL))
         return fr_args_usage("train", "--from-topics reads both topics: it goes with neither --events nor --items");
-    if (f.model == MF && (f.optimizer != FR_OPTIMIZER_ADAM || f.lr > 0))
-        return fr_args_usage("train", "--optimizer and --lr are of two_tower and rankers: mf has its own");
     if ((rc = fr_checkpoint_flags_check(&f.checkpoint, "train")) != FR_ARGS_GO_ON)
         return rc;
     if (f.value == FR_VALUE_UNIT && f.value_event == NULL)
         return fr_args_usage("train", "--value-head unit asks whether an event came: --value-event says which");
     if (f.value == FR_VALUE_NONE && f.value_event != NULL)
         return fr_args_usage("train", "--value-event is for a ranker with a --value-head");
-    if (f.value != FR_VALUE_NONE && !has_head(f.model))
-        return fr_args_usage("train", "--value-head goes with deepfm, wide_deep, autoint and autoint+: it stands on their layers");
+    if ((rc = check_model(&f)) != FR_ARGS_GO_ON)
+        return rc;
     rc = fr_settings_load(&f.s, "train");
     if (rc == FR_ARGS_GO_ON)
         rc = read_and_train(&f);

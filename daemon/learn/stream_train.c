@@ -24,6 +24,7 @@ void fr_stream_train_config_default(struct fr_stream_train_config *c)
     c->pair_negatives = 4;
     c->batch = 256;
     c->decay = 1;
+    c->l2 = c->clip = c->id_dropout = -1;
     c->held_out = .1;
     c->max_held_out = 2000;
     c->negatives = 30;
@@ -67,12 +68,18 @@ static const float lr_of[FR_OPTIMIZER_COUNT] = {
     [FR_OPTIMIZER_FTRL] = 10,
 };
 
-void fr_learner_optimizer(const struct fr_learner *l, struct fr_train_options *o)
+void fr_learner_options(const struct fr_learner *l, struct fr_train_options *o)
 {
     o->optimizer = l->c->optimizer;
     o->lr = l->c->lr > 0 ? (float)l->c->lr : o->lr * lr_of[o->optimizer];
     o->decay = (float)l->c->decay;
     o->ftrl_beta = 0.01f; /* 1 is for gradients of one example; ours are a batch's mean */
+    if (l->c->l2 >= 0)
+        o->l2_embedding = o->l2_dense = (float)l->c->l2;
+    if (l->c->clip >= 0)
+        o->clip_norm = (float)l->c->clip;
+    if (l->c->id_dropout >= 0)
+        o->id_dropout = (float)l->c->id_dropout;
 }
 
 enum fr_err fr_learner_epochs(const struct fr_learner *l, struct fr_epochs **out)

@@ -41,6 +41,12 @@ struct fr_stream_train_config {
     enum fr_optimizer optimizer; /* of towers and ranker */
     double lr;                   /* of both; 0 = what suits optimiser and model */
     double decay;                /* adagrad: of its accumulators at a touch, 1 = none */
+    /* of towers and ranker; below 0 = what suits the model */
+    double l2;         /* of table rows that a step moves and of layers */
+    double clip;       /* global norm of the layers' gradients, 0 = none */
+    double id_dropout; /* share of ids that a step does not know; not of gmf, mlp, neumf */
+    double dropout;    /* of the ranker's hidden layers */
+    bool batch_norm;   /* of the same */
     int epochs;        /* of the tower */
     int mf_epochs;     /* at most: the number is chosen on the newest examples */
     int ranker_epochs; /* at most, early stop on held-out lists; 0 = 2 to 10, more for fewer lists; of pairs 10 to 40 */

@@ -57,7 +57,7 @@ static enum fr_err trainer(struct fr_learner_ncf *n, enum fr_model_kind kind)
     c.opt.seed = l->c->seed;
     c.opt.threads = l->c->threads;
     c.opt.lr = (float)s.lr;
-    fr_learner_optimizer(l, &c.opt);
+    fr_learner_options(l, &c.opt);
     n->lr = c.opt.lr;
     c.opt.init_std = (float)s.init_std;
     c.opt.dense_rows = false; /* users come and go: a step moves those it has seen */

@@ -75,8 +75,8 @@ void fr_learner_tell_loss(
 /** Append an epoch. */
 void fr_learner_curve(struct fr_stream_curve *c, double loss, double valid, double lr);
 
-/** The run's optimiser and step size over a trainer's options, whose lr is Adam's. */
-void fr_learner_optimizer(const struct fr_learner *l, struct fr_train_options *o);
+/** What the run asks for over a trainer's options, whose lr is Adam's. */
+void fr_learner_options(const struct fr_learner *l, struct fr_train_options *o);
 
 /** An empty epoch with an exact index. */
 FR_MUST_CHECK enum fr_err fr_learner_epochs(const struct fr_learner *l, struct fr_epochs **out);

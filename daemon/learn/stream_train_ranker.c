@@ -421,13 +421,15 @@ static void config(const struct fr_learner *l, struct fr_ctr_train_config *cfg)
     cfg->opt.lr = 1e-3f;
     cfg->opt.l2_embedding = 1e-4f;
     cfg->opt.id_dropout = 0.5f;
-    fr_learner_optimizer(l, &cfg->opt);
+    fr_learner_options(l, &cfg->opt);
     cfg->model.kind = l->c->ranker_kind;
     if (cfg->model.kind == FR_MODEL_LR)
         cfg->model.dim = 0;
     if (cfg->model.kind != FR_MODEL_DEEPFM && cfg->model.kind != FR_MODEL_WIDE_DEEP &&
         cfg->model.kind != FR_MODEL_AUTOINT_PLUS)
         cfg->model.n_hidden = 0;
+    cfg->dropout = (float)l->c->dropout;
+    cfg->model.batch_norm = l->c->batch_norm;
     if (cfg->model.kind == FR_MODEL_AUTOINT || cfg->model.kind == FR_MODEL_AUTOINT_PLUS) {
         /* with the linear part: it is how a ranker begins as the tower's order */
         cfg->model.linear = true;

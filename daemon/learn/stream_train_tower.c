@@ -176,7 +176,7 @@ static enum fr_err trainer(struct fr_learner *l, struct fr_train_two_tower **out
         cfg = *l->c->tower;
     cfg.opt.seed = l->c->seed;
     cfg.opt.threads = l->c->threads;
-    fr_learner_optimizer(l, &cfg.opt);
+    fr_learner_options(l, &cfg.opt);
     cfg.fields = fields;
     cfg.n_fields = tower_fields(l->spec, fields);
     *out_lr = cfg.opt.lr;

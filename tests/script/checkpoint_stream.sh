@@ -29,10 +29,13 @@ CASES["all, mf"] = ["--retrieval", "mf", "--epochs", "3"]
 CASES["log"] = ["--model", "deepfm", "--epochs", "1", "--value-head", "log"]
 CASES["unit"] = ["--model", "autoint", "--epochs", "1", "--value-head", "unit", "--value-event", "purchase"]
 CASES["ccl"] = ["--model", "two_tower", "--loss", "ccl", "--optimizer", "adagrad", "--decay", "0.999"]
+CASES["full"] = ["--model", "two_tower", "--loss", "full_softmax"]
+CASES["tuned"] = ["--model", "deepfm", "--epochs", "1", "--dropout", "0.25", "--batch-norm", "--id-dropout", "0.125", "--l2", "0.5",
+                  "--clip", "2"]
 if slow:  # the trainers alone are killed in script.checkpoint too
     CASES = {k: CASES[k] for k in ("all", "all, mf", "log", "neumf")}
-FEW = {"mf", "two_tower", "ccl"}  # writes
-PARTS = {"two_tower": {4}, "ccl": {4}, "mf": {1, 4}, "all": {2, 3, 4}, "all, mf": {1, 2, 3, 4}, "log": {2, 3}, "unit": {2, 3}}
+FEW = {"mf", "two_tower", "ccl", "full"}  # writes
+PARTS = {"two_tower": {4}, "ccl": {4}, "full": {4}, "tuned": {2, 3}, "mf": {1, 4}, "all": {2, 3, 4}, "all, mf": {1, 2, 3, 4}, "log": {2, 3}, "unit": {2, 3}}
 
 
 def command(case, out, more=()):

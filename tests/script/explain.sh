@@ -146,6 +146,12 @@ no_training "stands on their layers" --model fm --value-head log
 no_training "stands on their layers" --model two_tower --value-head log
 no_training "stands on their layers" --model neumf --value-head log
 no_training "mf has its own" --model mf --optimizer adagrad
+no_training "mf has its own" --model mf --l2 0.001
+no_training "mf has its own" --retrieval mf --loss full_softmax
+no_training "of their hidden layers" --model fm --dropout 0.1
+no_training "of their hidden layers" --model autoint --batch-norm
+no_training "their own way" --model gmf --id-dropout 0.1
+no_training "--dropout" --model deepfm --dropout 1
 "$freshet" train --events in/valued.jsonl --items in/items.jsonl --out v --quiet --json --model deepfm \
   --value-head unit --value-event purchase --value-weight 0.5 >x 2>log || fail "train, unit: $(cat log)"
 "$python" -c '
