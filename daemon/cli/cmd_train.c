@@ -7,20 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "daemon/base/alloc.h"
 #include "daemon/base/cpu.h"
-#include "daemon/base/file.h"
 #include "daemon/base/json.h"
 #include "daemon/cli/checkpoint_flags.h"
 #include "daemon/cli/cmd_benchmark.h"
 #include "daemon/cli/curve.h"
 #include "daemon/cli/progress.h"
 #include "daemon/cli/settings.h"
-#include "daemon/cli/topic_read.h"
+#include "daemon/cli/stream_input.h"
 #include "daemon/learn/stream_train.h"
-#include "daemon/pipeline/spec_config.h"
 
-#define MAX_FILE ((size_t)1 << 34)
 #define PATH_BYTES 4096
 
 #define LOSSES "softmax|sampled_softmax|full_softmax|ccl"
@@ -33,7 +29,8 @@ enum { ALL, TWO_TOWER, MF, FIRST_RANKER }; /* of `model` */
 
 struct flags {
     struct fr_settings s;
-    const char *events, *items, *out;
+    struct fr_stream_flags stream;
+    const char *out;
     struct fr_checkpoint_flags checkpoint;
     const char *value_event;
     int value; /* enum fr_value_kind */
@@ -46,7 +43,7 @@ struct flags {
     int optimizer;
     double lr, decay, l2, clip, id_dropout, dropout;
     int64_t seed, threads, epochs, negatives, until, version;
-    bool json, quiet, topics, batch_norm;
+    bool json, quiet, batch_norm;
 };
 
 /* A bar for each part of the training. */
@@ -287,68 +284,18 @@ static int train(const struct flags *f, const struct fr_stream_input *in)
     return FR_EXIT_OK;
 }
 
-/* What is trained on, held in memory. */
-struct input {
-    struct fr_stream_log events, items;
-    char *event_text, *item_text;
-};
-
-static enum fr_err read_topic(const struct flags *f, enum fr_topic_role role, struct fr_stream_log *log, struct fr_fault *fault)
-{
-    int32_t partitions = 0;
-    enum fr_err e = fr_topic_read(&f->s.conn, f->s.names.name[role], role, f->quiet, fr_stream_log_add, log,
-                                  &partitions, fault);
-
-    fr_stream_log_finish(log, partitions);
-    return e;
-}
-
-static enum fr_err read_topics(const struct flags *f, struct input *in, struct fr_stream_input *out, struct fr_fault *fault)
-{
-    enum fr_err e = read_topic(f, FR_TOPIC_EVENTS, &in->events, fault);
-
-    out->event_log = &in->events;
-    out->item_log = &in->items;
-    return e == FR_OK ? read_topic(f, FR_TOPIC_ITEMS, &in->items, fault) : e;
-}
-
-static enum fr_err read_files(const struct flags *f, struct input *in, struct fr_stream_input *out, struct fr_fault *fault)
-{
-    size_t n_ev = 0, n_it = 0;
-    enum fr_err e = fr_file_read(f->events, MAX_FILE, &in->event_text, &n_ev, fault);
-
-    if (e == FR_OK && f->items != NULL)
-        e = fr_file_read(f->items, MAX_FILE, &in->item_text, &n_it, fault);
-    if (e != FR_OK)
-        return e;
-    out->events = (struct fr_str){in->event_text, n_ev};
-    out->items = (struct fr_str){in->item_text == NULL ? "" : in->item_text, n_it};
-    return FR_OK;
-}
-
 static int read_and_train(const struct flags *f)
 {
     struct fr_fault fault = {FR_OK, NULL, 0, ""};
-    struct fr_stream_input si = {.until = (uint64_t)f->until,
-                                 .value = {(enum fr_value_kind)f->value, f->value_event}};
-    struct fr_spec *spec = NULL;
-    struct input in;
+    struct fr_stream_hold h = {.in = {.until = (uint64_t)f->until,
+                                      .value = {(enum fr_value_kind)f->value, f->value_event}}};
     int rc = FR_EXIT_FAILURE;
-    enum fr_err e = fr_spec_from_config(&f->s.cfg, &spec, &fault);
 
-    memset(&in, 0, sizeof(in));
-    if (e == FR_OK)
-        e = f->topics ? read_topics(f, &in, &si, &fault) : read_files(f, &in, &si, &fault);
-    si.spec = spec;
-    if (e == FR_OK)
-        rc = train(f, &si);
+    if (fr_stream_hold_read(&h, &f->s, &f->stream, f->quiet, &fault) == FR_OK)
+        rc = train(f, &h.in);
     else
         fprintf(stderr, "freshet train: %s\n", fault.msg);
-    fr_stream_log_done(&in.events);
-    fr_stream_log_done(&in.items);
-    fr_free(in.event_text);
-    fr_free(in.item_text);
-    fr_spec_free(spec);
+    fr_stream_hold_done(&h);
     return rc;
 }
 
@@ -416,9 +363,7 @@ int fr_cmd_train_run(int argc, char **argv)
                       .checkpoint = {.every_s = -1}};
     const struct fr_arg flags[] = {
         FR_SETTINGS_ARGS(&f.s),
-        {"events", FR_ARG_STR, &f.events, 0, 0, "FILE", "JSON Lines of `events` values, in order"},
-        {"items", FR_ARG_STR, &f.items, 0, 0, "FILE", "JSON Lines of `items` values"},
-        {"from-topics", FR_ARG_BOOL, &f.topics, 0, 0, NULL, "read the events and items topics to their present end instead"},
+        FR_STREAM_ARGS(&f.stream),
         {"model", FR_ARG_CHOICE, &f.model, 0, 0, MODELS, "what to train; all: a retrieval model and deepfm"},
         {"retrieval", FR_ARG_CHOICE, &f.retrieval, 0, 0, RETRIEVALS, "what retrieves: trained by all, and whose candidates a ranker learns to order"},
         {"out", FR_ARG_STR, &f.out, 0, 0, "DIR", "each bundle goes to DIR/MODEL, e.g. DIR/two_tower (autoint+: DIR/autoint_plus), its learning curve beside it (.curve.csv, .curve.svg)"},
@@ -454,12 +399,12 @@ int fr_cmd_train_run(int argc, char **argv)
 
     if (rc != FR_ARGS_GO_ON)
         return rc;
-    if (f.out == NULL || (f.events == NULL && !f.topics))
+    if (f.out == NULL || (f.stream.events == NULL && !f.stream.topics))
         return fr_args_usage("train", "--out, and --events or --from-topics, are needed");
     if (f.retrieval >= 0 && (f.model == TWO_TOWER || f.model == MF) && f.model != TWO_TOWER + f.retrieval)
         return fr_args_usage("train", "--model and --retrieval name two retrieval models: --model trains that one alone");
-    if (f.topics && (f.events != NULL || f.items != NULL))
-        return fr_args_usage("train", "--from-topics reads both topics: it goes with neither --events nor --items");
+    if ((rc = fr_stream_flags_check(&f.stream, "train")) != FR_ARGS_GO_ON)
+        return rc;
     if ((rc = fr_checkpoint_flags_check(&f.checkpoint, "train")) != FR_ARGS_GO_ON)
         return rc;
     if (f.value == FR_VALUE_UNIT && f.value_event == NULL)
