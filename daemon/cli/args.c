@@ -23,6 +23,13 @@ int fr_args_usage(const char *command, const char *fmt, ...)
     return FR_EXIT_USAGE;
 }
 
+bool fr_args_is(const char *text, const char *name)
+{
+    size_t n = strlen(name);
+
+    return strncmp(text, "--", 2) == 0 && strncmp(text + 2, name, n) == 0 && (text[2 + n] == '\0' || text[2 + n] == '=');
+}
+
 void fr_args_help(const struct fr_args *a)
 {
     printf("Usage: freshet %s\n", a->usage);

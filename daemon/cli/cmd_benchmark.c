@@ -14,6 +14,7 @@
 #include "daemon/base/json.h"
 #include "daemon/cli/args.h"
 #include "daemon/cli/checkpoint_flags.h"
+#include "daemon/cli/cmd_compare.h"
 #include "daemon/cli/curve.h"
 #include "daemon/cli/progress.h"
 #include "daemon/learn/benchmark.h"
@@ -69,18 +70,10 @@ static const struct fr_benchmark *find(const char *command, const char *name)
     return b;
 }
 
-/* `--name` or `--name=...` */
-static bool is_flag(const char *text, const char *name)
-{
-    size_t n = strlen(name);
-
-    return strncmp(text, "--", 2) == 0 && strncmp(text + 2, name, n) == 0 && (text[2 + n] == '\0' || text[2 + n] == '=');
-}
-
 bool fr_cmd_benchmark_asked(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)
-        if (is_flag(argv[i], "benchmark") || is_flag(argv[i], "compare"))
+        if (fr_args_is(argv[i], "benchmark"))
             return true;
     return false;
 }
@@ -314,41 +307,33 @@ int fr_cmd_benchmark_train(int argc, char **argv)
     return train(&f);
 }
 
-/* Bundles may follow --compare without the flag. @return FR_ARGS_GO_ON or a refusal */
-static int more_bundles(struct fr_cmd_compare *c, const struct fr_args *a)
-{
-    if (a->n_positional > 0 && c->bundles.n == 0)
-        return fr_args_usage("evaluate", "unexpected argument \"%.60s\"", a->positional[0]);
-    for (int i = 0; i < a->n_positional; i++) {
-        if (c->bundles.n == FR_ARG_LIST_MAX)
-            return fr_args_usage("evaluate", "--compare: more than %d bundles", FR_ARG_LIST_MAX);
-        c->bundles.v[c->bundles.n++] = a->positional[i];
-    }
-    for (int i = 0; i < c->out.n; i++) {
-        size_t n = strlen(c->out.v[i]);
+/* A benchmark's test file as what bundles are compared on. */
+struct on {
+    const struct fr_benchmark *b;
+    const char *data;
+};
 
-        if (n < 5 || (strcmp(c->out.v[i] + n - 4, ".svg") != 0 && strcmp(c->out.v[i] + n - 4, ".csv") != 0))
-            return fr_args_usage("evaluate", "--out: \"%.60s\" ends in neither .svg nor .csv", c->out.v[i]);
-    }
-    return FR_ARGS_GO_ON;
+static enum fr_err evaluate_on(void *ctx,
+                               const char *bundle,
+                               struct fr_benchmark_detail *detail,
+                               struct fr_benchmark_result *out,
+                               struct fr_fault *fault)
+{
+    const struct on *on = ctx;
+
+    return on->b->evaluate(on->data, bundle, detail, out, fault);
 }
 
 int fr_cmd_benchmark_evaluate(int argc, char **argv)
 {
     struct flags f = {.threads = 1};
-    struct fr_cmd_compare c = {.resamples = 1000, .seed = 1};
+    struct fr_compare_flags c = FR_COMPARE_FLAGS;
     const char *more[FR_ARG_LIST_MAX];
     const struct fr_arg flags[] = {
         {"benchmark", FR_ARG_STR, &f.benchmark, 0, 0, "NAME", "whose layout and protocol"},
         {"data", FR_ARG_STR, &f.data, 0, 0, "DIR", "the benchmark's files; of them the test file is read"},
         {"bundle", FR_ARG_STR, &f.bundle, 0, 0, "BUNDLE", "what is measured"},
-        {"compare", FR_ARG_LIST, &c.bundles, 0, 0, "BUNDLE", "measure several and set them beside one another; more may follow without the flag"},
-        {"sort", FR_ARG_CHOICE, &c.sort, 0, 0, "given|quality|speed", "the order they are shown in"},
-        {"resamples", FR_ARG_INT, &c.resamples, 0, 100000, "N", "of the users, for 95 % intervals (1000; 0 = none)"},
-        {"seed", FR_ARG_INT, &c.seed, 0, 9007199254740991.0, "N", "of the resamples (1)"},
-        {"out", FR_ARG_LIST, &c.out, 0, 0, "FILE", "of a comparison: FILE.svg quality against time, FILE.csv all numbers"},
-        {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
-        {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object as the last line; the table goes to standard error"}};
+        FR_COMPARE_ARGS(&c)};
     struct fr_args a = {"evaluate --benchmark NAME --data DIR --bundle BUNDLE | --compare BUNDLE... [flags]",
                         "Measure bundles on a benchmark's test file.\n\n"
                         "--compare adds, for each bundle: the number of trained parameters, the bytes of its files,\n"
@@ -370,21 +355,20 @@ int fr_cmd_benchmark_evaluate(int argc, char **argv)
         return rc;
     if ((b = find("evaluate", f.benchmark)) == NULL)
         return FR_EXIT_USAGE;
-    if ((rc = more_bundles(&c, &a)) != FR_ARGS_GO_ON)
+    if ((rc = fr_compare_flags_more(&c, &a)) != FR_ARGS_GO_ON)
         return rc;
     if (f.data == NULL || (f.bundle == NULL) == (c.bundles.n == 0))
         return fr_args_usage("evaluate", "--data (of %s), and either --bundle or --compare, are needed", b->files);
     if (c.bundles.n == 0 && c.out.n > 0)
         return fr_args_usage("evaluate", "--out goes with --compare");
     if (c.bundles.n > 0) {
-        c.b = b;
-        c.data = f.data;
-        c.json = f.json;
-        c.quiet = f.quiet;
-        return fr_cmd_benchmark_compare(&c);
+        struct on data = {b, f.data};
+        const struct fr_compare_on on = {b->name, b->valid, "the test file", evaluate_on, &data, 0, NULL};
+        return fr_cmd_compare(&on, &c);
     }
     if ((r = fr_calloc(1, sizeof(*r))) == NULL)
         return failed("evaluate", &fault, FR_ENOMEM);
+    f.json = c.json;
     e = b->evaluate(f.data, f.bundle, NULL, r, &fault);
     rc = e == FR_OK ? print(&f, NULL, r) : failed("evaluate", &fault, e);
     fr_free(r);

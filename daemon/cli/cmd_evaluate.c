@@ -9,6 +9,7 @@
 #include "daemon/base/alloc.h"
 #include "daemon/base/buf.h"
 #include "daemon/cli/cmd_benchmark.h"
+#include "daemon/cli/cmd_compare.h"
 #include "daemon/cli/judge.h"
 #include "daemon/cli/judge_report.h"
 #include "daemon/cli/judge_stream.h"
@@ -256,6 +257,8 @@ static int run(int argc, char **argv)
 {
     if (fr_cmd_benchmark_asked(argc, argv))
         return fr_cmd_benchmark_evaluate(argc, argv);
+    if (fr_cmd_compare_stream_asked(argc, argv))
+        return fr_cmd_compare_stream(argc, argv);
 
     struct evaluate ev = {.types = "view,click,purchase,like,rating", .n = 20, .bootstrap = 200, .seed = 1,
                           .half_life = 20000, .fill_half_life = 20000};
@@ -284,7 +287,7 @@ static int run(int argc, char **argv)
     };
     struct fr_args a = {.usage = "evaluate --stream --events FILE [--recommendations FILE] | --from-topics [flags]",
                         .about = "Judges recommendations against what the users did next, beside simple baselines\n"
-                                 "computed in the same pass.",
+                                 "computed in the same pass. Bundles: evaluate --compare --help, evaluate --benchmark --help.",
                         .flags = flags,
                         .n_flags = (int)(sizeof(flags) / sizeof(flags[0]))};
     int rc = fr_args_parse(&a, argc, argv);

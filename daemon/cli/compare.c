@@ -39,7 +39,7 @@ static void set_labels(struct fr_compare *c)
 }
 
 enum fr_err fr_compare_new(
-    const struct fr_benchmark *b, const char *const *path, int n, struct fr_compare **out)
+    const struct fr_compare_on *on, const char *const *path, int n, struct fr_compare **out)
 {
     struct fr_compare *c;
 
@@ -47,7 +47,7 @@ enum fr_err fr_compare_new(
         return FR_EINVAL;
     if ((c = fr_calloc(1, sizeof(*c))) == NULL)
         return FR_ENOMEM;
-    c->b = b;
+    c->on = *on;
     c->n = n;
     c->first = c->main = -1;
     for (int i = 0; i < n; i++) {
@@ -86,15 +86,16 @@ static uint64_t bytes_of(const char *path)
     return sum;
 }
 
-void fr_compare_measure(struct fr_compare *c, const char *data, int i)
+void fr_compare_measure(struct fr_compare *c, int i)
 {
     struct fr_compare_bundle *one = &c->bundle[i];
     struct fr_fault fault = {.err = FR_OK};
     struct fr_benchmark_result *r = fr_calloc(1, sizeof(*r));
 
-    one->err = r == NULL ? FR_ENOMEM : c->b->evaluate(data, one->path, &one->detail, r, &fault);
+    one->err = r == NULL ? FR_ENOMEM : c->on.evaluate(c->on.ctx, one->path, &one->detail, r, &fault);
     if (one->err == FR_OK) {
         one->kind = r->kind;
+        one->trained_to_ms = r->trained_to_ms;
         one->n_metrics = r->n_metrics;
         memcpy(one->metric, r->metric, sizeof(one->metric));
         one->bytes = bytes_of(one->path);
@@ -144,6 +145,11 @@ int fr_compare_best(const struct fr_compare *c, int i)
 int fr_compare_fastest(const struct fr_compare *c)
 {
     return best_by(c, -1);
+}
+
+bool fr_compare_seen(const struct fr_compare *c, const struct fr_compare_bundle *one)
+{
+    return one->err == FR_OK && c->on.from_ms > 0 && one->trained_to_ms >= c->on.from_ms;
 }
 
 /* Does bundle a stand before bundle b, apart from the order they were given in? */
@@ -207,7 +213,7 @@ enum fr_err fr_compare_finish(struct fr_compare *c, enum fr_compare_sort sort)
 
         c->main = 0;
         for (int k = 0; k < one->n_metrics; k++) {
-            if (strcmp(one->metric[k].name, c->b->valid) == 0)
+            if (strcmp(one->metric[k].name, c->on.main) == 0)
                 c->main = k;
             if (e == FR_OK && c->resamples > 0)
                 e = intervals(c, k);

@@ -1,5 +1,5 @@
 /*
- * daemon/cli/compare.h - several bundles on one benchmark: measured, timed, set beside one another.
+ * daemon/cli/compare.h - several bundles on one benchmark or stream: measured, timed, set beside one another.
  *
  *   bundles ──evaluate──► measures, sums by user, µs ──resamples──► intervals, differences to the
  *   first ──► table, JSON, CSV, picture
@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "daemon/base/buf.h"
+#include "daemon/base/json.h"
 #include "daemon/learn/benchmark_detail.h"
 
 #define FR_COMPARE_MAX 64
@@ -28,15 +29,31 @@ struct fr_compare_bundle {
     struct fr_benchmark_metric metric[FR_BENCHMARK_METRICS];
     struct fr_benchmark_interval interval[FR_BENCHMARK_METRICS]; /* of metric[i]; NaN: none */
     int n_metrics;
+    int64_t trained_to_ms; /* 0: not known */
     uint64_t bytes; /* of the bundle's files */
     struct fr_benchmark_detail detail;
+};
+
+/** What all are measured on. Borrowed. */
+struct fr_compare_on {
+    const char *name;  /* "frappe" */
+    const char *main;  /* the measure that sorts and is drawn: "auc" */
+    const char *where; /* "the test file" */
+    enum fr_err (*evaluate)(void *ctx,
+                            const char *bundle,
+                            struct fr_benchmark_detail *detail, /* zeroed; filled, the bundle timed */
+                            struct fr_benchmark_result *out,
+                            struct fr_fault *fault);
+    void *ctx;
+    int64_t from_ms; /* of the first event that is measured on; 0: a benchmark */
+    void (*about)(void *ctx, struct fr_jsonw *w); /* nullable: more members of the JSON object */
 };
 
 enum fr_compare_sort { FR_COMPARE_GIVEN, FR_COMPARE_QUALITY, FR_COMPARE_SPEED };
 
 /** Owner: fr_compare_free(). */
 struct fr_compare {
-    const struct fr_benchmark *b;
+    struct fr_compare_on on;
     int resamples; /* 0: no intervals */
     uint64_t seed;
     struct fr_compare_bundle bundle[FR_COMPARE_MAX]; /* as given */
@@ -44,16 +61,16 @@ struct fr_compare {
     int order[FR_COMPARE_MAX]; /* in which they are shown; failed ones last */
     int n_good;                /* of them measured */
     int first;                 /* what the others are set against; -1: none */
-    int main;                  /* the measure that validation chooses by: index of metric[] */
+    int main;                  /* on.main: index of metric[] */
 };
 
 /** @param path  (n) borrowed, 1..FR_COMPARE_MAX. @errors FR_ENOMEM FR_EINVAL */
 FR_MUST_CHECK enum fr_err fr_compare_new(
-    const struct fr_benchmark *b, const char *const *path, int n, struct fr_compare **out);
+    const struct fr_compare_on *on, const char *const *path, int n, struct fr_compare **out);
 /** NULL is a no-op. */
 void fr_compare_free(struct fr_compare *c);
 /** Measure bundle i; a failure is kept there. */
-void fr_compare_measure(struct fr_compare *c, const char *data, int i);
+void fr_compare_measure(struct fr_compare *c, int i);
 /** When all are measured: intervals and the order. @errors FR_ENOMEM */
 FR_MUST_CHECK enum fr_err fr_compare_finish(struct fr_compare *c, enum fr_compare_sort sort);
 
@@ -63,6 +80,9 @@ bool fr_compare_better(const char *measure, double a, double b);
 int fr_compare_best(const struct fr_compare *c, int i);
 /** The same of microseconds. */
 int fr_compare_fastest(const struct fr_compare *c);
+
+/** Was it trained on events that it is measured on? */
+bool fr_compare_seen(const struct fr_compare *c, const struct fr_compare_bundle *one);
 
 /** compare_print.c: for people. @errors FR_ENOMEM FR_EIO */
 FR_MUST_CHECK enum fr_err fr_compare_print(const struct fr_compare *c, FILE *out);

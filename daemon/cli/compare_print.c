@@ -134,6 +134,20 @@ static enum fr_err print_intervals(const struct fr_compare *c, FILE *out)
     return e;
 }
 
+/* Bundles that know what they are measured on. */
+static void print_seen(const struct fr_compare *c, FILE *out)
+{
+    for (int i = 0, n = 0; i < c->n_good; i++) {
+        struct fr_buf b = {NULL, 0, 0, FR_OK};
+
+        if (!fr_compare_seen(c, at(c, i)))
+            continue;
+        fr_label_clean(&b, at(c, i)->label, 200);
+        fprintf(out, "%strained on events that it is measured on: %.*s\n", n++ == 0 ? "\n" : "", (int)b.n, b.n == 0 ? "" : b.p);
+        fr_buf_done(&b);
+    }
+}
+
 static void print_failed(const struct fr_compare *c, FILE *out)
 {
     for (int i = c->n_good; i < c->n; i++) {
@@ -152,16 +166,17 @@ enum fr_err fr_compare_print(const struct fr_compare *c, FILE *out)
     enum fr_err e = FR_OK;
 
     if (c->first >= 0) {
-        fprintf(out, "%s, test: %d bundle%s%s\n\n", c->b->name, c->n_good, c->n_good == 1 ? "" : "s",
+        fprintf(out, "%s, %s: %d bundle%s%s\n\n", c->on.name, c->on.where, c->n_good, c->n_good == 1 ? "" : "s",
                 c->n_good > 1 ? "; * best" : "");
         e = print_measures(c, out);
         if (e == FR_OK && c->resamples > 0) {
-            fprintf(out, "\n%s; intervals: %d resamples of %llu %s", c->b->valid, c->resamples,
+            fprintf(out, "\n%s; intervals: %d resamples of %llu %s", c->on.main, c->resamples,
                     (unsigned long long)units(c), c->bundle[c->first].detail.unit);
             fprintf(out, c->n_good > 1 ? ", differences to the first bundle in each\n\n" : "\n\n");
             e = print_intervals(c, out);
         }
     }
+    print_seen(c, out);
     print_failed(c, out);
     return e == FR_OK && ferror(out) != 0 ? FR_EIO : e;
 }
@@ -220,6 +235,10 @@ static void put_bundle(struct fr_jsonw *w, const struct fr_compare *c, const str
     }
     fr_jsonw_key(w, "model");
     fr_jsonw_z(w, fr_model_kind_name(one->kind));
+    if (c->on.from_ms > 0) {
+        fr_jsonw_key(w, "seen");
+        fr_jsonw_bool(w, fr_compare_seen(c, one));
+    }
     fr_jsonw_key(w, "metrics");
     fr_jsonw_object(w);
     for (int k = 0; k < one->n_metrics; k++) {
@@ -250,9 +269,11 @@ void fr_compare_json(const struct fr_compare *c, struct fr_buf *out)
     fr_jsonw_init(&w, out);
     fr_jsonw_object(&w);
     fr_jsonw_key(&w, "benchmark");
-    fr_jsonw_z(&w, c->b->name);
+    fr_jsonw_z(&w, c->on.name);
+    if (c->on.about != NULL)
+        c->on.about(c->on.ctx, &w);
     fr_jsonw_key(&w, "main");
-    fr_jsonw_z(&w, c->b->valid);
+    fr_jsonw_z(&w, c->on.main);
     if (c->first >= 0) {
         fr_jsonw_key(&w, "units");
         fr_jsonw_z(&w, c->bundle[c->first].detail.unit);
@@ -339,13 +360,13 @@ void fr_compare_svg(const struct fr_compare *c, struct fr_buf *out)
         p[i] = (struct fr_chart_point){one->label, one->detail.speed.us, one->metric[c->main].value,
                                        one->interval[c->main].low, one->interval[c->main].high};
     }
-    (void)snprintf(title, sizeof(title), "%s: %s and speed of %d bundle%s", c->b->name, c->b->valid, c->n_good,
+    (void)snprintf(title, sizeof(title), "%s: %s and speed of %d bundle%s", c->on.name, c->on.main, c->n_good,
                    c->n_good == 1 ? "" : "s");
-    (void)snprintf(y, sizeof(y), "%s on the test file%s", c->b->valid, c->resamples > 0 ? "; below with 95 % intervals" : "");
+    (void)snprintf(y, sizeof(y), "%s on %s%s", c->on.main, c->on.where, c->resamples > 0 ? "; below with 95 % intervals" : "");
     chart.title = fr_str_z(title);
     chart.y_name = fr_str_z(y);
-    chart.measure = fr_str_z(c->b->valid);
+    chart.measure = fr_str_z(c->on.main);
     if (c->first >= 0)
-        chart.lower_is_better = fr_compare_better(c->b->valid, 0, 1);
+        chart.lower_is_better = fr_compare_better(c->on.main, 0, 1);
     fr_chart_points(&chart, out);
 }

@@ -50,6 +50,7 @@ struct fr_benchmark_run {
 /** What came of it. An evaluation fills kind and metrics. */
 struct fr_benchmark_result {
     enum fr_model_kind kind;
+    int64_t trained_to_ms; /* of a bundle measured on a stream: the newest event it was trained on */
     struct fr_benchmark_metric metric[FR_BENCHMARK_METRICS]; /* on the test file */
     int n_metrics;
     double seconds;         /* of training, validation left out */

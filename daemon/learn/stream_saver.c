@@ -96,12 +96,13 @@ static void walk_run(const struct fr_learner *l, struct fr_checkpoint *ck)
                  {"ranker_epochs", (uint64_t)c->ranker_epochs}, {"batch", (uint64_t)c->batch},
                  {"negatives", (uint64_t)c->negatives}, {"pair_negatives", (uint64_t)c->pair_negatives},
                  {"max_lists", c->max_lists},           {"max_held_out", c->max_held_out},
-                 {"version", c->version},               {"shuffle_labels", c->shuffle_labels},
+                 {"version", c->version},               {"batch_norm", c->batch_norm}, {"shuffle_labels", c->shuffle_labels},
                  {"value_head", (uint64_t)c->in.value.kind}};
     const struct {
         const char *name;
         double v;
-    } real[] = {{"lr", c->lr}, {"decay", c->decay}, {"tower_part", c->tower_part}, {"held_out", c->held_out},
+    } real[] = {{"lr", c->lr}, {"decay", c->decay}, {"l2", c->l2}, {"clip", c->clip},
+                {"id_dropout", c->id_dropout}, {"dropout", c->dropout}, {"tower_part", c->tower_part}, {"held_out", c->held_out},
                 {"value_weight", (double)c->value_weight}};
 
     fr_checkpoint_section(ck, "run");

@@ -153,7 +153,7 @@ static enum fr_err shown_list(struct fr_learner *l,
         e = FR_ENOMEM;
     for (uint32_t k = 0; k < n_all && e == FR_OK; k++) {
         size_t click = click_of(t, shown, all[k].item);
-        struct fr_learner_list it = {l->l_item.n, 1, 0, 0, NAN};
+        struct fr_learner_list it = {l->l_item.n, 1, 0, 0, NAN, t->ev->user};
         if (click == SIZE_MAX)
             continue;
         it.value = t->labels->shown_value[click];
@@ -182,7 +182,7 @@ static enum fr_err sampled_list(struct fr_learner *l,
                                 struct fr_trigger *tr,
                                 bool eval)
 {
-    struct fr_learner_list it = {l->l_item.n, tr->n_cand, 0, 0, t->value};
+    struct fr_learner_list it = {l->l_item.n, tr->n_cand, 0, 0, t->value, t->ev->user};
     uint32_t at = 0, most = (uint32_t)l->c->negatives + 1;
     enum fr_err e;
 
@@ -252,7 +252,7 @@ static bool wanted(struct fr_learner *l, const struct fr_stream_trigger *t, size
 static enum fr_err on_list(void *ctx, const struct fr_stream_trigger *t)
 {
     struct fr_learner *l = ctx;
-    size_t i = l->seen++, eval_from = l->user.n - l->held;
+    size_t i = l->seen++, eval_from = l->n_examples - l->held;
     bool eval = i >= eval_from;
     struct fr_model *none = NULL;
     struct fr_epoch view;
@@ -266,6 +266,7 @@ static enum fr_err on_list(void *ctx, const struct fr_stream_trigger *t)
         return e;
     if (eval && !l->held_began) {
         l->held_began = true;
+        l->held_from_ts = t->ev->ts;
         l->n_train = l->n_lists;
     }
     fr_epochs_pin(t->ep, &view);
@@ -289,7 +290,6 @@ enum fr_err fr_learner_lists(struct fr_learner *l, const struct fr_stream_labels
 
     in.progress = tell;
     in.progress_ctx = l;
-    l->held = (size_t)((double)(l->user.n - l->from) * l->c->held_out) + 1;
     l->n_shown = labels->n_shown < FR_LEARNER_MIN_SHOWN ? 0 : labels->n_shown;
     l->out->eval_triggers = 0; /* a checkpoint may have brought some */
     l->mx = fr_calloc(1, sizeof(*l->mx));
@@ -299,12 +299,40 @@ enum fr_err fr_learner_lists(struct fr_learner *l, const struct fr_stream_labels
         e = fr_stream_replay(&in, labels, ep, on_list, l, l->fault);
     fr_epochs_free(ep);
     fr_free(l->mx);
-    if (e == FR_OK && ((l->n_train == 0 && !fr_learner_ncf_is(l->c->ranker_kind)) || l->n_train == l->n_lists))
-        e = fr_fault(l->fault, FR_EINVAL, "too few lists for a ranker: %zu to train on, %zu held out; "
-                     "a list needs a trigger whose next item is among its candidates", l->n_train,
-                     l->n_lists - l->n_train);
-    l->out->lists = l->n_train;
-    l->out->lists_held_out = l->n_lists - l->n_train;
-    fr_stream_saver_lists(l);
     return e;
+}
+
+void fr_learner_lists_done(struct fr_learner *l)
+{
+    fr_cell_rows_done(&l->l_user);
+    fr_cell_rows_done(&l->l_context);
+    fr_cell_rows_done(&l->l_item);
+    fr_cell_rows_done(&l->l_cross);
+    fr_free(l->list);
+    fr_model_free(l->tower_a);
+}
+
+enum fr_err
+fr_learner_case(const struct fr_learner *l, size_t i, uint32_t max, struct fr_arena *ar, struct fr_model_case *out)
+{
+    const struct fr_learner_list *it = &l->list[i];
+    size_t nu = l->nc[FR_ENTITY_USER], nc = l->nc[FR_ENTITY_CONTEXT], ni = l->nc[FR_ENTITY_ITEM], nx = l->nc[FR_ENTITY_CROSS];
+    uint32_t k = it->n < max ? it->n : max;
+    struct fr_cell *u = fr_arena_array(ar, nu + 1U, sizeof(*u));
+    struct fr_cell *c = fr_arena_array(ar, nc + 1U, sizeof(*c));
+    struct fr_cell *m = fr_arena_array(ar, k * ni + 1, sizeof(*m));
+    struct fr_cell *x = fr_arena_array(ar, k * nx + 1, sizeof(*x));
+    const struct fr_cell **p = fr_arena_array(ar, k + 1U, sizeof(*p));
+
+    if (u == NULL || c == NULL || m == NULL || x == NULL || p == NULL)
+        return FR_ENOMEM;
+    fr_cell_rows_get(&l->l_user, i, u, (uint32_t)nu);
+    fr_cell_rows_get(&l->l_context, i, c, (uint32_t)nc);
+    for (uint32_t j = 0; j < k; j++) {
+        p[j] = m + j * ni;
+        fr_cell_rows_get(&l->l_item, it->first + j, m + j * ni, (uint32_t)ni);
+        fr_cell_rows_get(&l->l_cross, it->first + j, x + j * nx, (uint32_t)nx);
+    }
+    *out = (struct fr_model_case){u, c, p, x, (int)k};
+    return FR_OK;
 }

@@ -4,7 +4,7 @@
  *   stream_train.c         the order of things; examples of the whole stream
  *   stream_train_tower.c   the retrieval models: towers
  *   stream_train_mf.c      or matrix factorisation
- *   stream_train_lists.c   the ranker's lists, by the code that serves
+ *   stream_train_lists.c   the ranker's lists, by the code that serves (stream_compare.c makes some too)
  *   stream_train_ranker.c  a ranker on those lists, and how any ranker is measured
  *   stream_train_ncf.c     a ranker on pairs of a user and an item (stream_train_pairs.c)
  *   stream_saver.c         a training that was stopped goes on
@@ -30,6 +30,7 @@ struct fr_learner_list {
     uint32_t n, label;
     uint32_t tower_place; /* held out: of the label in the tower's order, from 1 */
     float value;          /* what the label was worth; NaN = not known */
+    uint64_t user;        /* keyed hash */
 };
 
 /** Owner: fr_stream_train(). Thread: its own; trainers start workers of theirs. */
@@ -50,6 +51,7 @@ struct fr_learner {
     uint32_t n_items_a; /* of these, what existed when tower A's examples ended */
     int64_t newest_ts;
     /* lists */
+    size_t n_examples; /* of the whole stream */
     size_t from; /* examples before are tower A's, lists come from those after */
     struct fr_model *tower_a; /* or whatever retrieves; the lists take it */
     struct fr_model *kept_a;  /* the same for the checkpoint, if there is one */
@@ -58,6 +60,7 @@ struct fr_learner {
     float inv_tau; /* of tower A: its logit = score * inv_tau */
     size_t seen, held; /* triggers met; how many of them are held out, at the end */
     bool held_began;
+    int64_t held_from_ts; /* of the first held-out trigger that was wanted */
     size_t n_shown, seen_shown; /* lists that were shown and clicked in, 0 = sample negatives */
     struct fr_cell_rows l_user, l_context, l_item, l_cross;
     struct fr_learner_list *list; /* training lists, then held-out ones */
@@ -105,8 +108,13 @@ FR_MUST_CHECK enum fr_err fr_learner_mf_left(struct fr_learner *l);
 void fr_learner_mf_save(struct fr_learner *l, struct fr_checkpoint *ck);
 FR_MUST_CHECK enum fr_err fr_learner_save_retrieval(struct fr_learner *l, const struct fr_model *m);
 
-/** Replay once more and keep lists of the triggers after `from`. */
+/** Replay once more and keep lists of the triggers after `from`; the last `held` of all examples are held out. */
 FR_MUST_CHECK enum fr_err fr_learner_lists(struct fr_learner *l, const struct fr_stream_labels *labels);
+/** The lists' memory, and what retrieved. */
+void fr_learner_lists_done(struct fr_learner *l);
+/** List i as a case, at most `max` candidates of it; in the arena. @errors FR_ENOMEM */
+FR_MUST_CHECK enum fr_err
+fr_learner_case(const struct fr_learner *l, size_t i, uint32_t max, struct fr_arena *ar, struct fr_model_case *out);
 
 /** What the ranker is. */
 enum fr_model_kind fr_learner_ranker_kind(const struct fr_learner *l);

@@ -71,30 +71,14 @@ static enum fr_err values_of(struct ranker *r, const struct fr_learner_list *it,
 static struct fr_rank_list *expand(struct ranker *r, const uint32_t *which, size_t n, uint32_t max)
 {
     const struct fr_learner *l = r->l;
-    const uint32_t *nc = l->nc;
     struct fr_rank_list *out = fr_arena_zarray(r->ar, n, sizeof(*out));
 
     for (size_t i = 0; i < n && out != NULL; i++) {
         const struct fr_learner_list *it = &l->list[which[i]];
-        uint32_t k = it->n < max ? it->n : max;
-        struct fr_cell *u = fr_arena_array(r->ar, nc[FR_ENTITY_USER] + 1U, sizeof(*u));
-        struct fr_cell *c = fr_arena_array(r->ar, nc[FR_ENTITY_CONTEXT] + 1U, sizeof(*c));
-        struct fr_cell *m = fr_arena_array(r->ar, (size_t)k * nc[FR_ENTITY_ITEM] + 1, sizeof(*m));
-        struct fr_cell *x = fr_arena_array(r->ar, (size_t)k * nc[FR_ENTITY_CROSS] + 1, sizeof(*x));
-        const struct fr_cell **p = fr_arena_array(r->ar, k + 1U, sizeof(*p));
 
-        if (u == NULL || c == NULL || m == NULL || x == NULL || p == NULL)
+        out[i] = (struct fr_rank_list){.label = (int)it->label, .weight = 1.0f};
+        if (fr_learner_case(l, which[i], max, r->ar, &out[i].c) != FR_OK)
             return NULL;
-        fr_cell_rows_get(&l->l_user, which[i], u, nc[FR_ENTITY_USER]);
-        fr_cell_rows_get(&l->l_context, which[i], c, nc[FR_ENTITY_CONTEXT]);
-        for (uint32_t j = 0; j < k; j++) {
-            p[j] = m + (size_t)j * nc[FR_ENTITY_ITEM];
-            fr_cell_rows_get(&l->l_item, it->first + j, m + (size_t)j * nc[FR_ENTITY_ITEM],
-                             nc[FR_ENTITY_ITEM]);
-            fr_cell_rows_get(&l->l_cross, it->first + j, x + (size_t)j * nc[FR_ENTITY_CROSS],
-                             nc[FR_ENTITY_CROSS]);
-        }
-        out[i] = (struct fr_rank_list){{u, c, p, x, (int)k}, (int)it->label, NULL, 1.0f, NULL};
         if (values_of(r, it, &out[i]) != FR_OK)
             return NULL;
     }

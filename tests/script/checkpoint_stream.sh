@@ -118,6 +118,8 @@ path = half("all", 2)  # the ranker: the file has everything
 refused("another seed", "all", path, "run/seed: 5 there, 6 here", ["--seed", "6"])
 refused("another model", "neumf", path, "run/retrieval: two_tower there, mf here")
 refused("another loss", "all", path, "tower/loss: 0 there, 1 here", ["--loss", "ccl"])
+refused("another dropout", "all", path, "run/dropout: 0 there, 0.25 here", ["--dropout", "0.25"])
+refused("batch norm", "all", path, "run/batch_norm: 0 there, 1 here", ["--batch-norm"])
 refused("another configuration", "all", path, "config/candidates: 200 there, 50 here", ["--set", "recommend.candidates=50"])
 refused("fewer events", "all", path, f"data/events: {events} there, {events - 1} here", ["--until-event", str(events - 1)])
 refused("fewer items", "all", path, "data/items_hash: ", ["--items", f"{work}/few.jsonl"])

@@ -1,5 +1,5 @@
 #!/bin/bash
-# `freshet evaluate --compare` on made-up data of all three layouts: the figures of `evaluate --bundle`, parameters and
+# `freshet evaluate --benchmark --compare` on made-up data of all three layouts: the figures of `evaluate --bundle`, parameters and
 # bytes counted anew, intervals around the values, pictures that an XML parser reads, table and CSV as the JSON; what
 # cannot be measured is named and the rest shown; learning curves beside the bundles, of streams too.
 # usage: compare.sh SOURCE_DIR BUILD_DIR
@@ -163,7 +163,6 @@ refused "either --bundle or --compare" --compare lr --bundle lr
 refused "either --bundle or --compare"
 refused "goes with --compare" --bundle lr --out x.svg
 refused "unexpected argument" --bundle lr fm
-"$freshet" evaluate --compare lr >log 2>&1; [ $? = 2 ] && grep -q "there are: frappe" log || fail "no benchmark: $(cat log)"
 refused "is not one of given|quality|speed" --compare lr --sort x
 # curves
 "$freshet" simulate --out in --events 2000 --users 80 --items 120 --seed 3 >/dev/null 2>&1 || fail simulate

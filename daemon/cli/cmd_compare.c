@@ -1,15 +1,32 @@
 /*
- * daemon/cli/cmd_benchmark_compare.c - `freshet evaluate --benchmark --compare`.
+ * daemon/cli/cmd_compare.c - measuring with a progress bar, then table, JSON and files.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "daemon/base/file.h"
-#include "daemon/cli/cmd_benchmark.h"
-#include "daemon/cli/compare.h"
+#include "daemon/cli/cmd_compare.h"
 #include "daemon/cli/progress.h"
 
-static void measure_all(struct fr_compare *c, const struct fr_cmd_compare *f)
+int fr_compare_flags_more(struct fr_compare_flags *f, const struct fr_args *a)
+{
+    if (a->n_positional > 0 && f->bundles.n == 0)
+        return fr_args_usage("evaluate", "unexpected argument \"%.60s\"", a->positional[0]);
+    for (int i = 0; i < a->n_positional; i++) {
+        if (f->bundles.n == FR_ARG_LIST_MAX)
+            return fr_args_usage("evaluate", "--compare: more than %d bundles", FR_ARG_LIST_MAX);
+        f->bundles.v[f->bundles.n++] = a->positional[i];
+    }
+    for (int i = 0; i < f->out.n; i++) {
+        size_t n = strlen(f->out.v[i]);
+
+        if (n < 5 || (strcmp(f->out.v[i] + n - 4, ".svg") != 0 && strcmp(f->out.v[i] + n - 4, ".csv") != 0))
+            return fr_args_usage("evaluate", "--out: \"%.60s\" ends in neither .svg nor .csv", f->out.v[i]);
+    }
+    return FR_ARGS_GO_ON;
+}
+
+static void measure_all(struct fr_compare *c, const struct fr_compare_flags *f)
 {
     struct fr_progress p;
 
@@ -17,7 +34,7 @@ static void measure_all(struct fr_compare *c, const struct fr_cmd_compare *f)
     p.quiet = p.quiet || !p.terminal; /* a log wants the table only */
     for (int i = 0; i < c->n; i++) {
         fr_progress_update(&p, (uint64_t)i);
-        fr_compare_measure(c, f->data, i);
+        fr_compare_measure(c, i);
     }
     fr_progress_finish(&p, (uint64_t)c->n);
 }
@@ -37,7 +54,7 @@ static enum fr_err write_file(const struct fr_compare *c, const char *path, stru
     return e;
 }
 
-static enum fr_err show(const struct fr_compare *c, const struct fr_cmd_compare *f, struct fr_fault *fault)
+static enum fr_err show(const struct fr_compare *c, const struct fr_compare_flags *f, struct fr_fault *fault)
 {
     struct fr_buf b = {NULL, 0, 0, FR_OK};
     enum fr_err e = fr_compare_print(c, f->json ? stderr : stdout);
@@ -57,11 +74,11 @@ static enum fr_err show(const struct fr_compare *c, const struct fr_cmd_compare 
     return e;
 }
 
-int fr_cmd_benchmark_compare(const struct fr_cmd_compare *f)
+int fr_cmd_compare(const struct fr_compare_on *on, const struct fr_compare_flags *f)
 {
     struct fr_fault fault = {.err = FR_OK};
     struct fr_compare *c = NULL;
-    enum fr_err e = fr_compare_new(f->b, f->bundles.v, f->bundles.n, &c);
+    enum fr_err e = fr_compare_new(on, f->bundles.v, f->bundles.n, &c);
     int rc = FR_EXIT_FAILURE;
 
     if (e == FR_OK) {
