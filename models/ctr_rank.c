@@ -118,17 +118,17 @@ struct chunk {
 static enum fr_err
 alloc_chunk(const struct fr_ctr_impl *d, int round, struct fr_arena *ar, struct chunk *c)
 {
-    size_t n = (size_t)round, h1 = (size_t)d->mlp.width[1], dim = (size_t)d->cfg.dim, widest = h1;
+    size_t n = (size_t)round, tile = n < TILE ? n : TILE, h1 = (size_t)d->mlp.width[1], dim = (size_t)d->cfg.dim, widest = h1;
 
     for (int l = 2; l < d->mlp.n_layers; l++)
         widest = (size_t)d->mlp.width[l] > widest ? (size_t)d->mlp.width[l] : widest;
     c->payload = fr_arena_array(ar, n, sizeof(*c->payload));
     c->row = fr_arena_array(ar, n, sizeof(*c->row));
     c->spare = fr_arena_array(ar, n * payload_floats(d), sizeof(float));
-    c->x = fr_arena_array(ar, TILE * (size_t)d->n_cand * dim + 1, sizeof(float));
-    c->made = fr_arena_array(ar, TILE * h1, sizeof(float));
-    c->hidden = fr_arena_array(ar, TILE * widest, sizeof(float));
-    c->hidden2 = fr_arena_array(ar, TILE * widest, sizeof(float));
+    c->x = fr_arena_array(ar, tile * (size_t)d->n_cand * dim + 1, sizeof(float));
+    c->made = fr_arena_array(ar, tile * h1, sizeof(float));
+    c->hidden = fr_arena_array(ar, tile * widest, sizeof(float));
+    c->hidden2 = fr_arena_array(ar, tile * widest, sizeof(float));
     c->sum = fr_arena_array(ar, dim, sizeof(float));
     bool ok = c->payload != NULL && c->row != NULL && c->x != NULL && c->made != NULL &&
               c->spare != NULL && c->hidden != NULL && c->hidden2 != NULL && c->sum != NULL;
@@ -305,6 +305,7 @@ static void rank_tile(const struct fr_model *m,
                          (size_t)d->mlp.width[1],
                          ahead);
     add_layers(d, rows, c, ahead, out + at, raw == NULL ? NULL : raw + at);
+    fr_fetch_more(ahead, fr_fetch_left(ahead)); /* there was no product, or a slow one */
 }
 
 enum fr_err fr_ctr_rank(const struct fr_model *m,

@@ -21,7 +21,7 @@ static inline void fr_fetch(const void *p, size_t bytes)
 
 /** Blocks of one size to be asked for little by little, while something else is computed. */
 struct fr_fetch_list {
-    const float *const *block; /* (n) 64-byte aligned */
+    const float *const *block; /* (n); of one that is not 64-byte aligned the last line may be left out */
     int n;
     size_t bytes; /* of a block */
     int products; /* still to come, over which they are spread */

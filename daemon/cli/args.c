@@ -186,6 +186,8 @@ int fr_args_parse(struct fr_args *a, int argc, char **argv)
                 rc = set_value(f, command, eq + 1);
             else if (f->type == FR_ARG_BOOL)
                 rc = set_value(f, command, "true");
+            else if (i + 1 < argc && strcmp(argv[i + 1], "--help") == 0) /* a value of that name: --flag=--help */
+                continue;
             else if (i + 1 < argc)
                 rc = set_value(f, command, argv[++i]);
             else

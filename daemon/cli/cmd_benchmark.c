@@ -355,7 +355,7 @@ int fr_cmd_benchmark_evaluate(int argc, char **argv)
         return rc;
     if ((b = find("evaluate", f.benchmark)) == NULL)
         return FR_EXIT_USAGE;
-    if ((rc = fr_compare_flags_more(&c, &a)) != FR_ARGS_GO_ON)
+    if ((rc = fr_compare_flags_more(&c, &a, "evaluate")) != FR_ARGS_GO_ON)
         return rc;
     if (f.data == NULL || (f.bundle == NULL) == (c.bundles.n == 0))
         return fr_args_usage("evaluate", "--data (of %s), and either --bundle or --compare, are needed", b->files);
@@ -363,7 +363,7 @@ int fr_cmd_benchmark_evaluate(int argc, char **argv)
         return fr_args_usage("evaluate", "--out goes with --compare");
     if (c.bundles.n > 0) {
         struct on data = {b, f.data};
-        const struct fr_compare_on on = {b->name, b->valid, "the test file", evaluate_on, &data, 0, NULL};
+        const struct fr_compare_on on = {b->name, b->valid, "the test file", evaluate_on, &data, false, 0, NULL};
         return fr_cmd_compare(&on, &c);
     }
     if ((r = fr_calloc(1, sizeof(*r))) == NULL)

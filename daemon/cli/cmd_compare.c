@@ -8,20 +8,20 @@
 #include "daemon/cli/cmd_compare.h"
 #include "daemon/cli/progress.h"
 
-int fr_compare_flags_more(struct fr_compare_flags *f, const struct fr_args *a)
+int fr_compare_flags_more(struct fr_compare_flags *f, const struct fr_args *a, const char *command)
 {
     if (a->n_positional > 0 && f->bundles.n == 0)
-        return fr_args_usage("evaluate", "unexpected argument \"%.60s\"", a->positional[0]);
+        return fr_args_usage(command, "unexpected argument \"%.60s\"", a->positional[0]);
     for (int i = 0; i < a->n_positional; i++) {
         if (f->bundles.n == FR_ARG_LIST_MAX)
-            return fr_args_usage("evaluate", "--compare: more than %d bundles", FR_ARG_LIST_MAX);
+            return fr_args_usage(command, "--compare: more than %d bundles", FR_ARG_LIST_MAX);
         f->bundles.v[f->bundles.n++] = a->positional[i];
     }
     for (int i = 0; i < f->out.n; i++) {
         size_t n = strlen(f->out.v[i]);
 
         if (n < 5 || (strcmp(f->out.v[i] + n - 4, ".svg") != 0 && strcmp(f->out.v[i] + n - 4, ".csv") != 0))
-            return fr_args_usage("evaluate", "--out: \"%.60s\" ends in neither .svg nor .csv", f->out.v[i]);
+            return fr_args_usage(command, "--out: \"%.60s\" ends in neither .svg nor .csv", f->out.v[i]);
     }
     return FR_ARGS_GO_ON;
 }

@@ -34,7 +34,7 @@ struct fr_compare_flags {
          "one JSON object as the last line; the table goes to standard error"}
 
 /** Bundles that follow --compare without the flag, endings of --out. @return FR_ARGS_GO_ON or a refusal */
-int fr_compare_flags_more(struct fr_compare_flags *f, const struct fr_args *a);
+int fr_compare_flags_more(struct fr_compare_flags *f, const struct fr_args *a, const char *command);
 /** Measure and show. @return an exit code; FAILURE if any bundle could not be measured, the others are shown */
 int fr_cmd_compare(const struct fr_compare_on *on, const struct fr_compare_flags *f);
 

@@ -10,6 +10,7 @@
 #include "daemon/cli/stream_input.h"
 #include "daemon/learn/stream_compare.h"
 
+#define COMMAND "evaluate --compare"
 #define MAX_LISTS 2000 /* as many as freshet train holds out at most */
 
 struct flags {
@@ -18,6 +19,12 @@ struct flags {
     struct fr_compare_flags c;
     const char *retrieval;
     int64_t after, until, max_lists;
+};
+
+/* What bundles are compared on. */
+struct of {
+    const struct flags *f;
+    struct fr_stream_compare *s;
 };
 
 bool fr_cmd_compare_stream_asked(int argc, char **argv)
@@ -34,7 +41,9 @@ static enum fr_err evaluate(void *ctx,
                             struct fr_benchmark_result *out,
                             struct fr_fault *fault)
 {
-    return fr_stream_compare_evaluate(ctx, bundle, detail, out, fault);
+    const struct of *of = ctx;
+
+    return fr_stream_compare_evaluate(of->s, bundle, detail, out, fault);
 }
 
 static void tell(void *ctx, uint64_t done, uint64_t total)
@@ -57,16 +66,19 @@ static void describe(const struct flags *f, const struct fr_stream_compare_count
     else
         fprintf(out, "%llu lists: of %.3f of %llu triggers the next positive is among the candidates\n\n",
                 (unsigned long long)n->lists, (double)n->lists / (double)n->triggers, (unsigned long long)n->triggers);
+    if (n->retrieval_to_ms > n->known_ms)
+        fprintf(out, "--retrieval was trained on events that are measured on: so what rankers read of it\n\n");
 }
 
 /* The same as members of the JSON object. */
 static void about(void *ctx, struct fr_jsonw *w)
 {
-    const struct fr_stream_compare_counts *n = fr_stream_compare_counts(ctx);
+    const struct of *of = ctx;
+    const struct fr_stream_compare_counts *n = fr_stream_compare_counts(of->s);
     const struct {
         const char *name;
         uint64_t v;
-    } count[] = {{"events", n->events}, {"refused", n->refused}, {"triggers", n->triggers}, {"lists", n->lists}, {"rows", n->rows}};
+    } count[] = {{"after_event", (uint64_t)of->f->after}, {"events", n->events}, {"refused", n->refused}, {"triggers", n->triggers}, {"lists", n->lists}, {"rows", n->rows}};
 
     for (size_t i = 0; i < sizeof(count) / sizeof(count[0]); i++) {
         fr_jsonw_key(w, count[i].name);
@@ -74,6 +86,12 @@ static void about(void *ctx, struct fr_jsonw *w)
     }
     fr_jsonw_key(w, "shown");
     fr_jsonw_bool(w, n->shown);
+    if (of->f->retrieval == NULL)
+        return;
+    fr_jsonw_key(w, "retrieval");
+    fr_jsonw_z(w, of->f->retrieval);
+    fr_jsonw_key(w, "retrieval_seen");
+    fr_jsonw_bool(w, n->retrieval_to_ms > n->known_ms);
 }
 
 static enum fr_err make(const struct flags *f, const struct fr_stream_hold *h, struct fr_stream_compare **out, struct fr_fault *fault)
@@ -90,7 +108,8 @@ static enum fr_err make(const struct flags *f, const struct fr_stream_hold *h, s
 
     fr_progress_start(&p, "lists", "events", 0, f->c.quiet);
     e = fr_stream_compare_new(&c, out, fault);
-    fr_progress_finish(&p, e == FR_OK ? fr_stream_compare_counts(*out)->events : 0);
+    if (e == FR_OK)
+        fr_progress_finish(&p, fr_stream_compare_counts(*out)->events);
     return e;
 }
 
@@ -106,8 +125,9 @@ static int compare(const struct flags *f)
     if (e == FR_OK)
         e = make(f, &h, &s, &fault);
     if (e == FR_OK) {
-        const struct fr_compare_on on = {fr_stream_compare_name, fr_stream_compare_main, where, evaluate, s,
-                                         fr_stream_compare_counts(s)->from_ts, about};
+        struct of of = {f, s};
+        const struct fr_compare_on on = {fr_stream_compare_name, fr_stream_compare_main, where, evaluate, &of,
+                                         true, fr_stream_compare_counts(s)->known_ms, about};
 
         (void)snprintf(where, sizeof(where), "lists after event %lld", (long long)f->after);
         describe(f, fr_stream_compare_counts(s));
@@ -122,6 +142,7 @@ static int compare(const struct flags *f)
 
 int fr_cmd_compare_stream(int argc, char **argv)
 {
+    static char command[] = COMMAND; /* whose help it is */
     const char *more[FR_ARG_LIST_MAX];
     struct flags f = {.c = FR_COMPARE_FLAGS, .after = -1, .max_lists = MAX_LISTS};
     const struct fr_arg flags[] = {
@@ -135,24 +156,27 @@ int fr_cmd_compare_stream(int argc, char **argv)
     struct fr_args a = {"evaluate --compare BUNDLE... --events FILE | --from-topics --after-event N [flags]",
                         "Measure bundles on the same lists of a stream (on a published benchmark: --benchmark NAME).\n\n"
                         "The stream is replayed through the serving code. A list is what was shown and clicked in, if\n"
-                        "the stream has impressions; else the candidates at a trigger, if the user's next positive is\n"
+                        "the stream has 100 of them; else the candidates at a trigger, if the user's next positive is\n"
                         "among them. Every bundle orders the same lists: AUC, logloss and gAUC over their rows, HR@20\n"
                         "and MRR@20 of the positive's place, the number of trained parameters, the bytes of the files\n"
                         "and the median CPU time of 500 candidates on one thread. Intervals and differences to the\n"
-                        "first bundle are over resamples of the users (paired). A bundle that was trained on events\n"
-                        "it is measured on is told; one that cannot be measured is named with the reason and makes\n"
+                        "first bundle are over resamples of the users (paired). A bundle whose newest event is newer\n"
+                        "than the first N events is told (it knows what it is measured on); one that cannot be measured is named with the reason and makes\n"
                         "the exit status 1.",
                         flags, (int)(sizeof(flags) / sizeof(flags[0])), more, FR_ARG_LIST_MAX, 0};
-    int rc = fr_args_parse(&a, argc, argv);
+    int rc;
+
+    argv[0] = command;
+    rc = fr_args_parse(&a, argc, argv);
 
     if (rc != FR_ARGS_GO_ON)
         return rc;
-    if ((rc = fr_compare_flags_more(&f.c, &a)) != FR_ARGS_GO_ON || (rc = fr_stream_flags_check(&f.stream, "evaluate")) != FR_ARGS_GO_ON)
+    if ((rc = fr_compare_flags_more(&f.c, &a, COMMAND)) != FR_ARGS_GO_ON || (rc = fr_stream_flags_check(&f.stream, COMMAND)) != FR_ARGS_GO_ON)
         return rc;
     if ((f.stream.events == NULL && !f.stream.topics) || f.after < 0)
-        return fr_args_usage("evaluate", "--compare on a stream needs --events or --from-topics, and --after-event; on a benchmark --benchmark");
+        return fr_args_usage(COMMAND, "--compare on a stream needs --events or --from-topics, and --after-event; on a benchmark --benchmark");
     if (f.until > 0 && f.until <= f.after)
-        return fr_args_usage("evaluate", "--until-event must be beyond --after-event");
+        return fr_args_usage(COMMAND, "--until-event must be beyond --after-event");
     rc = fr_settings_load(&f.s, "evaluate");
     if (rc == FR_ARGS_GO_ON)
         rc = compare(&f);

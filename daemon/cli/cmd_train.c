@@ -182,6 +182,8 @@ static void print_text(const struct fr_stream_train_result *r)
     else if (r->lists_held_out > 0)
         printf("held out: AUC %.4f, HR@20 %.4f (retrieval alone %.4f, among the candidates %.4f) over %llu triggers\n",
                r->auc, r->hr20_ranker, r->hr20_tower, r->candidates, (unsigned long long)r->eval_triggers);
+    if (r->lists_held_out > 0 && r->ranker_epochs == 0)
+        printf("ranker: no epoch was better than its beginning, the order of the retrieval: that is what was kept\n");
     if (r->values > 0)
         printf("value head: %llu labels with a value; held out: error %.4f (the mean alone %.4f), value kept in the "
                "first 20 places %.4f (by the click alone %.4f) over %llu lists\n",
@@ -235,7 +237,8 @@ static int train(const struct flags *f, const struct fr_stream_input *in)
     tower.loss = f->loss == CCL ? FR_TOWER_CCL : FR_TOWER_SOFTMAX;
     tower.in_batch = f->loss == SOFTMAX;
     tower.full_softmax = f->loss == FULL_SOFTMAX;
-    tower.negatives = (int)f->tower_negatives;
+    if (f->tower_negatives >= 0)
+        tower.negatives = (int)f->tower_negatives;
     tower.margin = (float)f->margin;
     tower.negative_weight = (float)f->negative_weight;
     c.tower = &tower;
@@ -294,7 +297,7 @@ static int read_and_train(const struct flags *f)
     if (fr_stream_hold_read(&h, &f->s, &f->stream, f->quiet, &fault) == FR_OK)
         rc = train(f, &h.in);
     else
-        fprintf(stderr, "freshet train: %s\n", fault.msg);
+        fprintf(stderr, "freshet train: %s\n", fault.msg[0] != '\0' ? fault.msg : "out of memory");
     fr_stream_hold_done(&h);
     return rc;
 }
@@ -335,6 +338,8 @@ static int check_model(const struct flags *f)
         return fr_args_usage("train", "--dropout and --batch-norm go with deepfm, wide_deep and autoint+: they are of their hidden layers");
     if (f->loss != SOFTMAX && (f->model == MF || f->retrieval == MF - TWO_TOWER))
         return fr_args_usage("train", "--loss is of two_tower: mf has its own");
+    if (f->tower_negatives >= 0 && (f->loss == FULL_SOFTMAX || f->model == MF || f->retrieval == MF - TWO_TOWER))
+        return fr_args_usage("train", "--tower-negatives is of two_tower, and not with --loss full_softmax: nothing is drawn");
     if (f->value != FR_VALUE_NONE && !one_of(f->model, with_head))
         return fr_args_usage("train", "--value-head goes with deepfm, wide_deep, autoint and autoint+: it stands on their layers");
     return FR_ARGS_GO_ON;
@@ -355,7 +360,7 @@ int fr_cmd_train_run(int argc, char **argv)
                       .l2 = -1,
                       .clip = -1,
                       .id_dropout = -1,
-                      .tower_negatives = tower.negatives,
+                      .tower_negatives = -1,
                       .margin = (double)tower.margin,
                       .negative_weight = (double)tower.negative_weight,
                       .retrieval = -1,

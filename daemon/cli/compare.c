@@ -149,7 +149,7 @@ int fr_compare_fastest(const struct fr_compare *c)
 
 bool fr_compare_seen(const struct fr_compare *c, const struct fr_compare_bundle *one)
 {
-    return one->err == FR_OK && c->on.from_ms > 0 && one->trained_to_ms >= c->on.from_ms;
+    return one->err == FR_OK && c->on.stream && one->trained_to_ms > c->on.known_ms;
 }
 
 /* Does bundle a stand before bundle b, apart from the order they were given in? */

@@ -45,7 +45,8 @@ struct fr_compare_on {
                             struct fr_benchmark_result *out,
                             struct fr_fault *fault);
     void *ctx;
-    int64_t from_ms; /* of the first event that is measured on; 0: a benchmark */
+    bool stream;      /* not a benchmark: */
+    int64_t known_ms; /* a bundle trained on newer events than this has seen what it is measured on */
     void (*about)(void *ctx, struct fr_jsonw *w); /* nullable: more members of the JSON object */
 };
 

@@ -235,7 +235,7 @@ static void put_bundle(struct fr_jsonw *w, const struct fr_compare *c, const str
     }
     fr_jsonw_key(w, "model");
     fr_jsonw_z(w, fr_model_kind_name(one->kind));
-    if (c->on.from_ms > 0) {
+    if (c->on.stream) {
         fr_jsonw_key(w, "seen");
         fr_jsonw_bool(w, fr_compare_seen(c, one));
     }

@@ -51,6 +51,7 @@ static size_t labels_before(const struct fr_stream_labels *labels, uint64_t afte
 static enum fr_err make_lists(struct fr_stream_compare *s, const struct fr_stream_labels *labels, struct fr_fault *fault)
 {
     struct fr_learner *l = &s->l;
+    int64_t retrieval_to = 0;
     enum fr_err e = FR_OK;
 
     l->n_examples = labels->n_labels;
@@ -64,9 +65,14 @@ static enum fr_err make_lists(struct fr_stream_compare *s, const struct fr_strea
         e = fr_model_load(s->c.retrieval, &l->spec->fields, &l->tower_a, fault);
     if (e == FR_OK && l->tower_a != NULL && fr_model_info(l->tower_a)->job != FR_JOB_RETRIEVAL)
         e = fr_fault(fault, FR_EINVAL, "%s: not a retrieval model", s->c.retrieval);
+    if (e == FR_OK && l->tower_a != NULL)
+        retrieval_to = fr_model_info(l->tower_a)->created_ms;
     if (e == FR_OK)
         e = fr_learner_lists(l, labels);
-    if (e == FR_OK && l->n_lists == 0)
+    if (e == FR_OK && l->n_lists == 0 && l->n_shown > 0)
+        e = fr_fault(fault, FR_EINVAL, "no list was shown and clicked in after the first %llu events",
+                     (unsigned long long)s->c.after);
+    else if (e == FR_OK && l->n_lists == 0)
         e = fr_fault(fault, FR_EINVAL, "not one list: in none of %llu triggers was the next positive among the candidates%s",
                      (unsigned long long)s->result.eval_triggers, s->c.retrieval == NULL ? "; --retrieval brings more" : "");
     s->counts = (struct fr_stream_compare_counts){.events = labels->n,
@@ -75,7 +81,8 @@ static enum fr_err make_lists(struct fr_stream_compare *s, const struct fr_strea
                                                   .lists = l->n_lists,
                                                   .rows = l->l_item.n,
                                                   .shown = l->n_shown > 0,
-                                                  .from_ts = l->held_from_ts};
+                                                  .known_ms = l->known_ts,
+                                                  .retrieval_to_ms = retrieval_to};
     return e;
 }
 

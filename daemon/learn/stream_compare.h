@@ -4,8 +4,8 @@
  *   events before `after` ─► state, statistics, catalogue (nothing is measured)
  *   triggers from there on ─► candidates of stage 4, rows of stage 5 ─► lists ─► each bundle's order of them
  *
- * Lists are those that freshet train holds out (stream_train.h): with impressions what was shown and clicked in, else all
- * candidates that the retrieval bundle and the other sources bring, where the user's next positive is among them. All
+ * Lists are those that freshet train holds out (stream_train.h): where the stream has FR_LEARNER_MIN_SHOWN lists that were
+ * shown and clicked in, those; else all candidates that the retrieval bundle and the other sources bring, where the user's next positive is among them. All
  * bundles, retrieval models too, order the same rows; so measures differ by the bundle alone. What is measured is only
  * as new to a bundle as the events it was trained on are old: train with --until-event, compare after it.
  * Layer: daemon/base/, daemon/pipeline/, models/, daemon/learn/. Thread: one at a time.
@@ -35,7 +35,8 @@ struct fr_stream_compare_counts {
     uint64_t lists;    /* without impressions: of triggers whose next positive is among the candidates */
     uint64_t rows;
     bool shown;        /* what was shown and clicked in */
-    int64_t from_ts;   /* of the first of them, ms */
+    int64_t known_ms;  /* time of the newest trigger among the first `after` events; 0: none */
+    int64_t retrieval_to_ms; /* of the newest event that the retrieval bundle was trained on; 0: no such bundle */
 };
 
 struct fr_stream_compare;

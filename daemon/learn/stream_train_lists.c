@@ -258,6 +258,8 @@ static enum fr_err on_list(void *ctx, const struct fr_stream_trigger *t)
     struct fr_epoch view;
     enum fr_err e = FR_OK;
 
+    if (i < l->from && t->ev->ts > l->known_ts)
+        l->known_ts = t->ev->ts;
     if (i < l->from || !wanted(l, t, i, eval_from))
         return FR_OK;
     if (l->tower_a != NULL)
@@ -266,7 +268,6 @@ static enum fr_err on_list(void *ctx, const struct fr_stream_trigger *t)
         return e;
     if (eval && !l->held_began) {
         l->held_began = true;
-        l->held_from_ts = t->ev->ts;
         l->n_train = l->n_lists;
     }
     fr_epochs_pin(t->ep, &view);

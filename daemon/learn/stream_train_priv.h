@@ -60,7 +60,7 @@ struct fr_learner {
     float inv_tau; /* of tower A: its logit = score * inv_tau */
     size_t seen, held; /* triggers met; how many of them are held out, at the end */
     bool held_began;
-    int64_t held_from_ts; /* of the first held-out trigger that was wanted */
+    int64_t known_ts; /* of the newest trigger before `from` */
     size_t n_shown, seen_shown; /* lists that were shown and clicked in, 0 = sample negatives */
     struct fr_cell_rows l_user, l_context, l_item, l_cross;
     struct fr_learner_list *list; /* training lists, then held-out ones */

@@ -148,6 +148,8 @@ no_training "stands on their layers" --model neumf --value-head log
 no_training "mf has its own" --model mf --optimizer adagrad
 no_training "mf has its own" --model mf --l2 0.001
 no_training "mf has its own" --retrieval mf --loss full_softmax
+no_training "nothing is drawn" --loss full_softmax --tower-negatives 10
+no_training "nothing is drawn" --model mf --tower-negatives 10
 no_training "of their hidden layers" --model fm --dropout 0.1
 no_training "of their hidden layers" --model autoint --batch-norm
 no_training "their own way" --model gmf --id-dropout 0.1

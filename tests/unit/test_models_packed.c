@@ -136,6 +136,12 @@ START_TEST(linear__blocks_to_fetch__all_asked_for_in_the_products_named)
     for (int bytes = 1; bytes <= 256; bytes += 51) {
         struct fr_fetch_list l = {.block = at, .n = BLOCKS, .bytes = (size_t)bytes, .products = PRODUCTS};
         size_t all = fr_fetch_left(&l);
+        struct fr_fetch_list one = l;
+        for (size_t left = all; left > 0; left--) {
+            ck_assert_uint_eq(fr_fetch_left(&one), left);
+            fr_fetch_more(&one, 1);
+        }
+        ck_assert_int_eq(one.at, BLOCKS);
         ck_assert_uint_eq(all, (size_t)BLOCKS * (((size_t)bytes + 63) / 64));
         for (int i = 1; i <= PRODUCTS; i++) {
             memset(y, 0, sizeof(y));

@@ -1,6 +1,6 @@
 /*
  * The cache of item parts: what it finds is what was put there, also when sets overflow, in small
- * blocks and after another model; ranking with it scores as without.
+ * blocks and after another model; ranking with it scores as without and as the deterministic way does, by both heads.
  */
 #include <math.h>
 #include <stdint.h>
@@ -159,7 +159,7 @@ END_TEST
 static struct fr_field_set fs;
 
 static struct fr_model *
-make_model(uint64_t seed, enum fr_model_kind kind, const char *const *fields, int n)
+make_model(uint64_t seed, enum fr_model_kind kind, enum fr_value_kind value, const char *const *fields, int n)
 {
     struct fr_ctr_train_config cfg;
     struct fr_train_ctr *tr = NULL;
@@ -173,6 +173,7 @@ make_model(uint64_t seed, enum fr_model_kind kind, const char *const *fields, in
     cfg.fields = fields;
     cfg.n_fields = n;
     cfg.model.kind = kind;
+    cfg.model.value = value;
     cfg.model.dim = 5;
     cfg.model.n_hidden = 2;
     cfg.model.hidden[0] = 33;
@@ -187,6 +188,24 @@ make_model(uint64_t seed, enum fr_model_kind kind, const char *const *fields, in
     return m;
 }
 
+/* Logits, then what the value head says: zeros without one. @param out (n, n) */
+static void rank(const struct fr_model *m, const struct fr_rank_query *q, unsigned flags, struct fr_arena *ar, float *out)
+{
+    static const struct fr_score_powers powers = {1, 1};
+    static float key[LIST], score[LIST];
+
+    memset(out, 0, (size_t)q->n * 2 * sizeof(*out));
+    ck_assert_int_eq(fr_model_rank(m, q, flags, ar, out, NULL), FR_OK);
+    if (fr_model_info(m)->value != FR_VALUE_NONE)
+        ck_assert_int_eq(fr_model_rank_final(m, q, flags, &powers, ar, key, score, out + q->n), FR_OK);
+}
+
+static void near(const float *a, const float *b, int n)
+{
+    for (int i = 0; i < n * 2; i++)
+        mf_float_tol(a[i], b[i], 1e-5 * (1 + fabs((double)b[i])));
+}
+
 /* A query over a pool of items, repeats among them: scores with and without the cache. */
 static void compare(const struct fr_model *m, struct fr_rank_cache *c, struct fr_arena *ar, int n)
 {
@@ -194,7 +213,7 @@ static void compare(const struct fr_model *m, struct fr_rank_cache *c, struct fr
     static struct fr_slot item[POOL][MF_ITEM_CELLS], cross[LIST * MF_CROSS_CELLS];
     struct fr_slot user[MF_USER_CELLS], context[MF_CONTEXT_CELLS];
     static const struct fr_slot *ptr[LIST];
-    static float plain[LIST], cached[LIST];
+    static float plain[LIST * 2], cached[LIST * 2], fixed[LIST * 2];
     const uint32_t *ns = fr_model_info(m)->n_slots;
     struct fr_rng pool;
 
@@ -213,15 +232,15 @@ static void compare(const struct fr_model *m, struct fr_rank_cache *c, struct fr
         ck_assert_int_eq(fr_model_encode(m, FR_ENTITY_CROSS, l.cross[0], 1, x), FR_OK);
     }
     struct fr_rank_query q = {user, context, ptr, cross, n, NULL};
-    ck_assert_int_eq(fr_model_rank(m, &q, 0, ar, plain, NULL), FR_OK);
+    rank(m, &q, 0, ar, plain);
     q.cache = c;
-    ck_assert_int_eq(fr_model_rank(m, &q, 0, ar, cached, NULL), FR_OK);
-    for (int i = 0; i < n; i++)
-        mf_float_tol(cached[i], plain[i], 1e-5 * (1 + fabs((double)plain[i])));
-    ck_assert_int_eq(fr_model_rank(m, &q, FR_SCORE_DETERMINISTIC, ar, cached, NULL), FR_OK);
+    rank(m, &q, 0, ar, cached);
+    near(cached, plain, n);
+    rank(m, &q, FR_SCORE_DETERMINISTIC, ar, fixed);
+    near(cached, fixed, n); /* another way to the same */
     q.cache = NULL;
-    ck_assert_int_eq(fr_model_rank(m, &q, FR_SCORE_DETERMINISTIC, ar, plain, NULL), FR_OK);
-    ck_assert_mem_eq(cached, plain, (size_t)n * sizeof(float));
+    rank(m, &q, FR_SCORE_DETERMINISTIC, ar, plain);
+    ck_assert_mem_eq(fixed, plain, (size_t)n * 2 * sizeof(float));
 }
 
 START_TEST(rank__with_a_cache__as_without)
@@ -235,9 +254,9 @@ START_TEST(rank__with_a_cache__as_without)
     struct fr_model *a, *b;
 
     mf_field_set(&fs);
-    a = make_model(1, FR_MODEL_DEEPFM, NULL, 0);
-    b = _i % 2 == 0 ? make_model(2, FR_MODEL_DEEPFM, some, 4)
-                    : make_model(2, FR_MODEL_WIDE_DEEP, NULL, 0);
+    a = make_model(1, FR_MODEL_DEEPFM, FR_VALUE_LOG, NULL, 0);
+    b = _i % 2 == 0 ? make_model(2, FR_MODEL_DEEPFM, FR_VALUE_NONE, some, 4)
+                    : make_model(2, FR_MODEL_WIDE_DEEP, FR_VALUE_UNIT, NULL, 0);
     ck_assert_int_eq(fr_arena_new(1 << 16, 0, &ar), FR_OK);
     ck_assert_int_eq(fr_rank_cache_new(bytes[_i], &c), FR_OK);
     for (int i = 0; i < 12; i++)
