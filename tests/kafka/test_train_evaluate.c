@@ -1,6 +1,6 @@
 /*
  * tests/kafka/test_train_evaluate.c - `freshet train` and `freshet evaluate` read topics of a real Kafka to
- * their present end, and say what they say of the same records in files.
+ * their present end, and say what they say of the same records in files; a training that was killed goes on.
  * ctest: labels proc
  * ctest: timeout 240
  */
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "daemon/base/alloc.h"
 #include "daemon/base/arena.h"
@@ -210,6 +211,101 @@ START_TEST(train_makes_the_same_bundles_of_the_same_topics)
 }
 END_TEST
 
+static bool is_file(void *path)
+{
+    return access(path, R_OK) == 0;
+}
+
+/* One run is killed when it has written its checkpoint. Events come: it says how to go on as if they had not. */
+START_TEST(train_killed__goes_on_to_the_same_bundles)
+{
+    char *out[2] = {path_of("whole"), path_of("pieces")}, *checkpoint = path_of("checkpoint");
+    const char *const whole[] = {FR_BUILD_DIR "/freshet", "train", "--from-topics", "--set", prefix, "--set", brokers,
+                                 "--set", "recommend.repeat=allow", "--out", out[0], "--threads", "1", "--json", "--quiet", NULL};
+    const char *const pieces[] = {FR_BUILD_DIR "/freshet", "train", "--from-topics", "--set", prefix, "--set", brokers,
+                                  "--set", "recommend.repeat=allow", "--out", out[1], "--threads", "1", "--json",
+                                  "--checkpoint", checkpoint, "--checkpoint-every", "0", NULL};
+    char until[40];
+    const char *on[sizeof(pieces) / sizeof(pieces[0]) + 2];
+    static const char *const bundle[] = {"deepfm", "two_tower"};
+    struct proc *p;
+    int64_t lines;
+    char *json = json_of(whole);
+
+    lines = number(json, "lines");
+    ck_assert_int_ge(lines, EVENTS);
+    fr_free(json);
+    p = proc_spawn(pieces, NULL);
+    ck_assert_ptr_nonnull(p);
+    ck_assert_msg(proc_poll(is_file, checkpoint, 60000), "%s", proc_output(p, 2, 0));
+    ck_assert_msg(proc_signal(p, SIGKILL), "it had ended: %s", proc_output(p, 2, 0));
+    proc_free(p);
+    for (int i = 0; i < 5; i++) {
+        char event[200];
+        snprintf(event, sizeof(event), "{\"event_id\":\"later%d\",\"type\":\"click\",\"user_id\":\"u1\",\"item_id\":\"i1\",\"ts\":%lld}",
+                 i, T0 + 9000000LL + i);
+        produce(FR_TOPIC_EVENTS, "u1", event);
+    }
+    ck_assert_int_eq(fr_sink_flush(sink, (int)proc_deadline_ms(30000)), FR_OK);
+    p = proc_spawn(pieces, NULL);
+    ck_assert_ptr_nonnull(p);
+    ck_assert_int_eq(proc_wait(p, 60000), 1);
+    ck_assert_msg(strstr(proc_output(p, 2, 0), "--until-event with the number there") != NULL, "%s", proc_output(p, 2, 0));
+    proc_free(p);
+    snprintf(until, sizeof(until), "--until-event=%lld", (long long)lines);
+    memcpy(on, pieces, sizeof(pieces));
+    on[sizeof(pieces) / sizeof(pieces[0]) - 1] = until;
+    on[sizeof(pieces) / sizeof(pieces[0])] = NULL;
+    p = proc_spawn(on, NULL);
+    ck_assert_ptr_nonnull(p);
+    ck_assert_msg(proc_wait(p, 60000) == 0, "%s", proc_output(p, 2, 0));
+    ck_assert_msg(strstr(proc_output(p, 2, 0), "checkpoint: going on") != NULL, "%s", proc_output(p, 2, 0));
+    proc_free(p);
+    ck_assert(!is_file(checkpoint));
+    for (int i = 0; i < 2; i++) {
+        char path[2][600], *w[2];
+        size_t n[2];
+
+        for (int k = 0; k < 2; k++) {
+            snprintf(path[k], sizeof(path[k]), "%s/%s/weights.safetensors", out[k], bundle[i]);
+            w[k] = tmpdir_read(path[k], &n[k]);
+            ck_assert_ptr_nonnull(w[k]);
+        }
+        ck_assert_uint_eq(n[0], n[1]);
+        ck_assert_int_eq(memcmp(w[0], w[1], n[0]), 0);
+        fr_free(w[0]);
+        fr_free(w[1]);
+    }
+    fr_free(out[0]);
+    fr_free(out[1]);
+    fr_free(checkpoint);
+}
+END_TEST
+
+START_TEST(compare_on_topics__lists_after_an_event)
+{
+    char *out = path_of("until"), tower[600], deepfm[600];
+    const char *const train[] = {FR_BUILD_DIR "/freshet", "train", "--from-topics", "--set", prefix, "--set", brokers,
+                                 "--set", "recommend.repeat=allow", "--until-event", "1000", "--out", out, "--json", "--quiet", NULL};
+    const char *const compare[] = {FR_BUILD_DIR "/freshet", "evaluate", "--compare", deepfm, tower, "--from-topics", "--set", prefix,
+                                   "--set", brokers, "--set", "recommend.repeat=allow", "--retrieval", tower,
+                                   "--after-event", "1000", "--until-event", "1500", "--json", "--quiet", NULL};
+    char *json;
+
+    snprintf(tower, sizeof(tower), "%s/two_tower", out);
+    snprintf(deepfm, sizeof(deepfm), "%s/deepfm", out);
+    fr_free(json_of(train));
+    json = json_of(compare);
+    ck_assert_int_eq(number(json, "events"), 1500);
+    ck_assert_int_gt(number(json, "triggers"), 300);
+    ck_assert_int_gt(number(json, "lists"), 300);
+    ck_assert_ptr_nonnull(strstr(json, "\"retrieval_seen\":false"));
+    ck_assert_ptr_null(strstr(json, "\"seen\":true"));
+    fr_free(json);
+    fr_free(out);
+}
+END_TEST
+
 START_TEST(a_topic_that_is_not_there_is_named)
 {
     const char *const argv[] = {FR_BUILD_DIR "/freshet", "train", "--from-topics", "--set", brokers, "--set",
@@ -236,6 +332,8 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, evaluate_says_of_topics_what_it_says_of_files);
     tcase_add_test(tc, train_makes_the_same_bundles_of_the_same_topics);
+    tcase_add_test(tc, train_killed__goes_on_to_the_same_bundles);
+    tcase_add_test(tc, compare_on_topics__lists_after_an_event);
     tcase_add_test(tc, a_topic_that_is_not_there_is_named);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
