@@ -89,8 +89,8 @@ static const struct {
 /* FuxiCTR's published frappe settings (BARS, Frappe_x1): embedding 10, batch 4096, Adam 1e-3, tables
  * N(0, 1e-4), global clip 10, learning rate x .1 when validation AUC does not rise by 1e-6, stop at the
  * second such epoch in a row. The values above are those; the rows say what differs by model. AutoInt's validation
- * AUC goes up and down from epoch to epoch, and one low epoch would end the first step size: the mean of the weights
- * of half an epoch, and a second chance (chosen on validation: .9832 against .9822). */
+ * AUC goes up and down from epoch to epoch, and one low epoch would end the first step size: a moving
+ * mean of the weights over two epochs, and two more chances (chosen on validation). */
 static const struct {
     const char *name, *benchmark;
     enum fr_model_kind kind;
@@ -101,8 +101,8 @@ static const struct {
     {"frappe-wide_deep", "frappe", FR_MODEL_WIDE_DEEP, "l2=0.05 hidden=400,400,400 batch_norm=1 dropout=0.2"},
     {"frappe-deepfm", "frappe", FR_MODEL_DEEPFM, "l2=0.05 hidden=400,400,400 batch_norm=1 dropout=0.2"},
     {"frappe-autoint", "frappe", FR_MODEL_AUTOINT,
-     "l2=0.05 attention_layers=6 attention_heads=4 attention_width=128 attention_residual=2 average=0.5 lr_patience=2 "
-     "patience=4"},
+     "l2=0.05 attention_layers=6 attention_heads=4 attention_width=128 attention_residual=2 average=2 lr_patience=3 "
+     "patience=6"},
     {"frappe-autoint+", "frappe", FR_MODEL_AUTOINT_PLUS,
      "l2=0.1 attention_layers=5 attention_heads=4 attention_width=128 attention_residual=2 attention_scale=1 "
      "attention_norm=1 hidden=400,400,400 batch_norm=1 dropout=0.2"},
