@@ -84,6 +84,14 @@ enum fr_err fr_ctr_shared(const struct fr_model *m,
     return FR_OK;
 }
 
+/* Embeddings and linear weights of slots are wanted soon. */
+static void slots_soon(const struct fr_model *m, enum fr_entity e, const struct fr_slot *slots)
+{
+    const struct fr_ctr_impl *d = m->impl;
+
+    fr_embed_soon(m->enc, &d->em, (d->parts & FR_CTR_LINEAR) != 0 ? d->lin : NULL, e, slots);
+}
+
 /* ---- once an item ---- */
 
 /* What is kept of an item: its part of the first layer, sum of e_f (D), sum of ||e_f||^2, linear.
@@ -105,7 +113,7 @@ static size_t payload_floats(const struct fr_ctr_impl *d)
 }
 
 /* Buffers of a query, reused for all of its rounds. */
-struct chunk {
+struct scratch {
     float **payload;         /* (ROUND) by row */
     int *row;                /* (ROUND) rows whose payload is to be filled */
     float *spare;            /* (ROUND, payload) where the cache has no room */
@@ -116,7 +124,7 @@ struct chunk {
 };
 
 static enum fr_err
-alloc_chunk(const struct fr_ctr_impl *d, int round, struct fr_arena *ar, struct chunk *c)
+alloc_scratch(const struct fr_ctr_impl *d, int round, struct fr_arena *ar, struct scratch *c)
 {
     size_t n = (size_t)round, tile = n < TILE ? n : TILE, h1 = (size_t)d->mlp.width[1], dim = (size_t)d->cfg.dim, widest = h1;
 
@@ -135,9 +143,9 @@ alloc_chunk(const struct fr_ctr_impl *d, int round, struct fr_arena *ar, struct 
     return ok ? FR_OK : FR_ENOMEM;
 }
 
-/* Payloads of `n` rows by c->row: embeddings, sums, linear part, and the product of all. */
+/* Payloads of n rows of the round: embeddings, sums, linear part, and the product of all. */
 static void
-fill_payloads(const struct fr_model *m, const struct fr_slot *const *items, const int *row, int n, struct chunk *c)
+fill_payloads(const struct fr_model *m, const struct fr_slot *const *items, const int *row, int n, struct scratch *c)
 {
     const struct fr_ctr_impl *d = m->impl;
     size_t h1 = (size_t)d->mlp.width[1], dim = (size_t)d->cfg.dim, ki = (size_t)d->n_item * dim;
@@ -162,10 +170,9 @@ static void find_items(const struct fr_model *m,
                        const struct fr_slot *const *items,
                        struct fr_rank_cache *cache,
                        int rows,
-                       struct chunk *c)
+                       struct scratch *c)
 {
     const struct fr_ctr_impl *d = m->impl;
-    const float *const *lin = (d->parts & FR_CTR_LINEAR) != 0 ? d->lin : NULL;
     uint64_t hash[ROUND];
     int misses = 0;
 
@@ -179,7 +186,7 @@ static void find_items(const struct fr_model *m,
             c->payload[i] = c->spare + (size_t)misses * payload_floats(d);
         c->row[misses++] = i;
         if (d->n_item > 0)
-            fr_embed_soon(m->enc, &d->em, lin, FR_ENTITY_ITEM, items[i]);
+            slots_soon(m, FR_ENTITY_ITEM, items[i]);
     }
     for (int k = 0; k < misses; k += TILE)
         fill_payloads(m, items, c->row + k, misses - k < TILE ? misses - k : TILE, c);
@@ -209,7 +216,7 @@ static float add_row(const struct fr_model *m,
                      int at,
                      int i,
                      const float *payload,
-                     struct chunk *c)
+                     struct scratch *c)
 {
     const struct fr_ctr_impl *d = m->impl;
     size_t sx = m->enc->n_slots[FR_ENTITY_CROSS], h1 = (size_t)d->mlp.width[1];
@@ -227,8 +234,7 @@ static float add_row(const struct fr_model *m,
         const struct fr_slot *cross = q->cross + (size_t)(at + i) * sx;
         float *x = c->x + (size_t)i * (size_t)n_cross * (size_t)dim;
         if (at + i + FR_FETCH_AHEAD < q->n)
-            fr_embed_soon(m->enc, &d->em, (d->parts & FR_CTR_LINEAR) != 0 ? d->lin : NULL, FR_ENTITY_CROSS,
-                          cross + FR_FETCH_AHEAD * sx);
+            slots_soon(m, FR_ENTITY_CROSS, cross + FR_FETCH_AHEAD * sx);
         out += fr_ctr_linear(m, FR_ENTITY_CROSS, cross);
         fr_embed_group(m->enc, &d->em, FR_ENTITY_CROSS, cross, x);
         if ((d->parts & FR_CTR_PAIR) != 0)
@@ -253,7 +259,7 @@ void fr_ctr_heads(const struct fr_ctr_impl *d, const float *h, int rows, float *
 /* The layers after the first: adds the network's output to out (rows), the value head's to raw. */
 static void add_layers(const struct fr_ctr_impl *d,
                        int rows,
-                       struct chunk *c,
+                       struct scratch *c,
                        struct fr_fetch_list *ahead,
                        float *out,
                        float *raw)
@@ -285,7 +291,7 @@ static void rank_tile(const struct fr_model *m,
                       int rows,
                       float *const *payload,
                       struct fr_fetch_list *ahead,
-                      struct chunk *c,
+                      struct scratch *c,
                       float *out,
                       float *raw)
 {
@@ -318,7 +324,7 @@ enum fr_err fr_ctr_rank(const struct fr_model *m,
     const struct fr_ctr_impl *d = m->impl;
     size_t floats;
     struct fr_ctr_shared s;
-    struct chunk c;
+    struct scratch c;
 
     for (int i = 0; i < q->n && raw != NULL; i++)
         raw[i] = d->value_bias;
@@ -327,21 +333,17 @@ enum fr_err fr_ctr_rank(const struct fr_model *m,
     if ((flags & FR_SCORE_DETERMINISTIC) != 0 || d->mlp.n_layers == 0)
         return fr_ctr_rank_fixed(m, q, flags, ar, out, raw);
     floats = payload_floats(d);
-    struct fr_rank_cache *cache = d->n_item > 0 ? q->cache : NULL;
+    bool cached = d->n_item > 0 && q->cache != NULL;
+    int round = cached ? ROUND : TILE; /* without a cache, what is computed of an item is read again at once */
     enum fr_err e = fr_ctr_shared(m, q, false, ar, &s);
-    if (cache != NULL && !fr_rank_cache_begin(cache, m->serial, m->enc->n_slots[FR_ENTITY_ITEM], floats))
-        cache = NULL;
-    /* Without a cache, what is computed of an item is read again at once. */
-    int round = cache != NULL ? ROUND : TILE;
     round = q->n < round ? q->n : round;
     if (e == FR_OK)
-        e = alloc_chunk(d, round, ar, &c);
+        e = alloc_scratch(d, round, ar, &c);
     for (int from = 0; from < q->n && e == FR_OK; from += round) {
         int rows = q->n - from < round ? q->n - from : round;
+        bool room = cached && fr_rank_cache_begin(q->cache, m->serial, m->enc->n_slots[FR_ENTITY_ITEM], floats);
 
-        if (from > 0 && cache != NULL)
-            (void)fr_rank_cache_begin(cache, m->serial, m->enc->n_slots[FR_ENTITY_ITEM], floats);
-        find_items(m, d->n_item > 0 ? q->items + from : NULL, cache, rows, &c);
+        find_items(m, d->n_item > 0 ? q->items + from : NULL, room ? q->cache : NULL, rows, &c);
         for (int i = 0; i < rows && i < TILE; i++)
             fr_fetch(c.payload[i], floats * sizeof(float));
         for (int i = 0; i < rows; i += TILE) {

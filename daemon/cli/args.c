@@ -23,11 +23,15 @@ int fr_args_usage(const char *command, const char *fmt, ...)
     return FR_EXIT_USAGE;
 }
 
-bool fr_args_is(const char *text, const char *name)
+bool fr_args_has(int argc, char **argv, const char *name)
 {
     size_t n = strlen(name);
 
-    return strncmp(text, "--", 2) == 0 && strncmp(text + 2, name, n) == 0 && (text[2 + n] == '\0' || text[2 + n] == '=');
+    for (int i = 1; i < argc; i++)
+        if (strncmp(argv[i], "--", 2) == 0 && strncmp(argv[i] + 2, name, n) == 0 &&
+            (argv[i][2 + n] == '\0' || argv[i][2 + n] == '='))
+            return true;
+    return false;
 }
 
 void fr_args_help(const struct fr_args *a)

@@ -73,8 +73,8 @@ struct fr_args {
  */
 int fr_args_parse(struct fr_args *a, int argc, char **argv);
 
-/** Is `text` the flag --NAME or --NAME=...? */
-bool fr_args_is(const char *text, const char *name);
+/** Is the flag --NAME or --NAME=... among argv[1..]? */
+bool fr_args_has(int argc, char **argv, const char *name);
 
 /** Print the help of `a`. */
 void fr_args_help(const struct fr_args *a);

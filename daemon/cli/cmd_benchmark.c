@@ -70,14 +70,6 @@ static const struct fr_benchmark *find(const char *command, const char *name)
     return b;
 }
 
-bool fr_cmd_benchmark_asked(int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++)
-        if (fr_args_is(argv[i], "benchmark"))
-            return true;
-    return false;
-}
-
 /* The last line of an epoch, if one is begun. */
 static void bar_end(struct bar *b)
 {

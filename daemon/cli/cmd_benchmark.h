@@ -5,10 +5,7 @@
 #ifndef FR_CLI_CMD_BENCHMARK_H
 #define FR_CLI_CMD_BENCHMARK_H
 
-#include <stdbool.h>
-
-/** Does the command line name a benchmark? */
-bool fr_cmd_benchmark_asked(int argc, char **argv);
+/** For a command line that has --benchmark. @return an exit code */
 int fr_cmd_benchmark_train(int argc, char **argv);
 int fr_cmd_benchmark_evaluate(int argc, char **argv);
 

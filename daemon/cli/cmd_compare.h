@@ -38,8 +38,7 @@ int fr_compare_flags_more(struct fr_compare_flags *f, const struct fr_args *a, c
 /** Measure and show. @return an exit code; FAILURE if any bundle could not be measured, the others are shown */
 int fr_cmd_compare(const struct fr_compare_on *on, const struct fr_compare_flags *f);
 
-/** Does the command line compare on a stream: --compare without --benchmark? */
-bool fr_cmd_compare_stream_asked(int argc, char **argv);
+/** For a command line that has --compare and no --benchmark. @return an exit code */
 int fr_cmd_compare_stream(int argc, char **argv);
 
 #endif

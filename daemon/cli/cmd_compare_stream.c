@@ -27,14 +27,6 @@ struct of {
     struct fr_stream_compare *s;
 };
 
-bool fr_cmd_compare_stream_asked(int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++)
-        if (fr_args_is(argv[i], "compare"))
-            return true;
-    return false;
-}
-
 static enum fr_err evaluate(void *ctx,
                             const char *bundle,
                             struct fr_benchmark_detail *detail,
@@ -66,7 +58,7 @@ static void describe(const struct flags *f, const struct fr_stream_compare_count
     else
         fprintf(out, "%llu lists: of %.3f of %llu triggers the next positive is among the candidates\n\n",
                 (unsigned long long)n->lists, (double)n->lists / (double)n->triggers, (unsigned long long)n->triggers);
-    if (n->retrieval_to_ms > n->known_ms)
+    if (n->retrieval_seen)
         fprintf(out, "--retrieval was trained on events that are measured on: so what rankers read of it\n\n");
 }
 
@@ -91,7 +83,7 @@ static void about(void *ctx, struct fr_jsonw *w)
     fr_jsonw_key(w, "retrieval");
     fr_jsonw_z(w, of->f->retrieval);
     fr_jsonw_key(w, "retrieval_seen");
-    fr_jsonw_bool(w, n->retrieval_to_ms > n->known_ms);
+    fr_jsonw_bool(w, n->retrieval_seen);
 }
 
 static enum fr_err make(const struct flags *f, const struct fr_stream_hold *h, struct fr_stream_compare **out, struct fr_fault *fault)
@@ -126,7 +118,7 @@ static int compare(const struct flags *f)
         e = make(f, &h, &s, &fault);
     if (e == FR_OK) {
         struct of of = {f, s};
-        const struct fr_compare_on on = {fr_stream_compare_name, fr_stream_compare_main, where, evaluate, &of,
+        const struct fr_compare_on on = {"stream", FR_STREAM_COMPARE_MAIN, where, evaluate, &of,
                                          true, fr_stream_compare_counts(s)->known_ms, about};
 
         (void)snprintf(where, sizeof(where), "lists after event %lld", (long long)f->after);

@@ -255,9 +255,9 @@ static int evaluate(struct evaluate *ev)
 
 static int run(int argc, char **argv)
 {
-    if (fr_cmd_benchmark_asked(argc, argv))
+    if (fr_args_has(argc, argv, "benchmark"))
         return fr_cmd_benchmark_evaluate(argc, argv);
-    if (fr_cmd_compare_stream_asked(argc, argv))
+    if (fr_args_has(argc, argv, "compare"))
         return fr_cmd_compare_stream(argc, argv);
 
     struct evaluate ev = {.types = "view,click,purchase,like,rating", .n = 20, .bootstrap = 200, .seed = 1,

@@ -312,42 +312,39 @@ static void join_optimizers(char *out, size_t cap)
         n += (size_t)snprintf(out + n, cap - n, "%s%s", i == 0 ? "" : "|", fr_optimizer_names[i]);
 }
 
-/* What --model M (`all` trains deepfm) has to do with a flag. */
-static bool one_of(int m, const char *const *with)
+/* Parts (enum fr_ctr_part) of the ranker that --model trains; 0: none, or one of ids alone (gmf, mlp, neumf). */
+static unsigned parts_of(const struct flags *f)
 {
-    for (; *with != NULL; with++)
-        if (strcmp(model[m], *with) == 0)
-            return true;
-    return false;
-}
+    struct fr_ctr_config c = {.kind = f->model == ALL ? FR_MODEL_DEEPFM : fr_model_kind_find(fr_str_z(model[f->model]))};
 
-static const char *const with_head[] = {"all", "wide_deep", "deepfm", "autoint", "autoint+", NULL};
-static const char *const with_deep[] = {"all", "wide_deep", "deepfm", "autoint+", NULL};
-static const char *const with_own_ids[] = {"mf", "gmf", "mlp", "neumf", NULL};
+    return fr_ctr_parts(&c);
+}
 
 /* Flags that the model has no use for. @return FR_ARGS_GO_ON or an exit code */
 static int check_model(const struct flags *f)
 {
+    unsigned parts = parts_of(f);
+
     if (f->model == MF && (f->optimizer != FR_OPTIMIZER_ADAM || f->lr > 0))
         return fr_args_usage("train", "--optimizer and --lr are of two_tower and rankers: mf has its own");
     if (f->model == MF && (f->l2 >= 0 || f->clip >= 0))
         return fr_args_usage("train", "--l2 and --clip are of two_tower and rankers: mf has its own");
-    if (f->id_dropout >= 0 && one_of(f->model, with_own_ids))
+    if (f->id_dropout >= 0 && parts == 0 && f->model != TWO_TOWER)
         return fr_args_usage("train", "--id-dropout is of two_tower and of rankers with fields: mf, gmf, mlp and neumf forget ids their own way");
-    if ((f->dropout > 0 || f->batch_norm) && !one_of(f->model, with_deep))
+    if ((f->dropout > 0 || f->batch_norm) && (parts & FR_CTR_DEEP) == 0)
         return fr_args_usage("train", "--dropout and --batch-norm go with deepfm, wide_deep and autoint+: they are of their hidden layers");
     if (f->loss != SOFTMAX && (f->model == MF || f->retrieval == MF - TWO_TOWER))
         return fr_args_usage("train", "--loss is of two_tower: mf has its own");
     if (f->tower_negatives >= 0 && (f->loss == FULL_SOFTMAX || f->model == MF || f->retrieval == MF - TWO_TOWER))
         return fr_args_usage("train", "--tower-negatives is of two_tower, and not with --loss full_softmax: nothing is drawn");
-    if (f->value != FR_VALUE_NONE && !one_of(f->model, with_head))
+    if (f->value != FR_VALUE_NONE && (parts & (FR_CTR_DEEP | FR_CTR_ATTENTION)) == 0)
         return fr_args_usage("train", "--value-head goes with deepfm, wide_deep, autoint and autoint+: it stands on their layers");
     return FR_ARGS_GO_ON;
 }
 
 int fr_cmd_train_run(int argc, char **argv)
 {
-    if (fr_cmd_benchmark_asked(argc, argv))
+    if (fr_args_has(argc, argv, "benchmark"))
         return fr_cmd_benchmark_train(argc, argv);
 
     char optimizers[64];

@@ -12,8 +12,6 @@
 #include "daemon/learn/stream_train_priv.h"
 #include "models/metrics.h"
 
-const char *const fr_stream_compare_name = "stream", *const fr_stream_compare_main = "mrr@20";
-
 struct fr_stream_compare {
     struct fr_stream_compare_config c;
     struct fr_stream_train_config train; /* what the lists' maker asks for */
@@ -54,9 +52,8 @@ static enum fr_err make_lists(struct fr_stream_compare *s, const struct fr_strea
     int64_t retrieval_to = 0;
     enum fr_err e = FR_OK;
 
-    l->n_examples = labels->n_labels;
     l->from = labels_before(labels, s->c.after);
-    l->held = l->n_examples - l->from;
+    l->held = (size_t)labels->n_labels - l->from;
     s->result.lines = labels->n;
     if (l->held == 0)
         return fr_fault(fault, FR_EINVAL, "no trigger with a next positive event after the first %llu of %llu events",
@@ -82,7 +79,7 @@ static enum fr_err make_lists(struct fr_stream_compare *s, const struct fr_strea
                                                   .rows = l->l_item.n,
                                                   .shown = l->n_shown > 0,
                                                   .known_ms = l->known_ts,
-                                                  .retrieval_to_ms = retrieval_to};
+                                                  .retrieval_seen = retrieval_to > l->known_ts};
     return e;
 }
 
@@ -198,7 +195,7 @@ static enum fr_err score_lists(const struct fr_stream_compare *s, struct scores 
     for (size_t i = 0; i < l->n_lists && e == FR_OK; i++) {
         struct fr_model_case c;
 
-        e = fr_learner_case(l, i, UINT32_MAX, x->ar, &c);
+        e = fr_learner_case(l, i, l->list[i].n, x->ar, &c);
         if (e == FR_OK)
             e = fr_model_score_case(x->m, &c, 0, x->ar, x->logit + l->list[i].first);
         fr_arena_reset(x->ar);
@@ -229,7 +226,7 @@ static enum fr_err measure(const struct fr_stream_compare *s,
                            struct fr_benchmark_detail *d,
                            struct fr_benchmark_result *out)
 {
-    static const char *const places[] = {"hr@20", "mrr@20"};
+    static const char *const places[] = {"hr@20", FR_STREAM_COMPARE_MAIN};
     double auc = 0, logloss = 0, gauc = 0, lists = (double)s->l.n_lists;
     enum fr_err e = score_lists(s, x);
     int first;
@@ -251,35 +248,19 @@ static enum fr_err measure(const struct fr_stream_compare *s,
     fr_benchmark_add(out, "auc", auc);
     fr_benchmark_add(out, "logloss", logloss);
     fr_benchmark_add(out, "gauc", gauc);
-    fr_benchmark_add(out, "hr@20", s->counts.shown ? (double)NAN : x->hits / lists);
-    fr_benchmark_add(out, "mrr@20", x->rr / lists);
+    fr_benchmark_add(out, places[0], s->counts.shown ? (double)NAN : x->hits / lists);
+    fr_benchmark_add(out, places[1], x->rr / lists);
     return FR_OK;
 }
 
 /* The user of the first list, and as many rows from there on as a timing wants. */
 static enum fr_err time_bundle(const struct fr_stream_compare *s, struct scores *x, struct fr_benchmark_detail *d)
 {
-    const struct fr_learner *l = &s->l;
-    uint32_t ni = l->nc[FR_ENTITY_ITEM], nx = l->nc[FR_ENTITY_CROSS];
-    size_t n = FR_BENCHMARK_CANDIDATES;
-    struct fr_cell *user = fr_arena_array(x->ar, l->nc[FR_ENTITY_USER] + 1U, sizeof(*user));
-    struct fr_cell *context = fr_arena_array(x->ar, l->nc[FR_ENTITY_CONTEXT] + 1U, sizeof(*context));
-    struct fr_cell *item = fr_arena_array(x->ar, n * ni + 1, sizeof(*item));
-    struct fr_cell *cross = fr_arena_array(x->ar, n * nx + 1, sizeof(*cross));
-    const struct fr_cell **ptr = fr_arena_array(x->ar, n, sizeof(*ptr));
+    struct fr_model_case c;
+    enum fr_err e = fr_learner_case(&s->l, 0, FR_BENCHMARK_CANDIDATES, x->ar, &c);
 
-    if (user == NULL || context == NULL || item == NULL || cross == NULL || ptr == NULL)
-        return FR_ENOMEM;
-    fr_cell_rows_get(&l->l_user, 0, user, l->nc[FR_ENTITY_USER]);
-    fr_cell_rows_get(&l->l_context, 0, context, l->nc[FR_ENTITY_CONTEXT]);
-    for (size_t i = 0; i < n; i++) {
-        ptr[i] = item + i * ni;
-        fr_cell_rows_get(&l->l_item, i % s->rows, item + i * ni, ni);
-        fr_cell_rows_get(&l->l_cross, i % s->rows, cross + i * nx, nx);
-    }
-    struct fr_model_case c = {user, context, ptr, cross, (int)n};
     d->parameters = fr_model_parameters(x->m);
-    return fr_benchmark_time(x->m, &l->spec->fields, &c, &d->speed);
+    return e == FR_OK ? fr_benchmark_time(x->m, &s->l.spec->fields, &c, &d->speed) : e;
 }
 
 enum fr_err fr_stream_compare_evaluate(struct fr_stream_compare *s,

@@ -36,13 +36,12 @@ struct fr_stream_compare_counts {
     uint64_t rows;
     bool shown;        /* what was shown and clicked in */
     int64_t known_ms;  /* time of the newest trigger among the first `after` events; 0: none */
-    int64_t retrieval_to_ms; /* of the newest event that the retrieval bundle was trained on; 0: no such bundle */
+    bool retrieval_seen; /* the retrieval bundle was trained on a newer event */
 };
 
 struct fr_stream_compare;
 
-/** What the picture and the table say: "stream"; "mrr@20". */
-extern const char *const fr_stream_compare_name, *const fr_stream_compare_main;
+#define FR_STREAM_COMPARE_MAIN "mrr@20" /* the measure that sorts and is drawn */
 
 /**
  * Read the stream and make the lists.

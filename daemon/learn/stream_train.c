@@ -186,12 +186,29 @@ static enum fr_err collect(struct fr_learner *l, const struct fr_stream_labels *
     if (e == FR_OK)
         e = freeze_items(l, ep);
     fr_epochs_free(ep);
-    l->out->examples = l->n_examples = l->user.n;
+    l->out->examples = l->user.n;
     l->out->items = l->n_items;
     return e;
 }
 
 /* ---- whole ---- */
+
+/* Lists to train on and, the newest, to measure on. */
+static enum fr_err ranker_lists(struct fr_learner *l, const struct fr_stream_labels *labels)
+{
+    enum fr_err e;
+
+    l->held = (size_t)((double)(l->user.n - l->from) * l->c->held_out) + 1;
+    e = fr_learner_lists(l, labels);
+    l->out->lists = l->n_train;
+    l->out->lists_held_out = l->n_lists - l->n_train;
+    if (e == FR_OK && ((l->n_train == 0 && !fr_learner_ncf_is(l->c->ranker_kind)) || l->n_train == l->n_lists))
+        e = fr_fault(l->fault, FR_EINVAL, "too few lists for a ranker: %zu to train on, %zu held out; "
+                     "a list needs a trigger whose next item is among its candidates", l->n_train,
+                     l->n_lists - l->n_train);
+    fr_stream_saver_lists(l);
+    return e;
+}
 
 static enum fr_err with_ranker(struct fr_learner *l, const struct fr_stream_labels *labels)
 {
@@ -206,16 +223,8 @@ static enum fr_err with_ranker(struct fr_learner *l, const struct fr_stream_labe
         l->inv_tau = fr_model_inv_tau(l->tower_a);
     fr_stream_saver_clock(l, &l->out->lists_s);
     fr_stream_saver_part(l, FR_STREAM_RANKER);
-    l->held = (size_t)((double)(l->n_examples - l->from) * l->c->held_out) + 1;
     if (e == FR_OK)
-        e = fr_learner_lists(l, labels);
-    l->out->lists = l->n_train;
-    l->out->lists_held_out = l->n_lists - l->n_train;
-    if (e == FR_OK && ((l->n_train == 0 && !fr_learner_ncf_is(l->c->ranker_kind)) || l->n_train == l->n_lists))
-        e = fr_fault(l->fault, FR_EINVAL, "too few lists for a ranker: %zu to train on, %zu held out; "
-                     "a list needs a trigger whose next item is among its candidates", l->n_train,
-                     l->n_lists - l->n_train);
-    fr_stream_saver_lists(l);
+        e = ranker_lists(l, labels);
     fr_stream_saver_clock(l, &l->out->ranker_s);
     if (e == FR_OK)
         e = fr_learner_ranker(l);

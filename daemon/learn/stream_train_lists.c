@@ -252,7 +252,7 @@ static bool wanted(struct fr_learner *l, const struct fr_stream_trigger *t, size
 static enum fr_err on_list(void *ctx, const struct fr_stream_trigger *t)
 {
     struct fr_learner *l = ctx;
-    size_t i = l->seen++, eval_from = l->n_examples - l->held;
+    size_t i = l->seen++, eval_from = (size_t)t->labels->n_labels - l->held;
     bool eval = i >= eval_from;
     struct fr_model *none = NULL;
     struct fr_epoch view;
@@ -314,26 +314,25 @@ void fr_learner_lists_done(struct fr_learner *l)
 }
 
 enum fr_err
-fr_learner_case(const struct fr_learner *l, size_t i, uint32_t max, struct fr_arena *ar, struct fr_model_case *out)
+fr_learner_case(const struct fr_learner *l, size_t i, uint32_t n, struct fr_arena *ar, struct fr_model_case *out)
 {
-    const struct fr_learner_list *it = &l->list[i];
     size_t nu = l->nc[FR_ENTITY_USER], nc = l->nc[FR_ENTITY_CONTEXT], ni = l->nc[FR_ENTITY_ITEM], nx = l->nc[FR_ENTITY_CROSS];
-    uint32_t k = it->n < max ? it->n : max;
     struct fr_cell *u = fr_arena_array(ar, nu + 1U, sizeof(*u));
     struct fr_cell *c = fr_arena_array(ar, nc + 1U, sizeof(*c));
-    struct fr_cell *m = fr_arena_array(ar, k * ni + 1, sizeof(*m));
-    struct fr_cell *x = fr_arena_array(ar, k * nx + 1, sizeof(*x));
-    const struct fr_cell **p = fr_arena_array(ar, k + 1U, sizeof(*p));
+    struct fr_cell *m = fr_arena_array(ar, n * ni + 1, sizeof(*m));
+    struct fr_cell *x = fr_arena_array(ar, n * nx + 1, sizeof(*x));
+    const struct fr_cell **p = fr_arena_array(ar, n + 1U, sizeof(*p));
 
     if (u == NULL || c == NULL || m == NULL || x == NULL || p == NULL)
         return FR_ENOMEM;
     fr_cell_rows_get(&l->l_user, i, u, (uint32_t)nu);
     fr_cell_rows_get(&l->l_context, i, c, (uint32_t)nc);
-    for (uint32_t j = 0; j < k; j++) {
+    for (uint32_t j = 0; j < n; j++) {
+        size_t row = (l->list[i].first + j) % l->l_item.n;
         p[j] = m + j * ni;
-        fr_cell_rows_get(&l->l_item, it->first + j, m + j * ni, (uint32_t)ni);
-        fr_cell_rows_get(&l->l_cross, it->first + j, x + j * nx, (uint32_t)nx);
+        fr_cell_rows_get(&l->l_item, row, m + j * ni, (uint32_t)ni);
+        fr_cell_rows_get(&l->l_cross, row, x + j * nx, (uint32_t)nx);
     }
-    *out = (struct fr_model_case){u, c, p, x, (int)k};
+    *out = (struct fr_model_case){u, c, p, x, (int)n};
     return FR_OK;
 }

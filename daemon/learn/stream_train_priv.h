@@ -51,7 +51,6 @@ struct fr_learner {
     uint32_t n_items_a; /* of these, what existed when tower A's examples ended */
     int64_t newest_ts;
     /* lists */
-    size_t n_examples; /* of the whole stream */
     size_t from; /* examples before are tower A's, lists come from those after */
     struct fr_model *tower_a; /* or whatever retrieves; the lists take it */
     struct fr_model *kept_a;  /* the same for the checkpoint, if there is one */
@@ -112,9 +111,10 @@ FR_MUST_CHECK enum fr_err fr_learner_save_retrieval(struct fr_learner *l, const 
 FR_MUST_CHECK enum fr_err fr_learner_lists(struct fr_learner *l, const struct fr_stream_labels *labels);
 /** The lists' memory, and what retrieved. */
 void fr_learner_lists_done(struct fr_learner *l);
-/** List i as a case, at most `max` candidates of it; in the arena. @errors FR_ENOMEM */
+/** The user and context of list i with n rows of candidates from its own on, over the last list back to the first row; as
+ *  many as the list has are its own. In the arena. @errors FR_ENOMEM */
 FR_MUST_CHECK enum fr_err
-fr_learner_case(const struct fr_learner *l, size_t i, uint32_t max, struct fr_arena *ar, struct fr_model_case *out);
+fr_learner_case(const struct fr_learner *l, size_t i, uint32_t n, struct fr_arena *ar, struct fr_model_case *out);
 
 /** What the ranker is. */
 enum fr_model_kind fr_learner_ranker_kind(const struct fr_learner *l);

@@ -77,7 +77,7 @@ static struct fr_rank_list *expand(struct ranker *r, const uint32_t *which, size
         const struct fr_learner_list *it = &l->list[which[i]];
 
         out[i] = (struct fr_rank_list){.label = (int)it->label, .weight = 1.0f};
-        if (fr_learner_case(l, which[i], max, r->ar, &out[i].c) != FR_OK)
+        if (fr_learner_case(l, which[i], it->n < max ? it->n : max, r->ar, &out[i].c) != FR_OK)
             return NULL;
         if (values_of(r, it, &out[i]) != FR_OK)
             return NULL;
@@ -409,8 +409,7 @@ static void config(const struct fr_learner *l, struct fr_ctr_train_config *cfg)
     cfg->model.kind = l->c->ranker_kind;
     if (cfg->model.kind == FR_MODEL_LR)
         cfg->model.dim = 0;
-    if (cfg->model.kind != FR_MODEL_DEEPFM && cfg->model.kind != FR_MODEL_WIDE_DEEP &&
-        cfg->model.kind != FR_MODEL_AUTOINT_PLUS)
+    if ((fr_ctr_parts(&cfg->model) & FR_CTR_DEEP) == 0)
         cfg->model.n_hidden = 0;
     cfg->dropout = (float)l->c->dropout;
     cfg->model.batch_norm = l->c->batch_norm;
