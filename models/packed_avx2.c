@@ -80,7 +80,8 @@ static void run(const struct fr_panel *p,
     }
 }
 
-static const struct fr_packed_kernel kernel = {16, 16, MAX_ROWS, run};
+static const struct fr_packed_kernel kernel = {
+    16, 16, MAX_ROWS, fr_packed_skip_avx2, fr_packed_not_zero_avx2, run};
 
 const struct fr_packed_kernel *fr_packed_kernel_avx2(void)
 {

@@ -100,7 +100,8 @@ static void run(const struct fr_panel *p,
     }
 }
 
-static const struct fr_packed_kernel kernel = {32, 16, MAX_ROWS, run};
+static const struct fr_packed_kernel kernel = {
+    32, 16, MAX_ROWS, fr_packed_skip_avx512, fr_packed_not_zero_avx512, run};
 
 const struct fr_packed_kernel *fr_packed_kernel_avx512(void)
 {

@@ -17,9 +17,16 @@ struct fr_panel {
     size_t lines;
 };
 
+/** The whole layer, its panels one after the other, without the terms of inputs that are zero: the same bits. `lines` in all. */
+typedef void (*fr_packed_skip)(
+    const struct fr_panel *p, const float *x, size_t ldx, int rows, unsigned flags, float *y, size_t ldy);
+
 struct fr_packed_kernel {
     int width, narrow; /* outputs of a panel; of a last panel that fits */
     int rows;          /* of a tile */
+    fr_packed_skip skip;
+    /** Share of x (rows, in) that is not zero, by a sample of the rows. */
+    float (*not_zero)(const float *x, size_t ldx, int rows, int in);
     void (*run)(const struct fr_panel *p,
                 int width,
                 const float *x,
@@ -29,6 +36,13 @@ struct fr_packed_kernel {
                 float *y,
                 size_t ldy);
 };
+
+void fr_packed_skip_avx2(
+    const struct fr_panel *p, const float *x, size_t ldx, int rows, unsigned flags, float *y, size_t ldy);
+float fr_packed_not_zero_avx2(const float *x, size_t ldx, int rows, int in);
+void fr_packed_skip_avx512(
+    const struct fr_panel *p, const float *x, size_t ldx, int rows, unsigned flags, float *y, size_t ldy);
+float fr_packed_not_zero_avx512(const float *x, size_t ldx, int rows, int in);
 
 /** NULL when the compiler could not build the level. */
 const struct fr_packed_kernel *fr_packed_kernel_avx2(void);

@@ -1,7 +1,7 @@
 /*
  * Packed linear layers against a product in double, at every level of the machine: awkward shapes,
  * strides, bias or none, ReLU, sums, NaN; nothing past a row's end is touched; a row's bits do not
- * depend on the other rows, nor on what is fetched meanwhile.
+ * depend on the other rows, nor on what is fetched meanwhile, nor on whether zeros are left out.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -157,6 +157,80 @@ START_TEST(linear__blocks_to_fetch__all_asked_for_in_the_products_named)
 }
 END_TEST
 
+/* Inputs of which `share` is not zero; every seventh row is all zeros, some zeros are negative. */
+static void fill_zeros(float *a, int rows, size_t stride, double share)
+{
+    for (int r = 0; r < rows; r++)
+        for (size_t k = 0; k < stride; k++)
+            a[(size_t)r * stride + k] = r % 7 == 6                      ? 0.0f
+                                        : fr_rng_f64(&rng) < share     ? (float)fr_rng_normal(&rng)
+                                        : fr_rng_below(&rng, 4) == 0    ? -0.0f
+                                                                        : 0.0f;
+}
+
+enum { WIDE_OUT = 400, WIDE_IN = 400, WIDE_ROWS = 61 };
+static float wide_w[WIDE_OUT * WIDE_IN], wide_bias[WIDE_OUT], wide_x[WIDE_ROWS * (WIDE_IN + GAP)],
+    wide_y[WIDE_ROWS * (WIDE_OUT + GAP)], wide_want[WIDE_ROWS * (WIDE_OUT + GAP)], wide_was[WIDE_ROWS * (WIDE_OUT + GAP)];
+
+/* All rows at once, zeros left out, beside row by row with all terms. */
+static void check_zeros(const int *s, unsigned flags)
+{
+    int rows = s[0], out = s[1], in = s[2];
+    size_t ldx = (size_t)in + GAP, ldy = (size_t)out + GAP, bytes = (size_t)rows * ldy * sizeof(float);
+    const float *block[9];
+    struct fr_packed *p = NULL;
+    struct fr_fetch_list l = {.block = block, .n = 9, .bytes = 512, .products = 2};
+
+    for (int i = 0; i < 9; i++)
+        block[i] = wide_w;
+    ck_assert_int_eq(fr_packed_new(wide_w, in, wide_bias, out, in, &p), FR_OK);
+    fill_zeros(wide_x, rows, ldx, 0.4);
+    wide_x[3 * ldx + 5] = NAN;
+    for (size_t i = 0; i < (size_t)rows * ldy; i++)
+        wide_was[i] = i % ldy < (size_t)out ? (float)fr_rng_normal(&rng) : GUARD;
+    memcpy(wide_want, wide_was, bytes);
+    for (int r = 0; r < rows; r++) {
+        ck_assert(!fr_packed_skips(p, wide_x + (size_t)r * ldx, ldx, 1));
+        fr_packed_linear(p, wide_x + (size_t)r * ldx, ldx, 1, flags, wide_want + (size_t)r * ldy, ldy, NULL);
+    }
+    ck_assert(fr_packed_skips(p, wide_x, ldx, rows));
+    for (int products = 2; products >= 0; products--) {
+        memcpy(wide_y, wide_was, bytes);
+        fr_packed_linear(p, wide_x, ldx, rows, flags, wide_y, ldy, products == 0 ? NULL : &l);
+        ck_assert_mem_eq(wide_y, wide_want, bytes);
+        if (products > 0)
+            ck_assert_uint_le(fr_fetch_left(&l), 9 * 8 * (size_t)(products - 1) / 2);
+    }
+    fill_zeros(wide_x, rows, ldx, 0.9);
+    ck_assert(!fr_packed_skips(p, wide_x, ldx, rows));
+    fr_packed_free(p);
+}
+
+START_TEST(linear__many_zeros__left_out_and_the_same_bits)
+{
+    static const int zeros[][3] = {
+        {16, 96, 32},
+        {17, 97, 33},
+        {18, 112, 64},
+        {19, 113, 65},
+        {31, 128, 63},
+        {23, 144, 100},
+        {40, 161, 128},
+        {29, 200, 129},
+        {16, 289, 40},
+        {WIDE_ROWS, WIDE_OUT, WIDE_IN},
+    };
+
+    if (_i == FR_CPU_BASELINE || !set_level(_i))
+        return; /* OpenBLAS' product has all terms */
+    fill(wide_w, WIDE_OUT * WIDE_IN);
+    fill(wide_bias, WIDE_OUT);
+    for (size_t i = 0; i < sizeof(zeros) / sizeof(zeros[0]); i++)
+        for (unsigned flags = 0; flags < 4; flags++)
+            check_zeros(zeros[i], flags);
+}
+END_TEST
+
 START_TEST(linear__nan_in_a_row__that_row_only)
 {
     enum { OUT = 35, IN = 20, ROWS = 14 };
@@ -193,6 +267,7 @@ int main(void)
     tcase_add_loop_test(tc, linear__a_row_alone_or_among_others__same_bits, 0, FR_CPU_AVX512 + 1);
     tcase_add_loop_test(
         tc, linear__blocks_to_fetch__all_asked_for_in_the_products_named, 0, FR_CPU_AVX512 + 1);
+    tcase_add_loop_test(tc, linear__many_zeros__left_out_and_the_same_bits, 0, FR_CPU_AVX512 + 1);
     tcase_add_loop_test(tc, linear__nan_in_a_row__that_row_only, 0, FR_CPU_AVX512 + 1);
     tcase_add_test(tc, new__no_layer__refused);
     suite_add_tcase(s, tc);
