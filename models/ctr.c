@@ -69,6 +69,8 @@ fold_layer(const struct fr_model *m, struct fr_mlp *mlp, int l, float *to, struc
                 (float)(s * (double)mlp->w[l][(size_t)j * (size_t)in + (size_t)k]);
         bias[j] = (float)(s * ((double)mlp->bias[l][j] - (double)v[2][j]) + (double)v[1][j]);
     }
+    if (!fr_all_finite(to, (size_t)out * ((size_t)in + 1)))
+        return fr_fault(fault, FR_ENONFINITE, "mlp_norm.%d makes weights of mlp.%d that are not finite", l, l);
     mlp->w[l] = to;
     mlp->bias[l] = bias;
     return FR_OK;

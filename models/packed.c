@@ -12,12 +12,9 @@
 #include "models/packed_priv.h"
 #include "models/tensor.h"
 
-/* Where leaving zeros out pays (measured; the gain grows from nothing here): rows that share a block of weights, terms and
- * sums of a row, and the share of x that is not zero. */
+/* Rows that have to share a block of weights, and terms of a row, for leaving zeros out to pay. */
 #define SKIP_ROWS 16
 #define SKIP_IN 32
-#define SKIP_OUT 96
-#define SKIP_BELOW 0.55f
 
 struct fr_packed {
     const float *w; /* borrowed */
@@ -127,12 +124,11 @@ static size_t lines_ahead(struct fr_fetch_list *ahead)
     return (fr_fetch_left(ahead) + products - 1) / products;
 }
 
-bool fr_packed_skips(const struct fr_packed *p, const float *x, size_t ldx, int rows)
+/* Whether the zeros of x are to be left out: there are enough, in a product large enough. */
+static bool skips(const struct fr_packed *p, const float *x, size_t ldx, int rows)
 {
-    const struct fr_packed_kernel *k = p->kernel;
-
-    return k != NULL && rows >= SKIP_ROWS && p->in >= SKIP_IN && p->out >= SKIP_OUT &&
-           k->not_zero(x, ldx, rows, p->in) < SKIP_BELOW;
+    return rows >= SKIP_ROWS && p->in >= SKIP_IN && p->out >= FR_PACKED_SKIP_OUT &&
+           p->kernel->share_not_zero(x, ldx, rows, p->in) < p->kernel->skip_below;
 }
 
 void fr_packed_linear(const struct fr_packed *p,
@@ -153,8 +149,8 @@ void fr_packed_linear(const struct fr_packed *p,
         return;
     }
     const size_t lines = lines_ahead(ahead);
-    if (fr_packed_skips(p, x, ldx, rows)) {
-        const struct fr_panel all = {b, p->bias, p->in, p->out, ahead, lines};
+    if (skips(p, x, ldx, rows)) {
+        const struct fr_panels all = {b, p->bias, p->in, p->out, ahead, lines};
         p->kernel->skip(&all, x, ldx, rows, flags, y, ldy);
         return;
     }
@@ -163,7 +159,7 @@ void fr_packed_linear(const struct fr_packed *p,
     for (int at = 0, width = 0; at < p->out; at += width) {
         width = width_at(p, at);
         int cols = p->out - at < width ? p->out - at : width;
-        struct fr_panel panel = {b, p->bias + at, p->in, cols, ahead, (lines + tiles - 1) / tiles};
+        struct fr_panels panel = {b, p->bias + at, p->in, cols, ahead, (lines + tiles - 1) / tiles};
         p->kernel->run(&panel, width, x, ldx, rows, flags, y + at, ldy);
         b += (size_t)p->in * (size_t)width;
     }

@@ -9,14 +9,14 @@
  *
  * Bits:  an output is one chain of fused multiply-adds over `in`, whatever the number of rows and a
  *        row's place: unlike OpenBLAS', a row's result does not depend on its company.
- * Zeros: half of what comes out of a ReLU, and with terms left out as much of the work; the bits stay (packed_skip_priv.h).
+ * Zeros: half of what comes out of a ReLU. Where there are enough of them their terms are left out, which changes at most
+ *        the sign of a zero (packed_skip_priv.h).
  * Without AVX2, or with the naive product chosen (fr_gemm_select), the product is fr_gemm()'s.
  * Layer: daemon/base/ and models/.
  */
 #ifndef FR_MODELS_PACKED_H
 #define FR_MODELS_PACKED_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 #include "daemon/base/err.h"
@@ -41,8 +41,8 @@ void fr_packed_free(struct fr_packed *p);
 /**
  * y (rows, out) = act(x (rows, in) W^T + bias [+ y]).
  * @param ldx, ldy  row strides; x and y do not overlap.
- * @param ahead  NULL or (fetch.h) blocks whose share is asked for in the shadow of the product, some lines after each
- *               tile. Not on the slow path.
+ * @param ahead  NULL or (fetch.h) blocks whose share is asked for in the shadow of the product, a few lines at a time.
+ *               Not on the slow path.
  * @thread any; does not allocate
  */
 void fr_packed_linear(const struct fr_packed *p,
@@ -53,8 +53,5 @@ void fr_packed_linear(const struct fr_packed *p,
                       float *y,
                       size_t ldy,
                       struct fr_fetch_list *ahead);
-
-/** Whether fr_packed_linear() leaves out the zeros of x (rows, in): there are enough, in a product large enough. @thread any */
-bool fr_packed_skips(const struct fr_packed *p, const float *x, size_t ldx, int rows);
 
 #endif

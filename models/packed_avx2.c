@@ -24,7 +24,7 @@ static inline __m256 begin(__m256 bias, __m256i m, const float *y, unsigned flag
 
 /* clang-format off */
 #define TILE(N)                                                                                    \
-    static void tile##N(const struct fr_panel *p, const float *x, size_t ldx, unsigned flags,      \
+    static void tile##N(const struct fr_panels *p, const float *x, size_t ldx, unsigned flags,      \
                         __m256i m0, __m256i m1, float *y, size_t ldy)                              \
     {                                                                                              \
         __m256 c0[N], c1[N];                                                                       \
@@ -49,7 +49,7 @@ static inline __m256 begin(__m256 bias, __m256i m, const float *y, unsigned flag
     }
 TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
 
-typedef void (*tile_fn)(const struct fr_panel *p, const float *x, size_t ldx, unsigned flags,
+typedef void (*tile_fn)(const struct fr_panels *p, const float *x, size_t ldx, unsigned flags,
                         __m256i m0, __m256i m1, float *y, size_t ldy);
 /* clang-format on */
 static const tile_fn tiles[MAX_ROWS + 1] = {0, tile1, tile2, tile3, tile4, tile5, tile6};
@@ -60,7 +60,7 @@ static __m256i first(int n)
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
-static void run(const struct fr_panel *p,
+static void run(const struct fr_panels *p,
                 int width,
                 const float *x,
                 size_t ldx,
@@ -81,7 +81,14 @@ static void run(const struct fr_panel *p,
 }
 
 static const struct fr_packed_kernel kernel = {
-    16, 16, MAX_ROWS, fr_packed_skip_avx2, fr_packed_not_zero_avx2, run};
+    .width = 16,
+    .narrow = 16,
+    .rows = MAX_ROWS,
+    .run = run,
+    .skip = fr_packed_skip_avx2,
+    .share_not_zero = fr_packed_share_not_zero_avx2,
+    .skip_below = 0.62f,
+};
 
 const struct fr_packed_kernel *fr_packed_kernel_avx2(void)
 {

@@ -24,7 +24,7 @@ static inline __m512 begin(__m512 bias, __mmask16 m, const float *y, unsigned fl
 
 /* clang-format off */
 #define WIDE(N)                                                                                    \
-    static void wide##N(const struct fr_panel *p, const float *x, size_t ldx, unsigned flags,      \
+    static void wide##N(const struct fr_panels *p, const float *x, size_t ldx, unsigned flags,      \
                         __mmask16 m0, __mmask16 m1, float *y, size_t ldy)                          \
     {                                                                                              \
         __m512 c0[N], c1[N];                                                                       \
@@ -47,7 +47,7 @@ static inline __m512 begin(__m512 bias, __mmask16 m, const float *y, unsigned fl
             _mm512_mask_storeu_ps(y + (size_t)r * ldy + 16, m1, finish(c1[r], flags));             \
         }                                                                                          \
     }                                                                                              \
-    static void narrow##N(const struct fr_panel *p, const float *x, size_t ldx, unsigned flags,    \
+    static void narrow##N(const struct fr_panels *p, const float *x, size_t ldx, unsigned flags,    \
                           __mmask16 m0, __mmask16 m1, float *y, size_t ldy)                        \
     {                                                                                              \
         __m512 c0[N];                                                                              \
@@ -66,7 +66,7 @@ static inline __m512 begin(__m512 bias, __mmask16 m, const float *y, unsigned fl
     }
 WIDE(1) WIDE(2) WIDE(3) WIDE(4) WIDE(5) WIDE(6) WIDE(7) WIDE(8) WIDE(9) WIDE(10) WIDE(11) WIDE(12)
 
-typedef void (*tile_fn)(const struct fr_panel *p, const float *x, size_t ldx, unsigned flags,
+typedef void (*tile_fn)(const struct fr_panels *p, const float *x, size_t ldx, unsigned flags,
                         __mmask16 m0, __mmask16 m1, float *y, size_t ldy);
 static const tile_fn wide[MAX_ROWS + 1] = {
     0, wide1, wide2, wide3, wide4, wide5, wide6, wide7, wide8, wide9, wide10, wide11, wide12};
@@ -80,7 +80,7 @@ static __mmask16 first(int n)
     return n >= 16 ? (__mmask16)0xffff : n <= 0 ? (__mmask16)0 : (__mmask16)((1u << n) - 1u);
 }
 
-static void run(const struct fr_panel *p,
+static void run(const struct fr_panels *p,
                 int width,
                 const float *x,
                 size_t ldx,
@@ -101,7 +101,14 @@ static void run(const struct fr_panel *p,
 }
 
 static const struct fr_packed_kernel kernel = {
-    32, 16, MAX_ROWS, fr_packed_skip_avx512, fr_packed_not_zero_avx512, run};
+    .width = 32,
+    .narrow = 16,
+    .rows = MAX_ROWS,
+    .run = run,
+    .skip = fr_packed_skip_avx512,
+    .share_not_zero = fr_packed_share_not_zero_avx512,
+    .skip_below = 0.55f,
+};
 
 const struct fr_packed_kernel *fr_packed_kernel_avx512(void)
 {

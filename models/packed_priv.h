@@ -1,5 +1,5 @@
 /*
- * models/packed_priv.h - the product of one panel, by level.
+ * models/packed_priv.h - the product of panels, by level.
  */
 #ifndef FR_MODELS_PACKED_PRIV_H
 #define FR_MODELS_PACKED_PRIV_H
@@ -8,26 +8,32 @@
 
 #define FR_PACKED_MAX_WIDTH 32
 
-/** One panel: y[r][0 .. cols) = act(bias + [y] + sum over k of x[r][k] * b[k][.]). */
-struct fr_panel {
-    const float *b;    /* (in, width), 64-byte aligned */
-    const float *bias; /* (width) */
-    int in, cols;      /* cols <= width: the rest is padding */
-    struct fr_fetch_list *ahead; /* `lines` of it are asked for after each tile */
-    size_t lines;
+/* Fewer outputs than this fill no group of sums, and zeros are not left out. */
+#define FR_PACKED_SKIP_OUT 96
+
+/** Panels, one after the other: y[r][0 .. cols) = act(bias + [y] + sum over k of x[r][k] * b[k][.]). */
+struct fr_panels {
+    const float *b;    /* each (in, width), 64-byte aligned */
+    const float *bias; /* of all outputs, padding too */
+    int in, cols;      /* outputs that there are: the rest of the last panel is padding */
+    struct fr_fetch_list *ahead;
+    size_t lines; /* of it after each step; given to `skip`: in all */
 };
 
-/** The whole layer, its panels one after the other, without the terms of inputs that are zero: the same bits. `lines` in all. */
-typedef void (*fr_packed_skip)(
-    const struct fr_panel *p, const float *x, size_t ldx, int rows, unsigned flags, float *y, size_t ldy);
+/** All panels without the terms of inputs that are zero: the same values (packed_skip_priv.h). */
+typedef void (*fr_packed_skip_fn)(const struct fr_panels *p,
+                                  const float *x,
+                                  size_t ldx,
+                                  int rows,
+                                  unsigned flags,
+                                  float *y,
+                                  size_t ldy);
 
 struct fr_packed_kernel {
     int width, narrow; /* outputs of a panel; of a last panel that fits */
-    int rows;          /* of a tile */
-    fr_packed_skip skip;
-    /** Share of x (rows, in) that is not zero, by a sample of the rows. */
-    float (*not_zero)(const float *x, size_t ldx, int rows, int in);
-    void (*run)(const struct fr_panel *p,
+    int rows;          /* of a tile: a step */
+    /** One panel of `width` outputs. */
+    void (*run)(const struct fr_panels *p,
                 int width,
                 const float *x,
                 size_t ldx,
@@ -35,14 +41,28 @@ struct fr_packed_kernel {
                 unsigned flags,
                 float *y,
                 size_t ldy);
+    fr_packed_skip_fn skip;
+    /** Share of x (rows, in) that is not zero, by a sample of the rows. */
+    float (*share_not_zero)(const float *x, size_t ldx, int rows, int in);
+    float skip_below; /* share below which `skip` is faster */
 };
 
-void fr_packed_skip_avx2(
-    const struct fr_panel *p, const float *x, size_t ldx, int rows, unsigned flags, float *y, size_t ldy);
-float fr_packed_not_zero_avx2(const float *x, size_t ldx, int rows, int in);
-void fr_packed_skip_avx512(
-    const struct fr_panel *p, const float *x, size_t ldx, int rows, unsigned flags, float *y, size_t ldy);
-float fr_packed_not_zero_avx512(const float *x, size_t ldx, int rows, int in);
+void fr_packed_skip_avx2(const struct fr_panels *p,
+                         const float *x,
+                         size_t ldx,
+                         int rows,
+                         unsigned flags,
+                         float *y,
+                         size_t ldy);
+float fr_packed_share_not_zero_avx2(const float *x, size_t ldx, int rows, int in);
+void fr_packed_skip_avx512(const struct fr_panels *p,
+                           const float *x,
+                           size_t ldx,
+                           int rows,
+                           unsigned flags,
+                           float *y,
+                           size_t ldy);
+float fr_packed_share_not_zero_avx512(const float *x, size_t ldx, int rows, int in);
 
 /** NULL when the compiler could not build the level. */
 const struct fr_packed_kernel *fr_packed_kernel_avx2(void);

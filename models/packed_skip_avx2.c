@@ -1,5 +1,6 @@
 /*
- * models/packed_skip_avx2.c - packed_skip_priv.h for AVX2 and FMA: twelve sums of 8, a block is 24 KB.
+ * models/packed_skip_avx2.c - packed_skip_priv.h for AVX2 and FMA: twelve sums of 8, a block is 24
+ * KB.
  */
 #include "models/packed_priv.h"
 
@@ -9,6 +10,7 @@
 
 #define FR_SKIP_LANES 8
 #define FR_SKIP_WIDEST 6
+#define FR_SKIP_BLOCK 64
 
 typedef __m256 fr_skip_v;
 typedef __m256i fr_skip_m;
@@ -61,23 +63,27 @@ static inline unsigned fr_skip_bits(const float *p, fr_skip_m m)
 
 #include "models/packed_skip_priv.h"
 
-FR_SKIP_GROUP(1, 0)
-FR_SKIP_GROUP(2, 0)
 FR_SKIP_GROUP(3, 0)
 FR_SKIP_GROUP(4, 0)
 FR_SKIP_GROUP(5, 0)
 FR_SKIP_GROUP(6, 0)
 
-static const fr_skip_fn groups[2][FR_SKIP_WIDEST + 1] = {
-    {0, group10, group20, group30, group40, group50, group60}, {0}};
+_Static_assert(FR_PACKED_SKIP_OUT > 5 * 16, "groups of three panels and more");
+static const fr_packed_skip_fn groups[2][FR_SKIP_WIDEST + 1] = {
+    {0, 0, 0, group30, group40, group50, group60}, {0}};
 
-void fr_packed_skip_avx2(
-    const struct fr_panel *p, const float *x, size_t ldx, int rows, unsigned flags, float *y, size_t ldy)
+void fr_packed_skip_avx2(const struct fr_panels *p,
+                         const float *x,
+                         size_t ldx,
+                         int rows,
+                         unsigned flags,
+                         float *y,
+                         size_t ldy)
 {
     fr_skip_all(groups, false, p, x, ldx, rows, flags, y, ldy);
 }
 
-float fr_packed_not_zero_avx2(const float *x, size_t ldx, int rows, int in)
+float fr_packed_share_not_zero_avx2(const float *x, size_t ldx, int rows, int in)
 {
     return fr_skip_share(x, ldx, rows, in);
 }

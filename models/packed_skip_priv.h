@@ -1,18 +1,25 @@
 /*
- * models/packed_skip_priv.h - a packed product that leaves out the terms whose input is zero, compiled once a level.
+ * models/packed_skip_priv.h - a packed product that leaves out the terms whose input is zero,
+ * compiled once a level.
  *
- * After a ReLU about every second input is zero. A row at a time, the sums of a group of panels stay in registers while
- * the row's inputs of a block (64, a bit each) that are not zero are gone through; the block's weights stay in the
- * first-level cache for all rows. Between blocks the sums wait in y.
+ * After a ReLU about every second input is zero. A row at a time, the sums of a group of panels
+ * stay in registers while the row's inputs of a block (a bit each) that are not zero are gone
+ * through; the block's weights stay in the first-level cache for all rows. Between blocks the sums
+ * wait in y.
  *
- * Bits: what is left out would have added 0 * weight to a chain in the same order, so the result is the tiles' of
- * packed_<level>.c (weights are finite: bundle.c refuses others).
+ * Bits: what is left out would have added 0 * weight to a chain in the same order, and the order
+ * stays, so the result is that of the tiles of packed_<level>.c but for the sign of a zero. Weights
+ * have to be finite, and are: of every tensor when it is read (fr_tensor_require()), and of what
+ * batch norm makes of them (ctr.c).
  *
- * Before it is included (there is nothing in it otherwise): FR_SKIP_WIDEST, panels of two vectors in a group; fr_skip_v, a
- * vector of FR_SKIP_LANES floats, and fr_skip_m, which of them; and inline
+ * Before it is included (there is nothing in it otherwise): FR_SKIP_BLOCK, inputs of a block (at
+ * most 64); FR_SKIP_WIDEST, panels of two vectors in a group; fr_skip_v, a vector of FR_SKIP_LANES
+ * floats, and fr_skip_m, which of them; and inline
  *   fr_skip_first(n): the first n, of any n;
- *   fr_skip_load (aligned), _set1, _add, _fma (a * b + c), _relu (NaN stays NaN), _load_some(p, m), _store_some(p, m, v),
- *   fr_skip_bits(p, m): a bit for each of p[0 .. FR_SKIP_LANES) that is among m and not zero; NaN is not.
+ *   fr_skip_load (aligned), _set1, _add, _fma (a * b + c), _relu (NaN stays NaN);
+ *   fr_skip_load_some(p, m), _store_some(p, m, v);
+ *   fr_skip_bits(p, m): a bit for each of p[0 .. FR_SKIP_LANES) that is among m and not zero; NaN is
+ *   not.
  */
 #ifndef FR_MODELS_PACKED_SKIP_PRIV_H
 #define FR_MODELS_PACKED_SKIP_PRIV_H
@@ -25,19 +32,10 @@
 
 #ifdef FR_SKIP_LANES
 
-#define FR_SKIP_BLOCK 64       /* inputs of a block: bits of a mask */
 #define FR_SKIP_FETCH_EVERY 4  /* rows */
 #define FR_SKIP_SAMPLE_EVERY 8 /* rows whose zeros are counted */
 
-/* Panels of 2 * FR_SKIP_LANES outputs, one after the other, and perhaps a last one of FR_SKIP_LANES. */
-struct fr_skip_group {
-    const float *b, *bias;
-    int in, cols; /* outputs that there are from here on */
-    struct fr_fetch_list *ahead;
-    size_t lines; /* of it after FR_SKIP_FETCH_EVERY rows */
-};
-
-static inline uint64_t fr_skip_not_zero(const float *x, int n)
+static inline uint64_t fr_skip_mask(const float *x, int n)
 {
     const fr_skip_m all = fr_skip_first(FR_SKIP_LANES);
     uint64_t bits = 0;
@@ -51,16 +49,17 @@ static inline uint64_t fr_skip_not_zero(const float *x, int n)
     return bits;
 }
 
-/* `wide` and `narrow` are constants where it is called, so sums are registers. */
-static inline __attribute__((always_inline)) void fr_skip_group(const struct fr_skip_group *g,
-                                                                const int wide,
-                                                                const int narrow,
-                                                                const float *x,
-                                                                size_t ldx,
-                                                                int rows,
-                                                                unsigned flags,
-                                                                float *y,
-                                                                size_t ldy)
+/* A group: `wide` panels of two vectors, and `narrow` (0, 1) of one; constants where it is called,
+ * so sums are registers. */
+static inline __attribute__((always_inline)) void fr_skip_rows(const struct fr_panels *g,
+                                                               const int wide,
+                                                               const int narrow,
+                                                               const float *x,
+                                                               size_t ldx,
+                                                               int rows,
+                                                               unsigned flags,
+                                                               float *y,
+                                                               size_t ldy)
 {
     enum { L = FR_SKIP_LANES };
     const int n = 2 * wide + narrow;
@@ -71,16 +70,19 @@ static inline __attribute__((always_inline)) void fr_skip_group(const struct fr_
     fr_skip_v c[2 * FR_SKIP_WIDEST + 1];
 
     for (int k0 = 0; k0 < g->in; k0 += FR_SKIP_BLOCK) {
-        const bool begins = k0 == 0, ends = k0 + FR_SKIP_BLOCK >= g->in, adds = !begins || (flags & FR_PACKED_ADD) != 0;
-        const float *w[FR_SKIP_WIDEST], *last = g->b + (size_t)wide * panel + (size_t)k0 * L, *row = x + k0;
-        uint64_t bits = fr_skip_not_zero(row, g->in - k0);
+        const bool begins = k0 == 0, ends = k0 + FR_SKIP_BLOCK >= g->in,
+                   adds = !begins || (flags & FR_PACKED_ADD) != 0;
+        const float *w[FR_SKIP_WIDEST], *last = g->b + (size_t)wide * panel + (size_t)k0 * L,
+                                        *row = x + k0;
+        uint64_t bits = fr_skip_mask(row, g->in - k0);
         float *to = y;
 
         for (int i = 0; i < wide; i++)
             w[i] = g->b + (size_t)i * panel + (size_t)k0 * 2 * L;
         for (int r = 0; r < rows; r++, row += ldx, to += ldy) {
-            /* Before this row's end is known: where a loop of unknown length ends, what follows comes late. */
-            const uint64_t next = r + 1 < rows ? fr_skip_not_zero(row + ldx, g->in - k0) : 0;
+            /* Before this row's end is known: where a loop of unknown length ends, what follows
+             * comes late. */
+            const uint64_t next = r + 1 < rows ? fr_skip_mask(row + ldx, g->in - k0) : 0;
 
             for (int i = 0; i < n; i++) {
                 const fr_skip_m there = i == n - 1 ? last1 : i == n - 2 ? last2 : all;
@@ -111,22 +113,20 @@ static inline __attribute__((always_inline)) void fr_skip_group(const struct fr_
     }
 }
 
-typedef void (*fr_skip_fn)(
-    const struct fr_skip_group *g, const float *x, size_t ldx, int rows, unsigned flags, float *y, size_t ldy);
-
 /* clang-format off */
-#define FR_SKIP_GROUP(WIDE, NARROW)                                                                                    \
-    static void group##WIDE##NARROW(const struct fr_skip_group *g, const float *x, size_t ldx, int rows,               \
-                                    unsigned flags, float *y, size_t ldy)                                              \
-    {                                                                                                                  \
-        fr_skip_group(g, WIDE, NARROW, x, ldx, rows, flags, y, ldy);                                                   \
+#define FR_SKIP_GROUP(WIDE, NARROW)                                                                \
+    static void group##WIDE##NARROW(const struct fr_panels *g, const float *x, size_t ldx,         \
+                                    int rows, unsigned flags, float *y, size_t ldy)                \
+    {                                                                                              \
+        fr_skip_rows(g, WIDE, NARROW, x, ldx, rows, flags, y, ldy);                                \
     }
 /* clang-format on */
 
-/* All panels; groups[narrow][wide] as the two say. */
-static inline void fr_skip_all(const fr_skip_fn groups[2][FR_SKIP_WIDEST + 1],
+/* All panels by groups; group[narrow][wide] as the two say, those that FR_PACKED_SKIP_OUT and more
+ * outputs come to. */
+static inline void fr_skip_all(const fr_packed_skip_fn group[2][FR_SKIP_WIDEST + 1],
                                bool narrow_last,
-                               const struct fr_panel *p,
+                               const struct fr_panels *p,
                                const float *x,
                                size_t ldx,
                                int rows,
@@ -137,18 +137,20 @@ static inline void fr_skip_all(const fr_skip_fn groups[2][FR_SKIP_WIDEST + 1],
     enum { WIDTH = 2 * FR_SKIP_LANES };
     const bool narrow = narrow_last && (p->cols - 1) % WIDTH < FR_SKIP_LANES;
     const int wide = (p->cols - 1) / WIDTH + !narrow;
-    const int n = wide > FR_SKIP_WIDEST ? (wide + FR_SKIP_WIDEST - 1) / FR_SKIP_WIDEST : 1;
+    const int n = (wide + FR_SKIP_WIDEST - 1) / FR_SKIP_WIDEST;
     const size_t steps = (size_t)n * (size_t)((p->in + FR_SKIP_BLOCK - 1) / FR_SKIP_BLOCK) *
                          (size_t)((rows + FR_SKIP_FETCH_EVERY - 1) / FR_SKIP_FETCH_EVERY);
-    const float *b = p->b;
+    struct fr_panels g = *p;
 
-    for (int i = 0, at = 0; i < n; i++) {
-        const int panels = wide * (i + 1) / n - wide * i / n; /* as equal as can be */
-        const struct fr_skip_group g = {b, p->bias + at, p->in, p->cols - at, p->ahead, (p->lines + steps - 1) / steps};
+    g.lines = (p->lines + steps - 1) / steps;
+    for (int i = 0; i < n; i++) {
+        const int panels = (wide - i + n - 1) / n; /* as equal as can be, the last the fewest */
 
-        groups[i == n - 1 && narrow][panels](&g, x, ldx, rows, flags, y + at, ldy);
-        at += panels * WIDTH;
-        b += (size_t)panels * WIDTH * (size_t)p->in;
+        group[i == n - 1 && narrow][panels](&g, x, ldx, rows, flags, y, ldy);
+        g.b += (size_t)panels * WIDTH * (size_t)p->in;
+        g.bias += panels * WIDTH;
+        g.cols -= panels * WIDTH;
+        y += panels * WIDTH;
     }
 }
 
@@ -158,7 +160,8 @@ static inline float fr_skip_share(const float *x, size_t ldx, int rows, int in)
 
     for (int r = 0; r < rows; r += FR_SKIP_SAMPLE_EVERY, of += (size_t)in)
         for (int k = 0; k < in; k += FR_SKIP_BLOCK)
-            bits += (size_t)__builtin_popcountll(fr_skip_not_zero(x + (size_t)r * ldx + (size_t)k, in - k));
+            bits +=
+                (size_t)__builtin_popcountll(fr_skip_mask(x + (size_t)r * ldx + (size_t)k, in - k));
     return of > 0 ? (float)bits / (float)of : 1;
 }
 

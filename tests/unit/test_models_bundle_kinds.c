@@ -212,18 +212,18 @@ static void harm(void *ctx, struct fr_tensor *t, int *n)
     }
 }
 
-static void with_nan(const char *name)
+/* The last number of a tensor is another. */
+static void with_last(const char *name, float last)
 {
     size_t n = 0;
     int count = 0;
-    const float nan = NAN;
     struct fr_tensor *t = NULL;
     char *p = bundle_read_file(dir, "weights.safetensors", &n);
 
     ck_assert_int_eq(fr_safetensors_parse((struct fr_str){p, n}, ar, &t, &count, NULL), FR_OK);
     for (int i = 0; i < count; i++)
         if (strcmp(t[i].name, name) == 0)
-            memcpy(p + ((const char *)t[i].data - p) + 4 * (fr_tensor_count(&t[i]) - 1), &nan, sizeof(nan));
+            memcpy(p + ((const char *)t[i].data - p) + 4 * (fr_tensor_count(&t[i]) - 1), &last, sizeof(last));
     bundle_replace_weights(dir, p, n);
     fr_free(p);
 }
@@ -248,13 +248,33 @@ START_TEST(load__each_tensor_harmed__refused_by_its_name)
             refused(set, h == HARM_MISSING && !counted ? FR_ENOTFOUND : FR_EMISMATCH, counted ? "tensors" : name, what);
             restore();
         }
-        with_nan(name);
+        with_last(name, NAN);
         refused(set, FR_ENONFINITE, name, name);
         restore();
     }
     struct change extra = {m->tensor[0].name, HARM_EXTRA};
     bundle_change_tensors(dir, ar, harm, &extra);
     refused(set, FR_EMISMATCH, "tensors", kind);
+    fr_model_free(m);
+}
+END_TEST
+
+/* Each number is a fine one; what the layer becomes with its batch norm is not. */
+START_TEST(load__batch_norm_that_makes_no_layer__refused)
+{
+    struct fr_model *m = model(FR_MODEL_DEEPFM);
+    const struct fr_field_set *set = save(m);
+
+    with_last("mlp_norm.1.running_var", -1e-9f);
+    refused(set, FR_ERANGE, "mlp_norm.1.running_var has a negative variance", "negative variance");
+    restore();
+    with_last("mlp_norm.1.weight", 3e38f);
+    with_last("mlp_norm.1.running_var", 0);
+    refused(set, FR_ENONFINITE, "mlp_norm.1 makes weights of mlp.1", "infinite weight");
+    restore();
+    with_last("mlp_norm.0.running_mean", 3e38f);
+    with_last("mlp_norm.0.running_var", 0);
+    refused(set, FR_ENONFINITE, "mlp_norm.0 makes weights of mlp.0", "infinite bias");
     fr_model_free(m);
 }
 END_TEST
@@ -391,6 +411,7 @@ int main(void)
     tcase_set_timeout(tc, 120);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, load__each_tensor_harmed__refused_by_its_name, 0, FR_MODEL_KIND_COUNT);
+    tcase_add_test(tc, load__batch_norm_that_makes_no_layer__refused);
     tcase_add_loop_test(tc, load__weights_cut_or_overlapping__refused, 0, FR_MODEL_KIND_COUNT);
     tcase_add_loop_test(tc, load__manifest_of_the_kind_edited__refused_with_the_reason, 0,
                         (int)(sizeof(manifest) / sizeof(manifest[0])));

@@ -134,7 +134,8 @@ START_TEST(linear__blocks_to_fetch__all_asked_for_in_the_products_named)
     ck_assert_int_eq(fr_packed_new(w, IN, bias, OUT, IN, &p), FR_OK);
     fr_packed_linear(p, x, IN, ROWS, 0, keep, OUT, NULL);
     for (int bytes = 1; bytes <= 256; bytes += 51) {
-        struct fr_fetch_list l = {.block = at, .n = BLOCKS, .bytes = (size_t)bytes, .products = PRODUCTS};
+        struct fr_fetch_list l = {
+            .block = at, .n = BLOCKS, .bytes = (size_t)bytes, .products = PRODUCTS};
         size_t all = fr_fetch_left(&l);
         struct fr_fetch_list one = l;
         for (size_t left = all; left > 0; left--) {
@@ -162,21 +163,46 @@ static void fill_zeros(float *a, int rows, size_t stride, double share)
 {
     for (int r = 0; r < rows; r++)
         for (size_t k = 0; k < stride; k++)
-            a[(size_t)r * stride + k] = r % 7 == 6                      ? 0.0f
-                                        : fr_rng_f64(&rng) < share     ? (float)fr_rng_normal(&rng)
-                                        : fr_rng_below(&rng, 4) == 0    ? -0.0f
-                                                                        : 0.0f;
+            a[(size_t)r * stride + k] = r % 7 == 6                   ? 0.0f
+                                        : fr_rng_f64(&rng) < share   ? (float)fr_rng_normal(&rng)
+                                        : fr_rng_below(&rng, 4) == 0 ? -0.0f
+                                                                     : 0.0f;
 }
 
 enum { WIDE_OUT = 400, WIDE_IN = 400, WIDE_ROWS = 61 };
 static float wide_w[WIDE_OUT * WIDE_IN], wide_bias[WIDE_OUT], wide_x[WIDE_ROWS * (WIDE_IN + GAP)],
-    wide_y[WIDE_ROWS * (WIDE_OUT + GAP)], wide_want[WIDE_ROWS * (WIDE_OUT + GAP)], wide_was[WIDE_ROWS * (WIDE_OUT + GAP)];
+    wide_y[WIDE_ROWS * (WIDE_OUT + GAP)], wide_want[WIDE_ROWS * (WIDE_OUT + GAP)],
+    wide_was[WIDE_ROWS * (WIDE_OUT + GAP)];
 
-/* All rows at once, zeros left out, beside row by row with all terms. */
+/* Whether a product leaves zeros out: an infinite weight of an input that is zero in all rows makes
+ * NaN otherwise. */
+static bool leaves_out(int rows, int out, int in, double share)
+{
+    size_t ldx = (size_t)in + GAP, at = (size_t)(out / 2) * (size_t)in + (size_t)(in / 2);
+    float kept = wide_w[at];
+    struct fr_packed *p = NULL;
+    int nans = 0;
+
+    fill_zeros(wide_x, rows, ldx, share);
+    for (int r = 0; r < rows; r++)
+        wide_x[(size_t)r * ldx + (size_t)(in / 2)] = 0;
+    wide_w[at] = INFINITY;
+    ck_assert_int_eq(fr_packed_new(wide_w, in, wide_bias, out, in, &p), FR_OK);
+    fr_packed_linear(p, wide_x, ldx, rows, 0, wide_y, (size_t)out, NULL);
+    wide_w[at] = kept;
+    fr_packed_free(p);
+    for (int r = 0; r < rows; r++)
+        nans += isnan(wide_y[(size_t)r * (size_t)out + (size_t)(out / 2)]) != 0;
+    ck_assert(nans == 0 || nans == rows);
+    return nans == 0;
+}
+
+/* All rows at once beside row by row: one row has all terms. */
 static void check_zeros(const int *s, unsigned flags)
 {
     int rows = s[0], out = s[1], in = s[2];
-    size_t ldx = (size_t)in + GAP, ldy = (size_t)out + GAP, bytes = (size_t)rows * ldy * sizeof(float);
+    size_t ldx = (size_t)in + GAP, ldy = (size_t)out + GAP,
+           bytes = (size_t)rows * ldy * sizeof(float);
     const float *block[9];
     struct fr_packed *p = NULL;
     struct fr_fetch_list l = {.block = block, .n = 9, .bytes = 512, .products = 2};
@@ -189,11 +215,9 @@ static void check_zeros(const int *s, unsigned flags)
     for (size_t i = 0; i < (size_t)rows * ldy; i++)
         wide_was[i] = i % ldy < (size_t)out ? (float)fr_rng_normal(&rng) : GUARD;
     memcpy(wide_want, wide_was, bytes);
-    for (int r = 0; r < rows; r++) {
-        ck_assert(!fr_packed_skips(p, wide_x + (size_t)r * ldx, ldx, 1));
-        fr_packed_linear(p, wide_x + (size_t)r * ldx, ldx, 1, flags, wide_want + (size_t)r * ldy, ldy, NULL);
-    }
-    ck_assert(fr_packed_skips(p, wide_x, ldx, rows));
+    for (int r = 0; r < rows; r++)
+        fr_packed_linear(
+            p, wide_x + (size_t)r * ldx, ldx, 1, flags, wide_want + (size_t)r * ldy, ldy, NULL);
     for (int products = 2; products >= 0; products--) {
         memcpy(wide_y, wide_was, bytes);
         fr_packed_linear(p, wide_x, ldx, rows, flags, wide_y, ldy, products == 0 ? NULL : &l);
@@ -201,8 +225,6 @@ static void check_zeros(const int *s, unsigned flags)
         if (products > 0)
             ck_assert_uint_le(fr_fetch_left(&l), 9 * 8 * (size_t)(products - 1) / 2);
     }
-    fill_zeros(wide_x, rows, ldx, 0.9);
-    ck_assert(!fr_packed_skips(p, wide_x, ldx, rows));
     fr_packed_free(p);
 }
 
@@ -210,6 +232,9 @@ START_TEST(linear__many_zeros__left_out_and_the_same_bits)
 {
     static const int zeros[][3] = {
         {16, 96, 32},
+        {20, 150, 47},
+        {21, 151, 48},
+        {22, 152, 49},
         {17, 97, 33},
         {18, 112, 64},
         {19, 113, 65},
@@ -226,8 +251,25 @@ START_TEST(linear__many_zeros__left_out_and_the_same_bits)
     fill(wide_w, WIDE_OUT * WIDE_IN);
     fill(wide_bias, WIDE_OUT);
     for (size_t i = 0; i < sizeof(zeros) / sizeof(zeros[0]); i++)
-        for (unsigned flags = 0; flags < 4; flags++)
+        for (unsigned flags = 0; flags < 4; flags++) {
             check_zeros(zeros[i], flags);
+            ck_assert(leaves_out(zeros[i][0], zeros[i][1], zeros[i][2], 0.3));
+        }
+}
+END_TEST
+
+START_TEST(linear__few_zeros_or_small_or_naive__all_terms)
+{
+    if (_i == FR_CPU_BASELINE || !set_level(_i))
+        return;
+    fill(wide_w, WIDE_OUT * WIDE_IN);
+    ck_assert(leaves_out(16, 96, 32, 0.3));
+    ck_assert(!leaves_out(WIDE_ROWS, WIDE_OUT, WIDE_IN, 0.8));
+    ck_assert(!leaves_out(15, 96, 32, 0.3));
+    ck_assert(!leaves_out(16, 95, 32, 0.3));
+    ck_assert(!leaves_out(16, 96, 31, 0.3));
+    fr_gemm_select(FR_GEMM_NAIVE);
+    ck_assert(!leaves_out(16, 96, 32, 0.3));
 }
 END_TEST
 
@@ -268,6 +310,7 @@ int main(void)
     tcase_add_loop_test(
         tc, linear__blocks_to_fetch__all_asked_for_in_the_products_named, 0, FR_CPU_AVX512 + 1);
     tcase_add_loop_test(tc, linear__many_zeros__left_out_and_the_same_bits, 0, FR_CPU_AVX512 + 1);
+    tcase_add_loop_test(tc, linear__few_zeros_or_small_or_naive__all_terms, 0, FR_CPU_AVX512 + 1);
     tcase_add_loop_test(tc, linear__nan_in_a_row__that_row_only, 0, FR_CPU_AVX512 + 1);
     tcase_add_test(tc, new__no_layer__refused);
     suite_add_tcase(s, tc);
