@@ -24,7 +24,7 @@ struct flags {
     struct fr_checkpoint_flags checkpoint;
     struct fr_arg_list set;
     int64_t epochs, seed, threads;
-    bool json, quiet;
+    bool json, quiet, presets;
 };
 
 /* One bar an epoch. */
@@ -128,7 +128,7 @@ static enum fr_err write_curve(const struct flags *f, const struct fr_benchmark_
                                .loss = r->loss,
                                .valid = r->valid,
                                .lr = r->lr,
-                               .n = r->epochs < FR_BENCHMARK_EPOCHS_KEPT ? r->epochs : FR_BENCHMARK_EPOCHS_KEPT,
+                               .n = r->epochs < FR_BENCHMARK_EPOCHS_MAX ? r->epochs : FR_BENCHMARK_EPOCHS_MAX,
                                .best = r->best_epoch};
 
     (void)snprintf(title, sizeof(title), "%s on %s, seed %lld", fr_model_kind_name(r->kind), f->benchmark,
@@ -271,6 +271,20 @@ static int train(const struct flags *f)
     return rc;
 }
 
+static int print_presets(void)
+{
+    const struct fr_fault none = {.err = FR_OK};
+    struct fr_buf b;
+    enum fr_err e;
+
+    fr_buf_init(&b);
+    fr_benchmark_presets_put(&b);
+    if ((e = fr_buf_err(&b)) == FR_OK)
+        (void)fwrite(b.p, 1, b.n, stdout);
+    fr_buf_done(&b);
+    return e == FR_OK ? FR_EXIT_OK : failed("train", &none, e);
+}
+
 int fr_cmd_benchmark_train(int argc, char **argv)
 {
     struct flags f = {.seed = 1, .threads = fr_cpu_count(64), .checkpoint = {.every_s = -1}};
@@ -279,9 +293,10 @@ int fr_cmd_benchmark_train(int argc, char **argv)
         {"benchmark", FR_ARG_STR, &f.benchmark, 0, 0, "NAME", "whose layout and protocol"},
         {"data", FR_ARG_STR, &f.data, 0, 0, "DIR", "the benchmark's files"},
         {"model", FR_ARG_STR, &f.model, 0, 0, "NAME", models_of(NULL, models)},
-        {"preset", FR_ARG_STR, &f.preset, 0, 0, "NAME", "settings (the default of benchmark and model)"},
+        {"preset", FR_ARG_STR, &f.preset, 0, 0, "NAME", "settings, as --presets lists them (the default of benchmark and model)"},
         {"set", FR_ARG_LIST, &f.set, 0, 0, "KEY=VALUE", "one setting, as optimizer=adam|sgd|adagrad|ftrl, lr=0.01; may be repeated"},
-        {"epochs", FR_ARG_INT, &f.epochs, 1, 10000, "N", "at most"},
+        {"presets", FR_ARG_BOOL, &f.presets, 0, 0, NULL, "print all presets and the keys of --set, and end"},
+        {"epochs", FR_ARG_INT, &f.epochs, 1, FR_BENCHMARK_EPOCHS_MAX, "N", "at most"},
         {"seed", FR_ARG_INT, &f.seed, 0, 9007199254740991.0, "N", "same seed and threads, same bundle (1)"},
         {"threads", FR_ARG_INT, &f.threads, 1, 64, "N", "worker threads (one a processor)"},
         {"from", FR_ARG_STR, &f.from, 0, 0, "BUNDLE", "go on from its weights: same model, fields and shapes"},
@@ -296,7 +311,7 @@ int fr_cmd_benchmark_train(int argc, char **argv)
 
     if (rc != FR_ARGS_GO_ON)
         return rc;
-    return train(&f);
+    return f.presets ? print_presets() : train(&f);
 }
 
 /* A benchmark's test file as what bundles are compared on. */

@@ -19,7 +19,6 @@
 #include "models/model.h"
 
 #define FR_BENCHMARK_METRICS 16
-#define FR_BENCHMARK_EPOCHS_KEPT 1024
 
 /** Under its usual name: "auc", "logloss", "hr@10". Static storage. NaN = does not apply. */
 struct fr_benchmark_metric {
@@ -57,7 +56,7 @@ struct fr_benchmark_result {
     double rows_per_second; /* the same */
     int epochs, best_epoch; /* done; kept, from 1 */
     const char *valid_name; /* what valid[] is: "auc"; NULL: nothing was held out */
-    double loss[FR_BENCHMARK_EPOCHS_KEPT], valid[FR_BENCHMARK_EPOCHS_KEPT], lr[FR_BENCHMARK_EPOCHS_KEPT];
+    double loss[FR_BENCHMARK_EPOCHS_MAX], valid[FR_BENCHMARK_EPOCHS_MAX], lr[FR_BENCHMARK_EPOCHS_MAX];
 };
 
 /** benchmark_detail.h */

@@ -219,7 +219,7 @@ enum fr_err fr_benchmark_loo_epoch(const struct fr_benchmark_loo *l,
     enum fr_err e = measure(l, &l->valid, m, NULL, &v);
 
     *out_stop = false;
-    if (e != FR_OK || i >= FR_BENCHMARK_EPOCHS_KEPT) {
+    if (e != FR_OK || i >= FR_BENCHMARK_EPOCHS_MAX) {
         fr_model_free(m);
         *out_stop = true;
         return e;

@@ -33,46 +33,86 @@ static const struct {
     double min, max, value;
     bool whole;
     unsigned kinds;
+    const char *what;
 } keys[] = {
-    {"dim", AT(dim), 1, 512, 10, true, ALL & ~(KIND(LR) | KIND(MLP))},
-    {"batch", AT(batch), 1, 65536, 4096, true, STEPS},
-    {"optimizer", AT(optimizer), 0, FR_OPTIMIZER_COUNT - 1, FR_OPTIMIZER_ADAM, true, ALL},
-    {"lr", AT(lr), 1e-9, 10, 1e-3, false, ALL},
-    {"eps", AT(eps), 1e-20, 1, 1e-8, false, STEPS},
-    {"decay", AT(decay), 1e-6, 1, 1, false, STEPS},
-    {"ftrl_beta", AT(ftrl_beta), 0, 1e6, 1, false, STEPS},
-    {"ftrl_l1", AT(ftrl_l1), 0, 1e6, 0, false, STEPS},
-    {"ftrl_l2", AT(ftrl_l2), 0, 1e6, 0, false, STEPS},
-    {"dropout", AT(dropout), 0, 0.95, 0, false, DEEP | TOWER},
-    {"batch_norm", AT(batch_norm), 0, 1, 0, true, DEEP},
-    {"l2", AT(l2), 0, 10, 0, false, ALL},
-    {"dense_rows", AT(dense_rows), 0, 1, 1, true, STEPS},
-    {"clip", AT(clip), 0, 1e6, 10, false, STEPS},
-    {"init_std", AT(init_std), 0, 1, 1e-4, false, ALL & ~KIND(LR)},
-    {"xavier", AT(xavier), 0, 1, 1, true, WIDTHS},
-    {"epochs", AT(epochs), 1, 10000, 100, true, ALL},
-    {"lr_factor", AT(lr_factor), 1e-6, 1, 0.1, false, ALL},
-    {"lr_patience", AT(lr_patience), 1, 10000, 1, true, ALL},
-    {"patience", AT(patience), 1, 10000, 2, true, ALL},
-    {"average", AT(average), 0, 100, 0, false, ROWS | NCF},
-    {"min_delta", AT(min_delta), 0, 1, 1e-6, false, ALL},
-    {"valid_share", AT(valid_share), 0.001, 0.5, 0.1, false, ROWS | TOWER},
-    {"negatives", AT(negatives), 0, 100000, 4, true, NCF | MF | TOWER},
-    {"tau", AT(tau), 1e-3, 100, 0.2, false, TOWER},
-    {"pretrain", AT(pretrain), 0, 1, 0, true, KIND(NEUMF)},
-    {"sgd_lr", AT(sgd_lr), 1e-9, 10, 1e-3, false, KIND(NEUMF)},
-    {"bare", AT(bare), 0, 1, 0, true, TOWER},
-    {"attention_layers", AT(attention_layers), 1, FR_ATTENTION_MAX_LAYERS, 3, true, MIXED},
-    {"attention_heads", AT(attention_heads), 1, FR_ATTENTION_MAX_HEADS, 2, true, MIXED},
-    {"attention_width", AT(attention_width), 1, FR_ATTENTION_MAX_WIDTH, 64, true, MIXED},
-    {"attention_scale", AT(attention_scale), 0, 1, 0, true, MIXED},
-    {"attention_norm", AT(attention_norm), 0, 1, 0, true, MIXED},
-    {"attention_residual", AT(attention_residual), 0, FR_RESIDUAL_COUNT - 1, FR_RESIDUAL_WIDTHS, true, MIXED},
-    {"linear", AT(linear), 0, 1, 0, true, MIXED},
-    {"loss", AT(loss), 0, 2, 0, true, TOWER},
-    {"log_uniform", AT(log_uniform), 0, 1, 0, true, TOWER},
-    {"margin", AT(margin), -1, 1, 0.8, false, TOWER},
-    {"negative_weight", AT(negative_weight), 0, 1e6, 150, false, TOWER},
+    {"dim", AT(dim), 1, 512, 10, true, ALL & ~(KIND(LR) | KIND(MLP)),
+     "numbers of an embedding"},
+    {"batch", AT(batch), 1, 65536, 4096, true, STEPS,
+     "rows of a step"},
+    {"optimizer", AT(optimizer), 0, FR_OPTIMIZER_COUNT - 1, FR_OPTIMIZER_ADAM, true, ALL,
+     "of layers and tables; mf takes sgd alone"},
+    {"lr", AT(lr), 1e-9, 10, 1e-3, false, ALL,
+     "step size"},
+    {"eps", AT(eps), 1e-20, 1, 1e-8, false, STEPS,
+     "of adam and adagrad"},
+    {"decay", AT(decay), 1e-6, 1, 1, false, STEPS,
+     "of adagrad's accumulators, 1 = none"},
+    {"ftrl_beta", AT(ftrl_beta), 0, 1e6, 1, false, STEPS,
+     "of ftrl"},
+    {"ftrl_l1", AT(ftrl_l1), 0, 1e6, 0, false, STEPS,
+     "of ftrl"},
+    {"ftrl_l2", AT(ftrl_l2), 0, 1e6, 0, false, STEPS,
+     "of ftrl"},
+    {"dropout", AT(dropout), 0, 0.95, 0, false, DEEP | TOWER,
+     "of hidden layers"},
+    {"batch_norm", AT(batch_norm), 0, 1, 0, true, DEEP,
+     "1: Linear, batch norm, ReLU, dropout"},
+    {"l2", AT(l2), 0, 10, 0, false, ALL,
+     "lambda of lambda/2 |w|^2 over the tables"},
+    {"dense_rows", AT(dense_rows), 0, 1, 1, true, STEPS,
+     "1: L2 and optimiser on all rows every step; 0: on touched rows"},
+    {"clip", AT(clip), 0, 1e6, 10, false, STEPS,
+     "global gradient norm, 0 = off"},
+    {"init_std", AT(init_std), 0, 1, 1e-4, false, ALL & ~KIND(LR),
+     "of the tables"},
+    {"xavier", AT(xavier), 0, 1, 1, true, WIDTHS,
+     "layers begin Xavier-normal; 0: He"},
+    {"epochs", AT(epochs), 1, FR_BENCHMARK_EPOCHS_MAX, 100, true, ALL,
+     "at most"},
+    {"lr_factor", AT(lr_factor), 1e-6, 1, 0.1, false, ALL,
+     "of the step size, when lr_patience is used up"},
+    {"lr_patience", AT(lr_patience), 1, 10000, 1, true, ALL,
+     "epochs in a row without a better validation"},
+    {"patience", AT(patience), 1, 10000, 2, true, ALL,
+     "so many of them end the training"},
+    {"average", AT(average), 0, 100, 0, false, ROWS | NCF,
+     "epochs that the served mean of the weights reaches back, 0 = the newest"},
+    {"min_delta", AT(min_delta), 0, 1, 1e-6, false, ALL,
+     "what counts as better"},
+    {"valid_share", AT(valid_share), 0.001, 0.5, 0.1, false, ROWS | TOWER,
+     "held out of train, where there is no validation file"},
+    {"negatives", AT(negatives), 0, 100000, 4, true, NCF | MF | TOWER,
+     "a positive, redrawn each epoch; two_tower: a step, 0 = full softmax"},
+    {"tau", AT(tau), 1e-3, 100, 0.2, false, TOWER,
+     "temperature"},
+    {"pretrain", AT(pretrain), 0, 1, 0, true, KIND(NEUMF),
+     "1: gmf and mlp first, then SGD over both"},
+    {"sgd_lr", AT(sgd_lr), 1e-9, 10, 1e-3, false, KIND(NEUMF),
+     "of that SGD"},
+    {"bare", AT(bare), 0, 1, 0, true, TOWER,
+     "1: no layers over the embeddings"},
+    {"attention_layers", AT(attention_layers), 1, FR_ATTENTION_MAX_LAYERS, 3, true, MIXED,
+     "layers of attention"},
+    {"attention_heads", AT(attention_heads), 1, FR_ATTENTION_MAX_HEADS, 2, true, MIXED,
+     "of a layer"},
+    {"attention_width", AT(attention_width), 1, FR_ATTENTION_MAX_WIDTH, 64, true, MIXED,
+     "of all heads"},
+    {"attention_scale", AT(attention_scale), 0, 1, 0, true, MIXED,
+     "1: scores / sqrt(width of a head)"},
+    {"attention_norm", AT(attention_norm), 0, 1, 0, true, MIXED,
+     "1: layer norm"},
+    {"attention_residual", AT(attention_residual), 0, FR_RESIDUAL_COUNT - 1, FR_RESIDUAL_WIDTHS, true, MIXED,
+     "0 none; 1 projected where widths differ; 2 that, and x elsewhere; 3 projected everywhere"},
+    {"linear", AT(linear), 0, 1, 0, true, MIXED,
+     "1: with first-order weights"},
+    {"loss", AT(loss), 0, 2, 0, true, TOWER,
+     "over all items or a step's; over drawn ones; cosine contrastive over drawn ones"},
+    {"log_uniform", AT(log_uniform), 0, 1, 0, true, TOWER,
+     "1: negatives by rank of frequency; 0: uniformly"},
+    {"margin", AT(margin), -1, 1, 0.8, false, TOWER,
+     "of ccl"},
+    {"negative_weight", AT(negative_weight), 0, 1e6, 150, false, TOWER,
+     "of ccl"},
 };
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -88,9 +128,10 @@ static const struct {
 
 /* FuxiCTR's published frappe settings (BARS, Frappe_x1): embedding 10, batch 4096, Adam 1e-3, tables
  * N(0, 1e-4), global clip 10, learning rate x .1 when validation AUC does not rise by 1e-6, stop at the
- * second such epoch in a row. The values above are those; the rows say what differs by model. AutoInt's validation
- * AUC goes up and down from epoch to epoch, and one low epoch would end the first step size: a moving
- * mean of the weights over two epochs, and two more chances (chosen on validation). */
+ * second such epoch in a row. The values above are those; the rows say what differs by model. Ours and not the published
+ * ones, chosen on validation: AutoInt's validation AUC goes up and down from epoch to epoch, and one low epoch would end
+ * the first step size, so a moving mean of the weights over two epochs, and more chances (published: none, 1, 2);
+ * AutoInt+'s network has batch norm and dropout .2 (published: none, .1); L2 of LR and FM is one of five. */
 static const struct {
     const char *name, *benchmark;
     enum fr_model_kind kind;
@@ -224,6 +265,57 @@ enum fr_err fr_benchmark_set(struct fr_benchmark_settings *s,
         return FR_OK;
     }
     return unknown_key(key, fault);
+}
+
+/* Kinds by commas, or those that are left out where they are fewer. */
+static void put_kinds(unsigned kinds, struct fr_buf *out)
+{
+    const unsigned rest = (unsigned)ALL & ~kinds;
+    const bool but = __builtin_popcount(rest) < 3;
+    const char *before = but && rest != 0 ? "all but " : but ? "all" : "";
+
+    for (int k = 0; k < FR_MODEL_KIND_COUNT; k++)
+        if (((but ? rest : kinds) & 1u << k) != 0) {
+            fr_buf_printf(out, "%s%s", before, fr_model_kind_name((enum fr_model_kind)k));
+            before = ", ";
+        }
+    if (but && rest == 0)
+        fr_buf_puts(out, before);
+}
+
+static void put_key(size_t i, struct fr_buf *out)
+{
+    const char *const *names = names_of(keys[i].name);
+    char range[128];
+    size_t n = 0;
+
+    if (names == NULL)
+        (void)snprintf(range, sizeof(range), "%g..%g", keys[i].min, keys[i].max);
+    for (int k = 0; names != NULL && names[k] != NULL; k++)
+        n += (size_t)snprintf(range + n, n < sizeof(range) ? sizeof(range) - n : 0, "%s%s", k == 0 ? "" : "|", names[k]);
+    fr_buf_printf(out, "  %-18s %-28s ", keys[i].name, range);
+    if (names == NULL)
+        fr_buf_printf(out, "%-8g ", keys[i].value);
+    else
+        fr_buf_printf(out, "%-8s ", names[(int)keys[i].value]);
+    fr_buf_printf(out, "%s [", keys[i].what);
+    put_kinds(keys[i].kinds, out);
+    fr_buf_puts(out, "]\n");
+}
+
+void fr_benchmark_presets_put(struct fr_buf *out)
+{
+    fr_buf_puts(out, "Presets of a benchmark and model, the first being the default, and the keys they set:\n");
+    for (size_t i = 0; i < sizeof(presets) / sizeof(presets[0]); i++)
+        fr_buf_printf(out, "  %-15s %-10s %-25s %s\n", presets[i].benchmark, fr_model_kind_name(presets[i].kind),
+                      presets[i].name, presets[i].set);
+    fr_buf_puts(out, "\nKeys of --set: range, value where the preset has none, what it is [models that use it]:\n");
+    for (size_t i = 0; i < N_KEYS; i++)
+        put_key(i, out);
+    fr_buf_printf(out, "  %-18s %-28s %-8s widths by commas; of mlp and neumf the first is [user, item] [", "hidden",
+                  "at most 7 of 1..4096", "none");
+    put_kinds(WIDTHS, out);
+    fr_buf_puts(out, "]\n");
 }
 
 const char *fr_benchmark_setting_at(const struct fr_benchmark_settings *s, int i, double *out_value)

@@ -8,12 +8,14 @@
 
 #include <stdint.h>
 
+#include "daemon/base/buf.h"
 #include "daemon/base/err.h"
 #include "daemon/base/str.h"
 #include "models/model.h"
 #include "models/train/train.h"
 
 #define FR_BENCHMARK_HIDDEN_MAX 7
+#define FR_BENCHMARK_EPOCHS_MAX 1024 /* of a training: a curve has so many rows at most */
 
 /** All settings; the rows of benchmark_preset.c give key, range and member. */
 struct fr_benchmark_settings {
@@ -75,6 +77,8 @@ FR_MUST_CHECK enum fr_err fr_benchmark_set(struct fr_benchmark_settings *s,
                                            enum fr_model_kind kind,
                                            struct fr_str assignment,
                                            struct fr_fault *fault);
+/** Append all presets and keys, for people: a line each. */
+void fr_benchmark_presets_put(struct fr_buf *out);
 /** The i-th setting that is a number, from 0. @return its name, static storage; NULL past the last */
 const char *fr_benchmark_setting_at(const struct fr_benchmark_settings *s, int i, double *out_value);
 

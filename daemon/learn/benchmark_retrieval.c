@@ -467,7 +467,7 @@ static enum fr_err choose(struct work *w,
     }
     if ((e = enter(w, CHOOSE, all->items, rng, fault)) != FR_OK)
         goto out;
-    for (int i = at->epoch; i < (int)s->epochs && i < FR_BENCHMARK_EPOCHS_KEPT &&
+    for (int i = at->epoch; i < (int)s->epochs && i < FR_BENCHMARK_EPOCHS_MAX &&
                             at->bad < (int)s->patience && e == FR_OK;
          i++) {
         struct fr_list_metrics m = {0, 0, 0, 0};

@@ -285,7 +285,7 @@ static enum fr_err epochs(struct work *w, struct fr_rng *rng, struct fr_benchmar
     struct fr_saver_place *at = &w->sv.s.at;
     enum fr_err e = start(w, rng, fault);
 
-    for (int i = at->epoch; e == FR_OK && i < (int)s->epochs && i < FR_BENCHMARK_EPOCHS_KEPT &&
+    for (int i = at->epoch; e == FR_OK && i < (int)s->epochs && i < FR_BENCHMARK_EPOCHS_MAX &&
                             at->bad < (int)s->patience;
          i++) {
         struct scores v;

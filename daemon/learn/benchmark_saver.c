@@ -31,11 +31,11 @@ static void walk(void *ctx, struct fr_checkpoint *ck)
 {
     struct fr_benchmark_saver *sv = ctx;
     struct fr_benchmark_result *r = sv->out;
-    int n = r->epochs < FR_BENCHMARK_EPOCHS_KEPT ? r->epochs : FR_BENCHMARK_EPOCHS_KEPT;
+    int n = r->epochs < FR_BENCHMARK_EPOCHS_MAX ? r->epochs : FR_BENCHMARK_EPOCHS_MAX;
 
     walk_run(sv, ck);
     fr_checkpoint_section(ck, "result");
-    fr_checkpoint_int(ck, "epochs", &n, 0, FR_BENCHMARK_EPOCHS_KEPT);
+    fr_checkpoint_int(ck, "epochs", &n, 0, FR_BENCHMARK_EPOCHS_MAX);
     fr_checkpoint_int(ck, "best_epoch", &r->best_epoch, 0, n);
     fr_checkpoint_f64(ck, "seconds", &r->seconds);
     fr_checkpoint_f64(ck, "rows", &r->rows_per_second); /* rows so far where the benchmark counts them */

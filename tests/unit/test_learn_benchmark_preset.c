@@ -42,6 +42,35 @@ START_TEST(preset__unknown__refused)
 }
 END_TEST
 
+/* Every key by its name, with the range that fr_benchmark_set() keeps to. */
+START_TEST(presets_put__all_keys__with_the_ranges_kept_to)
+{
+    struct fr_benchmark_settings s = deepfm();
+    const char *name = NULL;
+    struct fr_buf b;
+    char key[64];
+    double v = 0;
+
+    fr_buf_init(&b);
+    fr_benchmark_presets_put(&b);
+    fr_buf_putc(&b, '\0');
+    ck_assert_int_eq(fr_buf_err(&b), FR_OK);
+    for (int i = 0; (name = fr_benchmark_setting_at(&s, i, &v)) != NULL; i++) {
+        (void)snprintf(key, sizeof(key), "\n  %s ", name);
+        ck_assert_msg(strstr(b.p, key) != NULL, "no line of %s", name);
+    }
+    ck_assert_ptr_nonnull(strstr(b.p, "\n  hidden "));
+    ck_assert_ptr_nonnull(strstr(b.p, "frappe          deepfm     frappe-deepfm             l2=0.05 hidden=400,400,400 batch_norm=1"));
+    ck_assert_ptr_nonnull(strstr(b.p, "optimizer          adam|sgd|adagrad|ftrl        adam     of layers and tables; mf takes sgd alone [all]\n"));
+    ck_assert_ptr_nonnull(strstr(b.p, "epochs             1..1024 "));
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_MODEL_DEEPFM, FR_STR_LIT("epochs=1024"), NULL), FR_OK);
+    ck_assert_int_eq(fr_benchmark_set(&s, FR_MODEL_DEEPFM, FR_STR_LIT("epochs=1025"), NULL), FR_ERANGE);
+    ck_assert_ptr_nonnull(strstr(b.p, "[all but lr, mlp]\n"));
+    ck_assert_ptr_nonnull(strstr(b.p, "tau                0.001..100                   0.2      temperature [two_tower]\n"));
+    fr_buf_done(&b);
+}
+END_TEST
+
 START_TEST(set__numbers_and_widths__change_their_member)
 {
     struct fr_benchmark_settings s = deepfm();
@@ -184,6 +213,7 @@ int main(void)
     TCase *tc = tcase_create("all");
     tcase_add_test(tc, preset__deepfm_on_frappe__the_published_settings);
     tcase_add_test(tc, preset__unknown__refused);
+    tcase_add_test(tc, presets_put__all_keys__with_the_ranges_kept_to);
     tcase_add_test(tc, set__names__change_their_member_and_reach_the_trainer);
     tcase_add_test(tc, set__no_such_name__the_names_are_told);
     tcase_add_test(tc, set__numbers_and_widths__change_their_member);
