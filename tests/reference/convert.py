@@ -4,8 +4,10 @@
   convert.py from-torch BUNDLE FILE.pt OUT     a bundle like BUNDLE with the weights of a state_dict
   convert.py check BUNDLE...                   scores of the self-test rows by PyTorch against the bundle's
 
-Modules: models.py beside this file. Status 1: a score differs by more than 1e-5 (relative to 1 + |score|).
+Modules: models.py beside this file. Status 1: a score differs by more than 1e-5 (relative to 1 + |score|), or a file
+cannot be used, and why is said. A state_dict is read as tensors alone (torch.load(weights_only=True)): nothing in it is run.
 """
+import pickle
 import sys
 
 import torch
@@ -78,10 +80,19 @@ MAKE = {**dict.fromkeys(PARTS, make_ctr), **dict.fromkeys(("neumf", "gmf", "mlp"
 
 def load_state(model, state):
     """All parameters must be given; batch norm's counter of batches is not part of a bundle."""
+    if not isinstance(state, dict):
+        raise ValueError(f"no state_dict but {type(state).__name__}")
     missing, unexpected = model.load_state_dict(state, strict=False)
     missing = [k for k in missing if not k.endswith("num_batches_tracked")]
     if missing or unexpected:
         raise ValueError(f"state_dict: missing {missing}, unexpected {unexpected}")
+
+
+def read_state(path):
+    try:
+        return torch.load(path, weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as e:
+        raise ValueError(f"{path}: no file of tensors alone: {str(e).split('WeightsUnpickler error: ')[-1] or 'too short'}") from e
 
 
 def model_of(b):
@@ -130,7 +141,7 @@ def main(argv):
     if len(argv) == 4 and argv[0] == "from-torch":
         b = Bundle(argv[1])
         model = MAKE[b.manifest["kind"]](b)
-        load_state(model, torch.load(argv[2]))
+        load_state(model, read_state(argv[2]))
         model.eval()
         state = {k: v.numpy() for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
         logits, raw = scores(b, model)
@@ -143,4 +154,7 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (OSError, ValueError, KeyError, RuntimeError) as e:
+        sys.exit("convert: " + (f"no {e}" if isinstance(e, KeyError) else " ".join(str(e).split())[:400]))

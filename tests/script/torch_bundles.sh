@@ -88,6 +88,31 @@ w["bias"] = w["bias"] + 1e-3
 b.write("planted", w)  # other weights, the old scores
 PY
 convert check planted && fail "a planted difference of 1e-3 was not found"
+# ---- hostile and wrong files: a line that says why, nothing run, nothing written
+"$python" - <<'PY' || exit 1
+import os
+import torch
+class Runs:
+    def __reduce__(self):
+        return os.mkdir, ("run",)
+torch.save({"bias": Runs()}, "runs.pt")
+torch.save([1], "list.pt")
+open("short.pt", "w").close()
+PY
+not_converted() { # WHY ARGUMENTS...
+  local why=$1
+  shift
+  convert "$@" >log 2>&1 && fail "convert $* worked"
+  { [ "$(wc -l <log)" = 1 ] && grep -q -- "$why" log; } || fail "another reason than '$why': $(cat log)"
+  { [ ! -e run ] && [ ! -e no ]; } || fail "convert $*: something was run or written"
+}
+not_converted "tensors alone" from-torch models/deepfm runs.pt no
+not_converted "tensors alone: too short" from-torch models/deepfm short.pt no
+not_converted "no state_dict but list" from-torch models/deepfm list.pt no
+not_converted "size mismatch" from-torch models/deepfm two_tower.pt no
+not_converted "No such file" from-torch models/deepfm none.pt no
+not_converted "No such file" check none
+
 for m in deepfm two_tower; do
   convert from-torch models/$m $m.pt back_$m && convert check back_$m || fail "$m: from PyTorch"
 done
