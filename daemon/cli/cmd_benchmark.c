@@ -162,6 +162,12 @@ static void put_run(struct fr_jsonw *w, const struct fr_benchmark_result *r)
     fr_jsonw_i64(w, r->best_epoch);
 }
 
+static void print_notes(const struct fr_benchmark_result *r)
+{
+    for (int i = 0; i < r->n_notes; i++)
+        fprintf(stderr, "note: %s\n", r->note[i]);
+}
+
 /* @param preset  NULL: of an evaluation */
 static int print(const struct flags *f, const char *preset, const struct fr_benchmark_result *r)
 {
@@ -171,6 +177,7 @@ static int print(const struct flags *f, const char *preset, const struct fr_benc
     struct fr_buf b;
     int rc = FR_EXIT_FAILURE;
 
+    print_notes(r);
     fprintf(text, "%s on %s:", model, f->benchmark);
     for (int i = 0, n = 0; i < r->n_metrics; i++)
         if (!isnan(r->metric[i].value))

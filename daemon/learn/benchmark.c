@@ -3,7 +3,9 @@
  */
 #include "daemon/learn/benchmark.h"
 
+#include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "daemon/learn/benchmark_loo.h"
 #include "daemon/learn/benchmark_retrieval.h"
@@ -52,4 +54,15 @@ void fr_benchmark_add(struct fr_benchmark_result *r, const char *name, double va
 {
     if (r->n_metrics < FR_BENCHMARK_METRICS)
         r->metric[r->n_metrics++] = (struct fr_benchmark_metric){name, value};
+}
+
+void fr_benchmark_note(struct fr_benchmark_result *r, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (r->n_notes == FR_BENCHMARK_NOTES)
+        return;
+    va_start(ap, fmt);
+    (void)vsnprintf(r->note[r->n_notes++], FR_BENCHMARK_NOTE, fmt, ap);
+    va_end(ap);
 }

@@ -80,4 +80,40 @@ refused 1 "test.csv:2: an id is not a whole number" --data "$work/bad" --model f
 rm -rf "$work/bad" && mkdir "$work/held" && cp "$work/train.csv" "$work/test.csv" "$work/held"
 "$freshet" train --benchmark frappe --data "$work/held" --model fm --out "$work/held_out" --epochs 2 --quiet >/dev/null 2>&1 ||
   fail "train without valid.csv"
+# labels of one kind: validation rows are refused before the first epoch, a test file only loses the measures that need both
+one_label() { # FILE LABEL
+  rm -rf "$work/one" && mkdir "$work/one" && cp "$work"/t*.csv "$work/valid.csv" "$work/one"
+  sed -i "2,\$s/^[01]/$2/" "$work/one/$1"
+}
+refused_early() { # TEXT
+  out=$("$freshet" train --benchmark frappe --data "$work/one" --model fm --out "$work/no" 2>&1)
+  [ $? = 1 ] && grep -qF -- "$1" <<<"$out" && ! grep -q epoch <<<"$out" || fail "wanted '$1' before an epoch: $out"
+}
+one_label valid.csv 1
+refused_early "one/valid.csv: all labels are 1: AUC needs both"
+one_label train.csv 0 && rm "$work/one/valid.csv"
+refused_early "one/train.csv: all labels of the rows held out for validation are 0: AUC needs both"
+head -2 "$work/train.csv" >"$work/one/train.csv"
+refused_early "one/train.csv: 1 row: none can be held out for validation"
+for label in 0 1; do
+  one_label test.csv $label
+  left=$([ $label = 0 ] && echo "auc, gauc, ece and calibration_ratio" || echo "auc and gauc")
+  said="note: $work/one/test.csv: all labels are $label: $left are left out"
+  "$freshet" train --benchmark frappe --data "$work/one" --model fm --out "$work/one/fm" --epochs 2 --set dim=4 --json --quiet \
+    >"$work/one/t.json" 2>"$work/one/err" || fail "a test file of $label: $(cat "$work/one/err")"
+  grep -qxF -- "$said" "$work/one/err" || fail "wanted '$said': $(cat "$work/one/err")"
+  "$freshet" evaluate --benchmark frappe --data "$work/one" --bundle "$work/one/fm" --json >"$work/one/e.json" 2>"$work/one/err" ||
+    fail "evaluate on labels $label"
+  grep -qxF -- "$said" "$work/one/err" || fail "evaluate: wanted '$said': $(cat "$work/one/err")"
+  "$freshet" evaluate --benchmark frappe --data "$work/one" --compare "$work/one/fm" >"$work/one/err" 2>&1 && fail "compared on labels $label"
+  grep -qF "all labels are $label: AUC, which bundles are compared by, needs both" "$work/one/err" || fail "compare: $(cat "$work/one/err")"
+  "$py" - "$work/one" $label <<'PY' || exit 1
+import json, sys
+t, e = (json.loads(open(f"{sys.argv[1]}/{x}.json").read().splitlines()[-1])["metrics"] for x in "te")
+want = {"logloss"} if sys.argv[2] == "0" else {"logloss", "ece", "calibration_ratio"}
+assert set(t) == set(e) == want and all(abs(t[k] - e[k]) < 1e-5 for k in t), (t, e)
+kept = json.load(open(sys.argv[1] + "/fm/manifest.json"))["metrics"]
+assert set(kept) == want - {"calibration_ratio"}, kept
+PY
+done
 exit 0
