@@ -303,7 +303,7 @@ static enum fr_err make_valid(struct fr_benchmark_loo *l, struct fr_rng *rng)
             v->user[v->n++] = u;
             v->start[v->n] = at;
         }
-    return v->n > 0 ? FR_OK : FR_EINVAL;
+    return FR_OK;
 }
 
 static enum fr_err save(const struct fr_benchmark_loo *l,
@@ -381,6 +381,9 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
         e = fr_benchmark_saver_begin(&l.sv, run, out, FR_LOO_PARTS, data_hash(&l.fit), fault);
     if (e == FR_OK && (e = fr_benchmark_pairs_hold_out(&l.fit, 0, 1, &rng, &l.held)) != FR_OK)
         e = fr_fault(fault, e, "validation items: %s", fr_err_text(e));
+    if (e == FR_OK && l.held.n == 0)
+        e = fr_fault(fault, FR_EINVAL, "%s/%s: no user has two items: nothing can be held out for validation", run->dir,
+                     TRAIN);
     if (e == FR_OK && (e = make_valid(&l, &rng)) != FR_OK)
         e = fr_fault(fault, e, "validation lists: %s", fr_err_text(e));
     if (e == FR_OK && (e = make_cells(&l)) != FR_OK)

@@ -462,7 +462,10 @@ static enum fr_err choose(struct work *w,
     take_pairs(w, &fit);
     known = known_items(&fit);
     if (known == NULL || held.n == 0) {
-        e = known == NULL ? FR_ENOMEM : FR_EINVAL;
+        e = known == NULL ? FR_ENOMEM
+                          : fr_fault(fault, FR_EINVAL,
+                                     "%s/train.txt: no user has two items: nothing can be held out for validation",
+                                     w->run->dir);
         goto out;
     }
     if ((e = enter(w, CHOOSE, all->items, rng, fault)) != FR_OK)

@@ -83,6 +83,11 @@ out=$("$freshet" train --benchmark ncf --data "$work" --model deepfm --out "$wor
 [ $? = 2 ] && grep -q "takes neumf, gmf, mlp, mf" <<<"$out" || fail "deepfm was not refused: $out"
 out=$("$freshet" train --benchmark ncf --data "$work" --model gmf --out "$work/no" --set dim=513 2>&1)
 [ $? = 2 ] && grep -q "dim" <<<"$out" || fail "dim 513 was not refused: $out"
+mkdir "$work/thin" && cp "$work/ml-1m.test.negative" "$work/thin"
+printf '0\t3\n1\t4\n1\t4\n2\t3\n' >"$work/thin/ml-1m.train.pairs"
+out=$("$freshet" train --benchmark ncf --data "$work/thin" --model gmf --out "$work/no" 2>&1)
+[ $? = 1 ] && grep -qF "thin/ml-1m.train.pairs: no user has two items: nothing can be held out for validation" <<<"$out" ||
+  fail "an item a user: $out"
 printf '(0,1)\t2\t3\n(1\t2\n' >"$work/ml-1m.test.negative"
 out=$("$freshet" train --benchmark ncf --data "$work" --model gmf --out "$work/no" 2>&1)
 [ $? = 1 ] && grep -q "test.negative:2:" <<<"$out" || fail "a bad line was not named: $out"

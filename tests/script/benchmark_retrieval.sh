@@ -80,6 +80,10 @@ for other in "slf":
 PY
 out=$("$freshet" train --benchmark ml1m-retrieval --data "$work" --model deepfm --out "$work/no" 2>&1)
 [ $? = 2 ] && grep -q "takes two_tower" <<<"$out" || fail "deepfm was not refused: $out"
+mkdir "$work/thin" && printf '0 3\n1 4\n2\n3 4 4\n' >"$work/thin/train.txt" && printf '0 4\n' >"$work/thin/test.txt"
+out=$("$freshet" train --benchmark ml1m-retrieval --data "$work/thin" --model two_tower --out "$work/no" 2>&1)
+[ $? = 1 ] && grep -qF "thin/train.txt: no user has two items: nothing can be held out for validation" <<<"$out" ||
+  fail "an item a user: $out"
 printf '0 1 2\n1 x\n' >"$work/train.txt"
 out=$("$freshet" train --benchmark ml1m-retrieval --data "$work" --model two_tower --out "$work/no" 2>&1)
 [ $? = 1 ] && grep -q "train.txt:2:" <<<"$out" || fail "a bad line was not named: $out"
