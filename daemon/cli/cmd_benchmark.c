@@ -18,6 +18,7 @@
 #include "daemon/cli/curve.h"
 #include "daemon/cli/progress.h"
 #include "daemon/learn/benchmark.h"
+#include "daemon/learn/train_out.h"
 
 struct flags {
     const char *benchmark, *data, *model, *preset, *out, *bundle, *from;
@@ -261,6 +262,8 @@ static int train(const struct flags *f)
         return rc;
     if (settings(f, &run, &preset, &fault) != FR_OK)
         return fr_args_usage("train", "%s", fault.msg);
+    if ((e = fr_train_out_check(f->out, &fault)) != FR_OK)
+        return failed("train", &fault, e);
     if ((r = fr_calloc(1, sizeof(*r))) == NULL)
         return failed("train", &fault, FR_ENOMEM);
     fr_clock_init_real(&clock);

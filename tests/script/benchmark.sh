@@ -76,6 +76,11 @@ refused 1 "train.csv" --data "$work/absent" --model fm
 mkdir "$work/bad" && cp "$work"/*.csv "$work/bad" 2>/dev/null
 printf 'label,user,item,hour\n1,2,3,x\n' >"$work/bad/test.csv"
 refused 1 "test.csv:2: an id is not a whole number" --data "$work/bad" --model fm
+# a place that holds something else is refused before anything is read, and left as it is
+mkdir "$work/taken" && touch "$work/taken/keep"
+out=$("$freshet" train --benchmark frappe --data "$work" --model fm --out "$work/taken/" --epochs 1 2>&1)
+[ $? = 1 ] && grep -qF "taken holds keep, so it is no bundle and is not replaced" <<<"$out" && ! grep -q epoch <<<"$out" &&
+  [ "$(ls "$work/taken")" = keep ] || fail "a folder in use: $out"
 # without valid.csv a share of train chooses
 rm -rf "$work/bad" && mkdir "$work/held" && cp "$work/train.csv" "$work/test.csv" "$work/held"
 "$freshet" train --benchmark frappe --data "$work/held" --model fm --out "$work/held_out" --epochs 2 --quiet >/dev/null 2>&1 ||
