@@ -15,8 +15,6 @@
 
 #define K 10
 #define NEGATIVES 99 /* of a validation list */
-#define TRAIN "ml-1m.train.pairs"
-#define TEST "ml-1m.test.negative"
 #define AHEAD 32   /* places of a shuffle drawn ahead of their use */
 #define TRIES 1000 /* to draw an item that a user does not have */
 #define MEASURES 3
@@ -258,8 +256,10 @@ static enum fr_err read_test(const char *dir, struct fr_benchmark_loo *l, struct
 {
     char path[FR_BENCHMARK_PATH], *text = NULL;
     size_t n = 0;
-    enum fr_err e = fr_benchmark_read_file(dir, TEST, path, &text, &n, fault);
+    enum fr_err e = fr_benchmark_files_find(dir, &l->files, fault);
 
+    if (e == FR_OK)
+        e = fr_benchmark_read_file(dir, l->files.test, path, &text, &n, fault);
     if (e == FR_OK)
         e = fr_benchmark_read_negatives((struct fr_str){text, n}, path, &l->test, fault);
     fr_free(text);
@@ -372,9 +372,12 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
     out->valid_name = "ndcg@10";
     fr_rng_seed(&rng, run->seed);
     e = read_test(run->dir, &l, fault);
-    if (e == FR_OK)
+    if (e == FR_OK) {
         e = fr_benchmark_pairs_read(
-            run->dir, TRAIN, FR_BENCHMARK_PAIRS, l.users, l.items, &l.fit, fault);
+            run->dir, l.files.train, FR_BENCHMARK_PAIRS, l.users, l.items, &l.fit, fault);
+        if (e == FR_ENOTFOUND)
+            e = fr_fault(fault, e, "%s: neither %s nor such a .train.pairs", run->dir, l.files.train);
+    }
     l.users = l.fit.users;
     l.items = l.fit.items;
     if (e == FR_OK)
@@ -383,7 +386,7 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
         e = fr_fault(fault, e, "validation items: %s", fr_err_text(e));
     if (e == FR_OK && l.held.n == 0)
         e = fr_fault(fault, FR_EINVAL, "%s/%s: no user has two items: nothing can be held out for validation", run->dir,
-                     TRAIN);
+                     l.files.train);
     if (e == FR_OK && (e = make_valid(&l, &rng)) != FR_OK)
         e = fr_fault(fault, e, "validation lists: %s", fr_err_text(e));
     if (e == FR_OK && (e = make_cells(&l)) != FR_OK)

@@ -83,6 +83,24 @@ out=$("$freshet" train --benchmark ncf --data "$work" --model deepfm --out "$wor
 [ $? = 2 ] && grep -q "takes neumf, gmf, mlp, mf" <<<"$out" || fail "deepfm was not refused: $out"
 out=$("$freshet" train --benchmark ncf --data "$work" --model gmf --out "$work/no" --set dim=513 2>&1)
 [ $? = 2 ] && grep -q "dim" <<<"$out" || fail "dim 513 was not refused: $out"
+# another name, and ratings in the place of pairs, as the authors' own files are: the same weights
+mkdir "$work/named" && cp "$work/ml-1m.test.negative" "$work/named/pinterest-20.test.negative"
+sed 's/$/\t5\t978300760/' "$work/ml-1m.train.pairs" >"$work/named/pinterest-20.train.rating"
+"$freshet" train --benchmark ncf --data "$work/named" --model gmf --out "$work/named/gmf" --quiet --seed 5 --set batch=64 \
+  --set lr=0.01 --set dim=8 --epochs 12 >"$work/named/out" 2>&1 || fail "other names: $(cat "$work/named/out")"
+cmp "$work/gmf/weights.safetensors" "$work/named/gmf/weights.safetensors" || fail "other names, other weights"
+"$freshet" evaluate --benchmark ncf --data "$work/named" --bundle "$work/gmf" --json >"$work/named/e" 2>/dev/null &&
+  cmp "$work/named/e" "$work/e.gmf.json" || fail "other names, other measures"
+refused() { # TEXT
+  out=$("$freshet" train --benchmark ncf --data "$work/named" --model gmf --out "$work/no" 2>&1)
+  [ $? = 1 ] && grep -qF -- "$1" <<<"$out" || fail "wanted '$1': $out"
+}
+cp "$work/ml-1m.test.negative" "$work/named"
+refused "named: several *.test.negative, "
+rm "$work"/named/*.test.negative
+refused "named: no *.test.negative"
+cp "$work/ml-1m.test.negative" "$work/named"
+refused "named: neither ml-1m.train.rating nor such a .train.pairs"
 mkdir "$work/thin" && cp "$work/ml-1m.test.negative" "$work/thin"
 printf '0\t3\n1\t4\n1\t4\n2\t3\n' >"$work/thin/ml-1m.train.pairs"
 out=$("$freshet" train --benchmark ncf --data "$work/thin" --model gmf --out "$work/no" 2>&1)
