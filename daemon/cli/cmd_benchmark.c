@@ -16,6 +16,7 @@
 #include "daemon/cli/checkpoint_flags.h"
 #include "daemon/cli/cmd_compare.h"
 #include "daemon/cli/curve.h"
+#include "daemon/cli/label.h"
 #include "daemon/cli/progress.h"
 #include "daemon/learn/benchmark.h"
 #include "daemon/learn/train_out.h"
@@ -165,8 +166,13 @@ static void put_run(struct fr_jsonw *w, const struct fr_benchmark_result *r)
 
 static void print_notes(const struct fr_benchmark_result *r)
 {
-    for (int i = 0; i < r->n_notes; i++)
-        fprintf(stderr, "note: %s\n", r->note[i]);
+    for (int i = 0; i < r->n_notes; i++) {
+        struct fr_buf b = {NULL, 0, 0, FR_OK};
+
+        fr_label_clean(&b, fr_str_z(r->note[i]), FR_BENCHMARK_NOTE); /* names of files are in it */
+        fprintf(stderr, "note: %.*s\n", (int)b.n, b.n == 0 ? "" : b.p);
+        fr_buf_done(&b);
+    }
 }
 
 /* @param preset  NULL: of an evaluation */

@@ -9,8 +9,10 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "daemon/base/buf.h"
 #include "daemon/base/file.h"
 #include "daemon/base/hash.h"
+#include "daemon/base/map.h"
 #include "daemon/base/rng.h"
 #include "daemon/learn/benchmark_data.h"
 #include "daemon/learn/benchmark_detail.h"
@@ -568,6 +570,56 @@ static enum fr_err time_rows(const struct fr_model *m,
     return e;
 }
 
+/* ---- ids that a bundle does not know ---- */
+
+/* Each id of each column once: map[column, id] is whether the model knows it. */
+static enum fr_err
+collect_ids(const struct fr_model *m, const struct fr_benchmark_rows *r, struct fr_slot *slot, struct fr_map *map)
+{
+    struct fr_cell cell[FR_BENCHMARK_COLUMNS];
+    enum fr_err e = FR_OK;
+
+    for (size_t i = 0; e == FR_OK && i < r->n; i++) {
+        cells_of(r, i, cell);
+        e = fr_model_encode(m, FR_ENTITY_CROSS, cell, 1, slot);
+        for (uint32_t c = 0; e == FR_OK && c < r->columns; c++)
+            e = fr_map_put(map, (uint64_t)(c + 1) << 32 | r->id[i * r->columns + c], slot[c].row != 0);
+    }
+    return e;
+}
+
+/* How many of each column, if any. */
+static enum fr_err note_unknown(const struct fr_model *m, const struct fr_benchmark_rows *r, struct fr_benchmark_result *out)
+{
+    size_t unknown[FR_BENCHMARK_COLUMNS] = {0}, all[FR_BENCHMARK_COLUMNS] = {0}, sum = 0;
+    struct fr_slot slot[FR_BENCHMARK_COLUMNS];
+    struct fr_map map = {.n = 0};
+    struct fr_buf b;
+    enum fr_err e;
+
+    if (fr_model_info(m)->n_slots[FR_ENTITY_CROSS] != r->columns)
+        return FR_OK; /* a model that reads some of them only */
+    fr_buf_init(&b);
+    e = collect_ids(m, r, slot, &map);
+    for (uint64_t i = 0; e == FR_OK && i < map.cap; i++)
+        if (map.slots[i].key != 0) {
+            all[(map.slots[i].key >> 32) - 1]++;
+            unknown[(map.slots[i].key >> 32) - 1] += map.slots[i].value == 0;
+        }
+    for (uint32_t c = 0; e == FR_OK && c < r->columns; c++) {
+        if (unknown[c] > 0)
+            fr_buf_printf(&b, "%s %s %zu of %zu", sum == 0 ? "" : ",", r->name[c], unknown[c], all[c]);
+        sum += unknown[c];
+    }
+    if (e == FR_OK)
+        e = fr_buf_err(&b);
+    if (e == FR_OK && sum > 0)
+        fr_benchmark_note(out, "ids of test.csv that the bundle does not know:%.*s", (int)b.n, b.p);
+    fr_buf_done(&b);
+    fr_map_done(&map);
+    return e;
+}
+
 enum fr_err fr_benchmark_rows_evaluate(const char *dir,
                                        const char *bundle,
                                        struct fr_benchmark_detail *detail,
@@ -596,6 +648,8 @@ enum fr_err fr_benchmark_rows_evaluate(const char *dir,
             e = fr_fault(fault, e, "test: %s", fr_err_text(e));
     }
     put(out, &s, dir);
+    if (e == FR_OK && (e = note_unknown(m, &rows, out)) != FR_OK)
+        e = fr_fault(fault, e, "ids of the test: %s", fr_err_text(e));
     if (e == FR_OK && detail != NULL && (e = time_rows(m, fs, &rows, detail)) != FR_OK)
         e = fr_fault(fault, e, "timing: %s", fr_err_text(e));
     fr_model_free(m);

@@ -85,6 +85,12 @@ out=$("$freshet" train --benchmark frappe --data "$work" --model fm --out "$work
 rm -rf "$work/bad" && mkdir "$work/held" && cp "$work/train.csv" "$work/test.csv" "$work/held"
 "$freshet" train --benchmark frappe --data "$work/held" --model fm --out "$work/held_out" --epochs 2 --quiet >/dev/null 2>&1 ||
   fail "train without valid.csv"
+# ids that the bundle does not know are counted, each once
+mkdir "$work/new" && { cat "$work/test.csv"; printf '1,%s\n' 0,999,70 0,999,71 31,999,99 31,30,70 77,30,70; } >"$work/new/test.csv"
+"$freshet" evaluate --benchmark frappe --data "$work/new" --bundle "$work/fm" >/dev/null 2>"$work/new/err" || fail "evaluate on new ids"
+want="note: ids of test.csv that the bundle does not know: user 2 of 32, item 1 of 41, hour 1 of 6"
+[ "$(cat "$work/new/err")" = "$want" ] || fail "wanted '$want': $(cat "$work/new/err")"
+"$freshet" evaluate --benchmark frappe --data "$work" --bundle "$work/fm" 2>&1 >/dev/null | grep -q note && fail "a note on nothing"
 # labels of one kind: validation rows are refused before the first epoch, a test file only loses the measures that need both
 one_label() { # FILE LABEL
   rm -rf "$work/one" && mkdir "$work/one" && cp "$work"/t*.csv "$work/valid.csv" "$work/one"

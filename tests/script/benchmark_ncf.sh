@@ -101,6 +101,17 @@ rm "$work"/named/*.test.negative
 refused "named: no *.test.negative"
 cp "$work/ml-1m.test.negative" "$work/named"
 refused "named: neither ml-1m.train.rating nor such a .train.pairs"
+# what is not as the protocol has it is noted
+grep -q note "$work"/*.err && fail "a note on nothing: $(cat "$work"/*.err)"
+mkdir "$work/other" && cut -f 1-21 "$work/ml-1m.test.negative" >"$work/other/ml-1m.test.negative"
+noted() { # TEXT...
+  "$freshet" evaluate --benchmark ncf --data "$work/other" --bundle "$work/gmf" >"$work/other/out" 2>"$work/other/err" || fail "evaluate other"
+  [ "$(cat "$work/other/err")" = "$(printf 'note: %s\n' "$@")" ] || fail "wanted '$*': $(cat "$work/other/err")"
+}
+noted "ml-1m.test.negative: 100 of 100 rows have not 99 negatives: hr@10, ndcg@10 and mrr@10 are among 21 items, not the protocol's 100"
+{ cat "$work/ml-1m.test.negative"; printf '(100,0)\t200\t201\n'; } >"$work/other/ml-1m.test.negative"
+noted "ml-1m.test.negative: 1 of 101 rows have not 99 negatives: hr@10, ndcg@10 and mrr@10 are among 3 to 100 items, not the protocol's 100" \
+  "the bundle does not know 1 of 101 users and 2 of 202 items that it is measured on"
 mkdir "$work/thin" && cp "$work/ml-1m.test.negative" "$work/thin"
 printf '0\t3\n1\t4\n1\t4\n2\t3\n' >"$work/thin/ml-1m.train.pairs"
 out=$("$freshet" train --benchmark ncf --data "$work/thin" --model gmf --out "$work/no" 2>&1)
