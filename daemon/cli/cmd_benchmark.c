@@ -306,7 +306,9 @@ int fr_cmd_benchmark_train(int argc, char **argv)
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
         {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object as the last line"}};
     struct fr_args a = {"train --benchmark NAME --data DIR --model NAME --out BUNDLE [flags]",
-                        "Train on a published benchmark; validation rows choose, the test file is only measured.",
+                        "Train on a published benchmark; validation rows choose, the test file is only measured.\n"
+                        "What cannot be measured is left out: frappe's gauc if there is no column `user` or no user with both\n"
+                        "labels, its auc too if the test file has one label only.",
                         flags, (int)(sizeof(flags) / sizeof(flags[0])), NULL, 0, 0};
     int rc = fr_args_parse(&a, argc, argv);
 
@@ -343,7 +345,8 @@ int fr_cmd_benchmark_evaluate(int argc, char **argv)
         {"bundle", FR_ARG_STR, &f.bundle, 0, 0, "BUNDLE", "what is measured"},
         FR_COMPARE_ARGS(&c)};
     struct fr_args a = {"evaluate --benchmark NAME --data DIR --bundle BUNDLE | --compare BUNDLE... [flags]",
-                        "Measure bundles on a benchmark's test file.\n\n"
+                        "Measure bundles on a benchmark's test file. What cannot be measured is left out: frappe's gauc if\n"
+                        "there is no column `user` or no user with both labels, its auc too if the file has one label only.\n\n"
                         "--compare adds, for each bundle: the number of trained parameters, the bytes of its files,\n"
                         "and the median CPU time of a list of 500 candidates on one thread, as a lane of freshetd\n"
                         "does it. Of a ranker: ids to rows, then scores with a warm rank cache (frappe: every candidate\n"

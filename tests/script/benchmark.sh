@@ -91,6 +91,14 @@ mkdir "$work/new" && { cat "$work/test.csv"; printf '1,%s\n' 0,999,70 0,999,71 3
 want="note: ids of test.csv that the bundle does not know: user 2 of 32, item 1 of 41, hour 1 of 6"
 [ "$(cat "$work/new/err")" = "$want" ] || fail "wanted '$want': $(cat "$work/new/err")"
 "$freshet" evaluate --benchmark frappe --data "$work" --bundle "$work/fm" 2>&1 >/dev/null | grep -q note && fail "a note on nothing"
+# gauc is of a column `user`: left out without one, as the help says
+mkdir "$work/nouser" && for f in train valid test; do sed '1s/user/person/' "$work/$f.csv" >"$work/nouser/$f.csv"; done
+"$freshet" train --benchmark frappe --data "$work/nouser" --model lr --out "$work/nouser/lr" --epochs 1 --quiet >"$work/nouser/out" 2>&1 ||
+  fail "train without user: $(cat "$work/nouser/out")"
+grep -q "auc .*logloss" "$work/nouser/out" && ! grep -q gauc "$work/nouser/out" || fail "without user: $(cat "$work/nouser/out")"
+for c in train evaluate; do
+  "$freshet" $c --benchmark frappe --help | tr '\n' ' ' | grep -q "gauc if *there is no column .user. or no user with both *labels" || fail "help of $c"
+done
 # labels of one kind: validation rows are refused before the first epoch, a test file only loses the measures that need both
 one_label() { # FILE LABEL
   rm -rf "$work/one" && mkdir "$work/one" && cp "$work"/t*.csv "$work/valid.csv" "$work/one"
