@@ -16,8 +16,10 @@
 #include "daemon/cli/checkpoint_flags.h"
 #include "daemon/cli/cmd_compare.h"
 #include "daemon/cli/curve.h"
+#include "daemon/cli/label.h"
 #include "daemon/cli/progress.h"
 #include "daemon/learn/benchmark.h"
+#include "daemon/learn/train_out.h"
 
 struct flags {
     const char *benchmark, *data, *model, *preset, *out, *bundle, *from;
@@ -162,6 +164,17 @@ static void put_run(struct fr_jsonw *w, const struct fr_benchmark_result *r)
     fr_jsonw_i64(w, r->best_epoch);
 }
 
+static void print_notes(const struct fr_benchmark_result *r)
+{
+    for (int i = 0; i < r->n_notes; i++) {
+        struct fr_buf b = {NULL, 0, 0, FR_OK};
+
+        fr_label_clean(&b, fr_str_z(r->note[i]), FR_BENCHMARK_NOTE); /* names of files are in it */
+        fprintf(stderr, "note: %.*s\n", (int)b.n, b.n == 0 ? "" : b.p);
+        fr_buf_done(&b);
+    }
+}
+
 /* @param preset  NULL: of an evaluation */
 static int print(const struct flags *f, const char *preset, const struct fr_benchmark_result *r)
 {
@@ -171,6 +184,7 @@ static int print(const struct flags *f, const char *preset, const struct fr_benc
     struct fr_buf b;
     int rc = FR_EXIT_FAILURE;
 
+    print_notes(r);
     fprintf(text, "%s on %s:", model, f->benchmark);
     for (int i = 0, n = 0; i < r->n_metrics; i++)
         if (!isnan(r->metric[i].value))
@@ -254,6 +268,8 @@ static int train(const struct flags *f)
         return rc;
     if (settings(f, &run, &preset, &fault) != FR_OK)
         return fr_args_usage("train", "%s", fault.msg);
+    if ((e = fr_train_out_check(f->out, &fault)) != FR_OK)
+        return failed("train", &fault, e);
     if ((r = fr_calloc(1, sizeof(*r))) == NULL)
         return failed("train", &fault, FR_ENOMEM);
     fr_clock_init_real(&clock);
@@ -305,7 +321,9 @@ int fr_cmd_benchmark_train(int argc, char **argv)
         {"quiet", FR_ARG_BOOL, &f.quiet, 0, 0, NULL, "no progress"},
         {"json", FR_ARG_BOOL, &f.json, 0, 0, NULL, "one JSON object as the last line"}};
     struct fr_args a = {"train --benchmark NAME --data DIR --model NAME --out BUNDLE [flags]",
-                        "Train on a published benchmark; validation rows choose, the test file is only measured.",
+                        "Train on a published benchmark; validation rows choose, the test file is only measured.\n"
+                        "What cannot be measured is left out: frappe's gauc if there is no column `user` or no user with both\n"
+                        "labels, its auc too if the test file has one label only.",
                         flags, (int)(sizeof(flags) / sizeof(flags[0])), NULL, 0, 0};
     int rc = fr_args_parse(&a, argc, argv);
 
@@ -342,7 +360,8 @@ int fr_cmd_benchmark_evaluate(int argc, char **argv)
         {"bundle", FR_ARG_STR, &f.bundle, 0, 0, "BUNDLE", "what is measured"},
         FR_COMPARE_ARGS(&c)};
     struct fr_args a = {"evaluate --benchmark NAME --data DIR --bundle BUNDLE | --compare BUNDLE... [flags]",
-                        "Measure bundles on a benchmark's test file.\n\n"
+                        "Measure bundles on a benchmark's test file. What cannot be measured is left out: frappe's gauc if\n"
+                        "there is no column `user` or no user with both labels, its auc too if the file has one label only.\n\n"
                         "--compare adds, for each bundle: the number of trained parameters, the bytes of its files,\n"
                         "and the median CPU time of a list of 500 candidates on one thread, as a lane of freshetd\n"
                         "does it. Of a ranker: ids to rows, then scores with a warm rank cache (frappe: every candidate\n"

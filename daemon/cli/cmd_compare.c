@@ -59,6 +59,7 @@ static enum fr_err show(const struct fr_compare *c, const struct fr_compare_flag
     struct fr_buf b = {NULL, 0, 0, FR_OK};
     enum fr_err e = fr_compare_print(c, f->json ? stderr : stdout);
 
+    fr_compare_notes(c, stderr);
     for (int i = 0; i < f->out.n && e == FR_OK && c->n_good > 0; i++) /* an old file is better than nothing */
         e = write_file(c, f->out.v[i], fault);
     if (e == FR_OK && f->json) {

@@ -28,7 +28,7 @@ struct fr_compare_flags {
          "of the users, for 95 % intervals (1000; 0 = none)"},                                                         \
         {"seed", FR_ARG_INT, &(c)->seed, 0, 9007199254740991.0, "N", "of the resamples (1)"},                          \
         {"out", FR_ARG_LIST, &(c)->out, 0, 0, "FILE",                                                                  \
-         "of a comparison: FILE.svg quality against time, FILE.csv all numbers"},                                      \
+         "of a comparison: FILE.svg (a picture, quality against time) or FILE.csv (all numbers); may be repeated"},                                      \
         {"quiet", FR_ARG_BOOL, &(c)->quiet, 0, 0, NULL, "no progress"},                                                \
         {"json", FR_ARG_BOOL, &(c)->json, 0, 0, NULL,                                                                  \
          "one JSON object as the last line; the table goes to standard error"}

@@ -150,11 +150,12 @@ int fr_cmd_compare_stream(int argc, char **argv)
                         "The stream is replayed through the serving code. A list is what was shown and clicked in, if\n"
                         "the stream has 100 of them; else the candidates at a trigger, if the user's next positive is\n"
                         "among them. Every bundle orders the same lists: AUC, logloss and gAUC over their rows, HR@20\n"
-                        "and MRR@20 of the positive's place, the number of trained parameters, the bytes of the files\n"
-                        "and the median CPU time of 500 candidates on one thread. Intervals and differences to the\n"
-                        "first bundle are over resamples of the users (paired). A bundle whose newest event is newer\n"
-                        "than the first N events is told (it knows what it is measured on); one that cannot be measured is named with the reason and makes\n"
-                        "the exit status 1.",
+                        "and MRR@20 of the positive's place (HR@20 is left out where the lists are what was shown: those\n"
+                        "are short), the number of trained parameters, the bytes of the files and the median CPU time\n"
+                        "of 500 candidates on one thread. Intervals and differences to the first bundle are over\n"
+                        "resamples of the users (paired). A bundle whose newest event is newer than the first N events\n"
+                        "is told (it knows what it is measured on); one that cannot be measured is named with the\n"
+                        "reason and makes the exit status 1.",
                         flags, (int)(sizeof(flags) / sizeof(flags[0])), more, FR_ARG_LIST_MAX, 0};
     int rc;
 

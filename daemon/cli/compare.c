@@ -98,6 +98,8 @@ void fr_compare_measure(struct fr_compare *c, int i)
         one->trained_to_ms = r->trained_to_ms;
         one->n_metrics = r->n_metrics;
         memcpy(one->metric, r->metric, sizeof(one->metric));
+        one->n_notes = r->n_notes;
+        memcpy(one->note, r->note, sizeof(one->note));
         one->bytes = bytes_of(one->path);
     } else {
         (void)snprintf(one->why, sizeof(one->why), "%s",

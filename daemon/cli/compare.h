@@ -29,6 +29,8 @@ struct fr_compare_bundle {
     struct fr_benchmark_metric metric[FR_BENCHMARK_METRICS];
     struct fr_benchmark_interval interval[FR_BENCHMARK_METRICS]; /* of metric[i]; NaN: none */
     int n_metrics;
+    char note[FR_BENCHMARK_NOTES][FR_BENCHMARK_NOTE];
+    int n_notes;
     int64_t trained_to_ms; /* 0: not known */
     uint64_t bytes; /* of the bundle's files */
     struct fr_benchmark_detail detail;
@@ -85,7 +87,9 @@ int fr_compare_fastest(const struct fr_compare *c);
 /** Was it trained on events that it is measured on? */
 bool fr_compare_seen(const struct fr_compare *c, const struct fr_compare_bundle *one);
 
-/** compare_print.c: for people. @errors FR_ENOMEM FR_EIO */
+/** compare_print.c: what a person should know of the measures; what all bundles have in common once. */
+void fr_compare_notes(const struct fr_compare *c, FILE *out);
+/** For people. @errors FR_ENOMEM FR_EIO */
 FR_MUST_CHECK enum fr_err fr_compare_print(const struct fr_compare *c, FILE *out);
 /** One object. */
 void fr_compare_json(const struct fr_compare *c, struct fr_buf *out);

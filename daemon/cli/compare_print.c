@@ -161,6 +161,41 @@ static void print_failed(const struct fr_compare *c, FILE *out)
     }
 }
 
+/* Of how many bundles that were measured; *out_first: the first of them. */
+static int having(const struct fr_compare *c, const char *note, int *out_first)
+{
+    int n = 0;
+
+    for (int i = c->n_good - 1; i >= 0; i--)
+        for (int k = 0; k < at(c, i)->n_notes; k++)
+            if (strcmp(at(c, i)->note[k], note) == 0) {
+                *out_first = i;
+                n++;
+            }
+    return n;
+}
+
+void fr_compare_notes(const struct fr_compare *c, FILE *out)
+{
+    for (int i = 0; i < c->n_good; i++)
+        for (int k = 0; k < at(c, i)->n_notes; k++) {
+            const char *note = at(c, i)->note[k];
+            struct fr_buf b = {NULL, 0, 0, FR_OK};
+            int first = i;
+            bool common = having(c, note, &first) == c->n_good;
+
+            if (common && first != i)
+                continue;
+            if (!common) {
+                fr_label_clean(&b, at(c, i)->label, 200);
+                fr_buf_puts(&b, ": ");
+            }
+            fr_label_clean(&b, fr_str_z(note), FR_BENCHMARK_NOTE);
+            fprintf(out, "note: %.*s\n", (int)b.n, b.n == 0 ? "" : b.p);
+            fr_buf_done(&b);
+        }
+}
+
 enum fr_err fr_compare_print(const struct fr_compare *c, FILE *out)
 {
     enum fr_err e = FR_OK;

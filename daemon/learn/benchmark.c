@@ -3,7 +3,9 @@
  */
 #include "daemon/learn/benchmark.h"
 
+#include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "daemon/learn/benchmark_loo.h"
 #include "daemon/learn/benchmark_retrieval.h"
@@ -17,7 +19,7 @@ static const struct fr_benchmark benchmarks[] = {
      KIND(FR_MODEL_LR) | KIND(FR_MODEL_FM) | KIND(FR_MODEL_WIDE_DEEP) | KIND(FR_MODEL_DEEPFM) |
          KIND(FR_MODEL_AUTOINT) | KIND(FR_MODEL_AUTOINT_PLUS),
      fr_benchmark_rows_train, fr_benchmark_rows_evaluate},
-    {"ncf", "ml-1m.train.pairs and ml-1m.test.negative", "ndcg@10",
+    {"ncf", "one X.test.negative and its X.train.pairs or X.train.rating, as ml-1m.* and pinterest-20.*", "ndcg@10",
      KIND(FR_MODEL_NEUMF) | KIND(FR_MODEL_GMF) | KIND(FR_MODEL_MLP) | KIND(FR_MODEL_MF), fr_benchmark_loo_train,
      fr_benchmark_loo_evaluate},
     {"ml1m-retrieval", "train.txt and test.txt (`user item item ...` lines)", "recall@20", KIND(FR_MODEL_TWO_TOWER),
@@ -52,4 +54,15 @@ void fr_benchmark_add(struct fr_benchmark_result *r, const char *name, double va
 {
     if (r->n_metrics < FR_BENCHMARK_METRICS)
         r->metric[r->n_metrics++] = (struct fr_benchmark_metric){name, value};
+}
+
+void fr_benchmark_note(struct fr_benchmark_result *r, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (r->n_notes == FR_BENCHMARK_NOTES)
+        return;
+    va_start(ap, fmt);
+    (void)vsnprintf(r->note[r->n_notes++], FR_BENCHMARK_NOTE, fmt, ap);
+    va_end(ap);
 }

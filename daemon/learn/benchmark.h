@@ -19,6 +19,8 @@
 #include "models/model.h"
 
 #define FR_BENCHMARK_METRICS 16
+#define FR_BENCHMARK_NOTES 4
+#define FR_BENCHMARK_NOTE 320
 
 /** Under its usual name: "auc", "logloss", "hr@10". Static storage. NaN = does not apply. */
 struct fr_benchmark_metric {
@@ -52,6 +54,8 @@ struct fr_benchmark_result {
     int64_t trained_to_ms; /* of a bundle measured on a stream: the newest event it was trained on */
     struct fr_benchmark_metric metric[FR_BENCHMARK_METRICS]; /* on the test file */
     int n_metrics;
+    char note[FR_BENCHMARK_NOTES][FR_BENCHMARK_NOTE]; /* what a person should know of the measures, a line each */
+    int n_notes;
     double seconds;         /* of training, validation left out */
     double rows_per_second; /* the same */
     int epochs, best_epoch; /* done; kept, from 1 */
@@ -89,5 +93,7 @@ struct fr_benchmark_average {
 struct fr_benchmark_average fr_benchmark_average(const struct fr_benchmark_settings *s, size_t rows);
 /** Append a measure. More than FR_BENCHMARK_METRICS are dropped. */
 void fr_benchmark_add(struct fr_benchmark_result *r, const char *name, double value);
+/** Append a note, cut where it does not fit. More than FR_BENCHMARK_NOTES are dropped. */
+void fr_benchmark_note(struct fr_benchmark_result *r, const char *fmt, ...) FR_PRINTF(2, 3);
 
 #endif

@@ -14,9 +14,7 @@
 #include "models/metrics.h"
 
 #define K 10
-#define NEGATIVES 99 /* of a validation list */
-#define TRAIN "ml-1m.train.pairs"
-#define TEST "ml-1m.test.negative"
+#define NEGATIVES 99 /* of a validation list, and what a test list has by the protocol */
 #define AHEAD 32   /* places of a shuffle drawn ahead of their use */
 #define TRIES 1000 /* to draw an item that a user does not have */
 #define MEASURES 3
@@ -258,8 +256,10 @@ static enum fr_err read_test(const char *dir, struct fr_benchmark_loo *l, struct
 {
     char path[FR_BENCHMARK_PATH], *text = NULL;
     size_t n = 0;
-    enum fr_err e = fr_benchmark_read_file(dir, TEST, path, &text, &n, fault);
+    enum fr_err e = fr_benchmark_files_find(dir, &l->files, fault);
 
+    if (e == FR_OK)
+        e = fr_benchmark_read_file(dir, l->files.test, path, &text, &n, fault);
     if (e == FR_OK)
         e = fr_benchmark_read_negatives((struct fr_str){text, n}, path, &l->test, fault);
     fr_free(text);
@@ -303,7 +303,7 @@ static enum fr_err make_valid(struct fr_benchmark_loo *l, struct fr_rng *rng)
             v->user[v->n++] = u;
             v->start[v->n] = at;
         }
-    return v->n > 0 ? FR_OK : FR_EINVAL;
+    return FR_OK;
 }
 
 static enum fr_err save(const struct fr_benchmark_loo *l,
@@ -340,6 +340,45 @@ static enum fr_err fit(struct fr_benchmark_loo *l,
                                     : fr_benchmark_ncf_fit(l, run, rng, out, best, fault);
 }
 
+/* Among how many items the measures are, if not the protocol's number. */
+static void note_lengths(const struct fr_benchmark_loo *l, struct fr_benchmark_result *out)
+{
+    const size_t *start = l->test.start;
+    size_t other = 0, low = SIZE_MAX, high = 0;
+    char span[64];
+
+    for (size_t i = 0; i < l->test.n; i++) {
+        size_t n = start[i + 1] - start[i];
+
+        other += n != NEGATIVES + 1;
+        low = n < low ? n : low;
+        high = n > high ? n : high;
+    }
+    if (other == 0)
+        return;
+    (void)snprintf(span, sizeof(span), low == high ? "%zu" : "%zu to %zu", low, high);
+    fr_benchmark_note(out, "%.160s: %zu of %zu rows have not %d negatives: %s, %s and %s are among %s items, not the protocol's %d",
+                      l->files.test, other, l->test.n, NEGATIVES, measures[0], measures[1], measures[2], span,
+                      NEGATIVES + 1);
+}
+
+/* Users and items of the test that the model does not know. */
+static enum fr_err note_unknown(const struct fr_benchmark_loo *l, const struct fr_model *m, struct fr_benchmark_result *out)
+{
+    uint8_t *user = fr_calloc((size_t)l->users + 1, 1), *item = fr_calloc((size_t)l->items + 1, 1);
+    enum fr_err e = user == NULL || item == NULL ? FR_ENOMEM : FR_OK;
+
+    for (size_t i = 0; e == FR_OK && i < l->test.n; i++)
+        user[l->test.user[i]] = 1;
+    for (size_t k = 0; e == FR_OK && k < l->test.start[l->test.n]; k++)
+        item[l->test.item[k]] = 1;
+    if (e == FR_OK)
+        e = fr_benchmark_pairs_unknown(m, user, l->users, item, l->items, out);
+    fr_free(user);
+    fr_free(item);
+    return e;
+}
+
 static enum fr_err test(const struct fr_benchmark_loo *l,
                         const struct fr_model *m,
                         struct fr_benchmark_detail *detail,
@@ -355,6 +394,7 @@ static enum fr_err test(const struct fr_benchmark_loo *l,
     fr_benchmark_add(out, measures[0], t.hr);
     fr_benchmark_add(out, measures[1], t.ndcg);
     fr_benchmark_add(out, measures[2], t.mrr);
+    note_lengths(l, out);
     return FR_OK;
 }
 
@@ -372,15 +412,21 @@ enum fr_err fr_benchmark_loo_train(const struct fr_benchmark_run *run,
     out->valid_name = "ndcg@10";
     fr_rng_seed(&rng, run->seed);
     e = read_test(run->dir, &l, fault);
-    if (e == FR_OK)
+    if (e == FR_OK) {
         e = fr_benchmark_pairs_read(
-            run->dir, TRAIN, FR_BENCHMARK_PAIRS, l.users, l.items, &l.fit, fault);
+            run->dir, l.files.train, FR_BENCHMARK_PAIRS, l.users, l.items, &l.fit, fault);
+        if (e == FR_ENOTFOUND)
+            e = fr_fault(fault, e, "%s: neither %s nor such a .train.pairs", run->dir, l.files.train);
+    }
     l.users = l.fit.users;
     l.items = l.fit.items;
     if (e == FR_OK)
         e = fr_benchmark_saver_begin(&l.sv, run, out, FR_LOO_PARTS, data_hash(&l.fit), fault);
     if (e == FR_OK && (e = fr_benchmark_pairs_hold_out(&l.fit, 0, 1, &rng, &l.held)) != FR_OK)
         e = fr_fault(fault, e, "validation items: %s", fr_err_text(e));
+    if (e == FR_OK && l.held.n == 0)
+        e = fr_fault(fault, FR_EINVAL, "%s/%s: no user has two items: nothing can be held out for validation", run->dir,
+                     l.files.train);
     if (e == FR_OK && (e = make_valid(&l, &rng)) != FR_OK)
         e = fr_fault(fault, e, "validation lists: %s", fr_err_text(e));
     if (e == FR_OK && (e = make_cells(&l)) != FR_OK)
@@ -419,6 +465,8 @@ enum fr_err fr_benchmark_loo_evaluate(const char *dir,
     if (e == FR_OK) {
         out->kind = fr_model_info(m)->kind;
         e = test(&l, m, detail, out, fault);
+        if (e == FR_OK && (e = note_unknown(&l, m, out)) != FR_OK)
+            e = fr_fault(fault, e, "ids of the test: %s", fr_err_text(e));
         if (e == FR_OK && (e = fr_benchmark_pairs_time(m, l.fs, l.items, detail)) != FR_OK)
             e = fr_fault(fault, e, "timing: %s", fr_err_text(e));
     }

@@ -5,8 +5,8 @@
  *   pairs --one item a user held out--> fit (by kind) --NDCG@10 of those--> best epoch --> bundle;
  *   test.negative
  *
- * DIR holds ml-1m.train.pairs (user<TAB>item) and ml-1m.test.negative ((user,item)<TAB>99
- * negatives). Validation: one random item of each user of two or more, among 99 items the user does
+ * DIR holds one X.test.negative ((user,item)<TAB>99 negatives) and its X.train.pairs or X.train.rating
+ * (user<TAB>item<TAB>...; benchmark_files.h). Validation: one random item of each user of two or more, among 99 items the user does
  * not have; it chooses the epoch and tells when the step size drops. The held-out items are not
  * trained on afterwards: on ml-1m (.6 % of the pairs) that changed nothing beyond what a seed does.
  * (The papers chose the epoch on the test file.) Measures: HR@10, NDCG@10 by He et al.'s evaluate.py
@@ -17,6 +17,7 @@
 #define FR_LEARN_BENCHMARK_LOO_H
 
 #include "daemon/learn/benchmark.h"
+#include "daemon/learn/benchmark_files.h"
 #include "daemon/learn/benchmark_from.h"
 #include "daemon/learn/benchmark_pairs.h"
 #include "daemon/learn/benchmark_saver.h"
@@ -24,6 +25,7 @@
 /** The data of a run. */
 struct fr_benchmark_loo {
     struct fr_benchmark_pairs fit, held;   /* train without and only the held-out items */
+    struct fr_benchmark_files files;       /* in run->dir */
     struct fr_benchmark_lists valid, test; /* the item in question last */
     struct fr_field_set *fs;
     struct fr_benchmark_from from;

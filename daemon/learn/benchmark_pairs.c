@@ -190,3 +190,41 @@ enum fr_err fr_benchmark_pairs_time(const struct fr_model *m,
     detail->parameters = fr_model_parameters(m);
     return fr_benchmark_time(m, fs, &c, &detail->speed);
 }
+
+/* Of ids [0, n) with a mark: [0] those that the model does not know, [1] all. */
+static enum fr_err
+count_unknown(const struct fr_model *m, enum fr_entity e, const uint8_t *mark, uint32_t n, unsigned long long count[2])
+{
+    count[0] = count[1] = 0;
+    if (fr_model_info(m)->n_slots[e] != 1) /* a model that does not read it */
+        return FR_OK;
+    for (uint32_t i = 0; i < n; i++) {
+        struct fr_cell cell = fr_benchmark_cell(i);
+        struct fr_slot slot = {0, 0};
+        enum fr_err err = mark[i] == 0 ? FR_OK : fr_model_encode(m, e, &cell, 1, &slot);
+
+        if (err != FR_OK)
+            return err;
+        count[0] += mark[i] != 0 && slot.row == 0;
+        count[1] += mark[i] != 0;
+    }
+    return FR_OK;
+}
+
+enum fr_err fr_benchmark_pairs_unknown(const struct fr_model *m,
+                                       const uint8_t *user,
+                                       uint32_t users,
+                                       const uint8_t *item,
+                                       uint32_t items,
+                                       struct fr_benchmark_result *out)
+{
+    unsigned long long u[2], i[2];
+    enum fr_err e = count_unknown(m, FR_ENTITY_USER, user, users, u);
+
+    if (e == FR_OK)
+        e = count_unknown(m, FR_ENTITY_ITEM, item, items, i);
+    if (e == FR_OK && u[0] + i[0] > 0)
+        fr_benchmark_note(out, "the bundle does not know %llu of %llu users and %llu of %llu items that it is measured on",
+                          u[0], u[1], i[0], i[1]);
+    return e;
+}

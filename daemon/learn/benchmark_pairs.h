@@ -65,6 +65,14 @@ FR_MUST_CHECK enum fr_err fr_benchmark_pairs_time(const struct fr_model *m,
                                                   const struct fr_field_set *fs,
                                                   uint32_t items,
                                                   struct fr_benchmark_detail *detail);
+/** Note how many of the marked users and items the model does not know, if any.
+ * @param user, item  (users) (items) by id: 1 where it is measured on. @errors as fr_model_encode() */
+FR_MUST_CHECK enum fr_err fr_benchmark_pairs_unknown(const struct fr_model *m,
+                                                     const uint8_t *user,
+                                                     uint32_t users,
+                                                     const uint8_t *item,
+                                                     uint32_t items,
+                                                     struct fr_benchmark_result *out);
 /** The cell of an id; 0 is an absent one. */
 static inline struct fr_cell fr_benchmark_cell(uint32_t id)
 {

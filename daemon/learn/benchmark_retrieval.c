@@ -264,6 +264,43 @@ static enum fr_err measure_hnsw(const struct vectors *v,
     return e;
 }
 
+/* What the test wants and nobody can get. */
+static void note_masked(const struct fr_benchmark_pairs *train,
+                        const struct fr_benchmark_pairs *want,
+                        struct fr_benchmark_result *out)
+{
+    size_t masked = 0;
+
+    for (uint32_t u = 0; u < want->users; u++)
+        for (size_t k = want->start[u]; k < want->start[u + 1]; k++)
+            masked += fr_benchmark_pairs_has(train, u, want->item[k]);
+    if (masked > 0)
+        fr_benchmark_note(out,
+                          "test.txt: %zu of %zu wanted items are in train.txt of the same user: they are left out of the "
+                          "lists, so they are missed",
+                          masked, want->n);
+}
+
+/* Users of the test, its items and the candidates that the model does not know. */
+static enum fr_err note_unknown(const struct fr_model *m,
+                                const struct fr_benchmark_pairs *train,
+                                const struct fr_benchmark_pairs *want,
+                                struct fr_benchmark_result *out)
+{
+    uint8_t *user = fr_calloc((size_t)want->users + 1, 1), *item = known_items(train);
+    enum fr_err e = user == NULL || item == NULL ? FR_ENOMEM : FR_OK;
+
+    for (uint32_t u = 0; e == FR_OK && u < want->users; u++)
+        user[u] = want->start[u] < want->start[u + 1];
+    for (size_t k = 0; e == FR_OK && k < want->n; k++)
+        item[want->item[k]] = 1;
+    if (e == FR_OK)
+        e = fr_benchmark_pairs_unknown(m, user, want->users, item, want->items, out);
+    fr_free(user);
+    fr_free(item);
+    return e;
+}
+
 static enum fr_err test(const struct fr_model *m,
                         const struct fr_benchmark_pairs *train,
                         const struct fr_benchmark_pairs *want,
@@ -288,6 +325,7 @@ static enum fr_err test(const struct fr_model *m,
     fr_benchmark_add(out, measures[3], exact.mrr);
     fr_benchmark_add(out, measures[4], ann.recall);
     fr_benchmark_add(out, measures[5], ann.ndcg);
+    note_masked(train, want, out);
     vectors_done(&v);
     fr_free(known);
     return e;
@@ -462,7 +500,10 @@ static enum fr_err choose(struct work *w,
     take_pairs(w, &fit);
     known = known_items(&fit);
     if (known == NULL || held.n == 0) {
-        e = known == NULL ? FR_ENOMEM : FR_EINVAL;
+        e = known == NULL ? FR_ENOMEM
+                          : fr_fault(fault, FR_EINVAL,
+                                     "%s/train.txt: no user has two items: nothing can be held out for validation",
+                                     w->run->dir);
         goto out;
     }
     if ((e = enter(w, CHOOSE, all->items, rng, fault)) != FR_OK)
@@ -667,6 +708,8 @@ enum fr_err fr_benchmark_retrieval_evaluate(const char *dir,
         out->kind = fr_model_info(m)->kind;
         if ((e = test(m, &train, &want, detail, out)) != FR_OK)
             e = fr_fault(fault, e, "test: %s", fr_err_text(e));
+        if (e == FR_OK && (e = note_unknown(m, &train, &want, out)) != FR_OK)
+            e = fr_fault(fault, e, "ids of the test: %s", fr_err_text(e));
         if (e == FR_OK && (e = fr_benchmark_pairs_time(m, fs, want.items, detail)) != FR_OK)
             e = fr_fault(fault, e, "timing: %s", fr_err_text(e));
     }

@@ -9,8 +9,10 @@
 #include <string.h>
 
 #include "daemon/base/alloc.h"
+#include "daemon/base/buf.h"
 #include "daemon/base/file.h"
 #include "daemon/base/hash.h"
+#include "daemon/base/map.h"
 #include "daemon/base/rng.h"
 #include "daemon/learn/benchmark_data.h"
 #include "daemon/learn/benchmark_detail.h"
@@ -26,7 +28,7 @@
 #define BINS 10     /* of calibration */
 #define PATH_BYTES 4096
 
-/* Measures of one set of rows. gauc is NaN where it does not apply. */
+/* Measures of one set of rows. NaN where one does not apply. */
 struct scores {
     double auc, gauc, logloss, ece, ratio;
 };
@@ -102,6 +104,12 @@ static void cells_of(const struct fr_benchmark_rows *r, size_t row, struct fr_ce
         out[c] = (struct fr_cell){(uint64_t)r->id[row * r->columns + c] + 1, 1};
 }
 
+/* The only label of n rows; -1: both occur. */
+static int only_label(const uint8_t *label, size_t n)
+{
+    return memchr(label, label[0] == 0, n) == NULL ? label[0] : -1;
+}
+
 /* ---- scores ---- */
 
 /* @param detail  nullable */
@@ -110,11 +118,15 @@ static enum fr_err measure(const struct fr_benchmark_rows *r,
                            struct fr_benchmark_detail *detail,
                            struct scores *out)
 {
-    struct fr_calibration cal = {0, 0};
+    struct fr_calibration cal = {(double)NAN, (double)NAN};
+    int only = only_label(r->label, r->n);
     uint32_t *user = fr_malloc_array(r->n, sizeof(*user));
     uint32_t column = 0;
-    enum fr_err e = user == NULL ? FR_ENOMEM : fr_metric_auc(logit, r->label, r->n, &out->auc);
+    enum fr_err e = user == NULL ? FR_ENOMEM : FR_OK;
 
+    out->auc = (double)NAN;
+    if (e == FR_OK && only < 0)
+        e = fr_metric_auc(logit, r->label, r->n, &out->auc);
     while (column < r->columns && strcmp(r->name[column], "user") != 0)
         column++;
     if (e == FR_OK)
@@ -130,7 +142,7 @@ static enum fr_err measure(const struct fr_benchmark_rows *r,
         e = fr_benchmark_detail_rows(detail, logit, r->label, column < r->columns ? user : NULL, r->n);
     for (size_t i = 0; e == FR_OK && i < r->n; i++)
         logit[i] = (float)(1 / (1 + exp(-(double)logit[i])));
-    if (e == FR_OK)
+    if (e == FR_OK && only != 0) /* the ratio is to the positives */
         e = fr_metric_calibration(logit, r->label, r->n, BINS, &cal);
     out->ece = cal.ece;
     out->ratio = cal.ratio;
@@ -349,6 +361,30 @@ static enum fr_err hold_out(struct work *w)
     return FR_OK;
 }
 
+/* Rows that can tell a better epoch from a worse one. @param file, which  where they are from */
+static enum fr_err check_valid(const struct work *w, const char *file, const char *which, struct fr_fault *fault)
+{
+    int only = only_label(w->valid.label, w->valid.n);
+
+    return only < 0 ? FR_OK
+                    : fr_fault(fault, FR_EINVAL, "%s/%s: all labels%s are %d: AUC needs both", w->run->dir, file, which,
+                               only);
+}
+
+static enum fr_err valid_from_train(struct work *w, struct fr_rng *rng, struct fr_fault *fault)
+{
+    enum fr_err e;
+
+    shuffle(w->order, w->train.n, rng);
+    e = hold_out(w);
+    if (e == FR_EINVAL)
+        return fr_fault(fault, e, "%s/train.csv: %zu row%s: none can be held out for validation", w->run->dir,
+                        w->train.n, w->train.n == 1 ? "" : "s");
+    if (e != FR_OK)
+        return fr_fault(fault, e, "validation rows: %s", fr_err_text(e));
+    return check_valid(w, "train.csv", " of the rows held out for validation", fault);
+}
+
 static enum fr_err prepare(struct work *w, struct fr_rng *rng, struct fr_fault *fault)
 {
     size_t batch = (size_t)w->run->set.batch;
@@ -373,14 +409,12 @@ static enum fr_err prepare(struct work *w, struct fr_rng *rng, struct fr_fault *
     for (size_t i = 0; i < w->train.n; i++)
         w->order[i] = (uint32_t)i;
     e = read_rows(w->run->dir, "valid.csv", &w->valid, &absent);
-    if (e == FR_ENOTFOUND) {
-        shuffle(w->order, w->train.n, rng);
-        e = hold_out(w);
-        return e == FR_OK ? e : fr_fault(fault, e, "validation rows: %s", fr_err_text(e));
-    }
+    if (e == FR_ENOTFOUND)
+        return valid_from_train(w, rng, fault);
     if (e != FR_OK)
         return fr_fault(fault, e, "%s", absent.msg);
-    return same_columns(&w->train, &w->valid, w->run->dir, "valid.csv", fault);
+    e = same_columns(&w->train, &w->valid, w->run->dir, "valid.csv", fault);
+    return e == FR_OK ? check_valid(w, "valid.csv", "", fault) : e;
 }
 
 static enum fr_err new_trainer(struct work *w, struct fr_fault *fault)
@@ -423,9 +457,12 @@ static enum fr_err new_trainer(struct work *w, struct fr_fault *fault)
     return e == FR_OK && w->from.m != NULL ? fr_train_ctr_from(w->tr, w->from.m, fault) : e;
 }
 
-static void put(struct fr_benchmark_result *out, const struct scores *s)
+static void put(struct fr_benchmark_result *out, const struct scores *s, const char *dir)
 {
     out->n_metrics = 0;
+    if (isnan(s->auc))
+        fr_benchmark_note(out, "%.200s/test.csv: all labels are %s are left out", dir,
+                          isnan(s->ratio) ? "0: auc, gauc, ece and calibration_ratio" : "1: auc and gauc");
     fr_benchmark_add(out, "auc", s->auc);
     fr_benchmark_add(out, "logloss", s->logloss);
     fr_benchmark_add(out, "gauc", s->gauc);
@@ -435,15 +472,16 @@ static void put(struct fr_benchmark_result *out, const struct scores *s)
 
 static enum fr_err save(const struct work *w, const struct scores *s, struct fr_fault *fault)
 {
-    static const char *const names[] = {"auc", "logloss", "ece"};
-    const double values[] = {s->auc, s->logloss, s->ece};
+    static const char *const all[] = {"auc", "logloss", "ece"};
+    const double of[] = {s->auc, s->logloss, s->ece};
+    const char *names[3];
+    double values[3];
     struct fr_model_meta meta = {.name = fr_model_kind_slug(w->run->kind),
                                  .version = w->from.version,
                                  .parent = w->from.parent,
                                  .created_ms = w->run->created_ms,
                                  .metric_names = names,
-                                 .metric_values = values,
-                                 .n_metrics = 3};
+                                 .metric_values = values};
     const struct fr_cell *no_item[8] = {NULL};
     struct fr_cell *cells = fr_malloc_array(8 * (size_t)w->test.columns, sizeof(*cells));
     struct fr_model_case c = {NULL, NULL, no_item, cells, (int)(w->train.n < 8 ? w->train.n : 8)};
@@ -451,6 +489,11 @@ static enum fr_err save(const struct work *w, const struct scores *s, struct fr_
 
     if (cells == NULL)
         return fr_fault(fault, FR_ENOMEM, "out of memory");
+    for (int i = 0; i < 3; i++)
+        if (!isnan(of[i])) {
+            names[meta.n_metrics] = all[i];
+            values[meta.n_metrics++] = of[i];
+        }
     for (int i = 0; i < c.n; i++)
         cells_of(&w->train, (size_t)i, cells + (size_t)i * w->train.columns);
     e = fr_model_save(w->best, &meta, &c, 1, w->run->out, fault);
@@ -488,7 +531,7 @@ enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run *run,
         e = fr_fault(fault, FR_EINVAL, "validation AUC is not a number: nothing to keep");
     if (e == FR_OK && (e = test(w.best, &w.test, NULL, &s)) != FR_OK)
         e = fr_fault(fault, e, "test: %s", fr_err_text(e));
-    put(out, &s);
+    put(out, &s, run->dir);
     if (e == FR_OK)
         e = save(&w, &s, fault);
     fr_saver_done(&w.sv.s);
@@ -527,6 +570,56 @@ static enum fr_err time_rows(const struct fr_model *m,
     return e;
 }
 
+/* ---- ids that a bundle does not know ---- */
+
+/* Each id of each column once: map[column, id] is whether the model knows it. */
+static enum fr_err
+collect_ids(const struct fr_model *m, const struct fr_benchmark_rows *r, struct fr_slot *slot, struct fr_map *map)
+{
+    struct fr_cell cell[FR_BENCHMARK_COLUMNS];
+    enum fr_err e = FR_OK;
+
+    for (size_t i = 0; e == FR_OK && i < r->n; i++) {
+        cells_of(r, i, cell);
+        e = fr_model_encode(m, FR_ENTITY_CROSS, cell, 1, slot);
+        for (uint32_t c = 0; e == FR_OK && c < r->columns; c++)
+            e = fr_map_put(map, (uint64_t)(c + 1) << 32 | r->id[i * r->columns + c], slot[c].row != 0);
+    }
+    return e;
+}
+
+/* How many of each column, if any. */
+static enum fr_err note_unknown(const struct fr_model *m, const struct fr_benchmark_rows *r, struct fr_benchmark_result *out)
+{
+    size_t unknown[FR_BENCHMARK_COLUMNS] = {0}, all[FR_BENCHMARK_COLUMNS] = {0}, sum = 0;
+    struct fr_slot slot[FR_BENCHMARK_COLUMNS];
+    struct fr_map map = {.n = 0};
+    struct fr_buf b;
+    enum fr_err e;
+
+    if (fr_model_info(m)->n_slots[FR_ENTITY_CROSS] != r->columns)
+        return FR_OK; /* a model that reads some of them only */
+    fr_buf_init(&b);
+    e = collect_ids(m, r, slot, &map);
+    for (uint64_t i = 0; e == FR_OK && i < map.cap; i++)
+        if (map.slots[i].key != 0) {
+            all[(map.slots[i].key >> 32) - 1]++;
+            unknown[(map.slots[i].key >> 32) - 1] += map.slots[i].value == 0;
+        }
+    for (uint32_t c = 0; e == FR_OK && c < r->columns; c++) {
+        if (unknown[c] > 0)
+            fr_buf_printf(&b, "%s %s %zu of %zu", sum == 0 ? "" : ",", r->name[c], unknown[c], all[c]);
+        sum += unknown[c];
+    }
+    if (e == FR_OK)
+        e = fr_buf_err(&b);
+    if (e == FR_OK && sum > 0)
+        fr_benchmark_note(out, "ids of test.csv that the bundle does not know:%.*s", (int)b.n, b.p);
+    fr_buf_done(&b);
+    fr_map_done(&map);
+    return e;
+}
+
 enum fr_err fr_benchmark_rows_evaluate(const char *dir,
                                        const char *bundle,
                                        struct fr_benchmark_detail *detail,
@@ -540,6 +633,9 @@ enum fr_err fr_benchmark_rows_evaluate(const char *dir,
     enum fr_err e = read_rows(dir, "test.csv", &rows, fault);
 
     memset(out, 0, sizeof(*out));
+    if (e == FR_OK && detail != NULL && only_label(rows.label, rows.n) >= 0)
+        e = fr_fault(fault, FR_EINVAL, "%s/test.csv: all labels are %d: AUC, which bundles are compared by, needs both",
+                     dir, (int)rows.label[0]);
     if (e == FR_OK)
         e = fields_of(&rows, &fs, fault);
     if (e == FR_OK)
@@ -551,7 +647,9 @@ enum fr_err fr_benchmark_rows_evaluate(const char *dir,
         if ((e = test(m, &rows, detail, &s)) != FR_OK)
             e = fr_fault(fault, e, "test: %s", fr_err_text(e));
     }
-    put(out, &s);
+    put(out, &s, dir);
+    if (e == FR_OK && (e = note_unknown(m, &rows, out)) != FR_OK)
+        e = fr_fault(fault, e, "ids of the test: %s", fr_err_text(e));
     if (e == FR_OK && detail != NULL && (e = time_rows(m, fs, &rows, detail)) != FR_OK)
         e = fr_fault(fault, e, "timing: %s", fr_err_text(e));
     fr_model_free(m);

@@ -13,7 +13,9 @@
 #include "daemon/learn/benchmark.h"
 
 /** As struct fr_benchmark. Measures: auc, logloss, gauc (NaN without a column `user` or a user of both
- *  labels), ece, calibration_ratio. @errors as the readers, the trainer, the bundle */
+ *  labels), ece, calibration_ratio. NaN if the test file has one label only: auc, and of zeros ece and the ratio; then
+ *  nothing is compared (FR_EINVAL with `detail`). @errors FR_EINVAL validation rows of one label, before the first epoch;
+ *  as the readers, the trainer, the bundle */
 FR_MUST_CHECK enum fr_err fr_benchmark_rows_train(const struct fr_benchmark_run *run,
                                                   struct fr_benchmark_result *out,
                                                   struct fr_fault *fault);

@@ -4,12 +4,14 @@
 #include "daemon/learn/stream_train.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "daemon/base/alloc.h"
 #include "daemon/base/file.h"
 #include "daemon/learn/stream_train_priv.h"
+#include "daemon/learn/train_out.h"
 
 void fr_stream_train_config_default(struct fr_stream_train_config *c)
 {
@@ -271,6 +273,24 @@ static enum fr_err check(const struct fr_stream_train_config *c, struct fr_fault
     return FR_OK;
 }
 
+/* Where each bundle goes. */
+static enum fr_err check_places(const struct fr_stream_train_config *c, struct fr_fault *fault)
+{
+    const bool with[2] = {c->with_retrieval, c->with_ranker};
+    const enum fr_model_kind kind[2] = {c->retrieval_kind, c->ranker_kind};
+    char path[4096];
+    enum fr_err e = FR_OK;
+
+    for (int i = 0; e == FR_OK && i < 2; i++) {
+        if (!with[i])
+            continue;
+        if (snprintf(path, sizeof(path), "%s/%s", c->dir, fr_model_kind_slug(kind[i])) >= (int)sizeof(path))
+            return fr_fault(fault, FR_ETOOLARGE, "the output path is too long");
+        e = fr_train_out_check(path, fault);
+    }
+    return e;
+}
+
 /* After a failure: an output folder that this training made and that is empty goes again. */
 static void leave_no_folder(bool made, const char *dir)
 {
@@ -295,6 +315,8 @@ enum fr_err fr_stream_train(const struct fr_stream_train_config *c,
     t0 = seconds(&l);
     if (e == FR_OK) /* now: it may not be writable */
         e = fr_file_mkdirs(c->dir, fault);
+    if (e == FR_OK)
+        e = check_places(c, fault);
     if (e == FR_OK)
         e = fr_stream_labels_find(&c->in, &labels, fault);
     if (e != FR_OK) {

@@ -76,8 +76,63 @@ refused 1 "train.csv" --data "$work/absent" --model fm
 mkdir "$work/bad" && cp "$work"/*.csv "$work/bad" 2>/dev/null
 printf 'label,user,item,hour\n1,2,3,x\n' >"$work/bad/test.csv"
 refused 1 "test.csv:2: an id is not a whole number" --data "$work/bad" --model fm
+# a place that holds something else is refused before anything is read, and left as it is
+mkdir "$work/taken" && touch "$work/taken/keep"
+out=$("$freshet" train --benchmark frappe --data "$work" --model fm --out "$work/taken/" --epochs 1 2>&1)
+[ $? = 1 ] && grep -qF "taken holds keep, so it is no bundle and is not replaced" <<<"$out" && ! grep -q epoch <<<"$out" &&
+  [ "$(ls "$work/taken")" = keep ] || fail "a folder in use: $out"
 # without valid.csv a share of train chooses
 rm -rf "$work/bad" && mkdir "$work/held" && cp "$work/train.csv" "$work/test.csv" "$work/held"
 "$freshet" train --benchmark frappe --data "$work/held" --model fm --out "$work/held_out" --epochs 2 --quiet >/dev/null 2>&1 ||
   fail "train without valid.csv"
+# ids that the bundle does not know are counted, each once
+mkdir "$work/new" && { cat "$work/test.csv"; printf '1,%s\n' 0,999,70 0,999,71 31,999,99 31,30,70 77,30,70; } >"$work/new/test.csv"
+"$freshet" evaluate --benchmark frappe --data "$work/new" --bundle "$work/fm" >/dev/null 2>"$work/new/err" || fail "evaluate on new ids"
+want="note: ids of test.csv that the bundle does not know: user 2 of 32, item 1 of 41, hour 1 of 6"
+[ "$(cat "$work/new/err")" = "$want" ] || fail "wanted '$want': $(cat "$work/new/err")"
+"$freshet" evaluate --benchmark frappe --data "$work" --bundle "$work/fm" 2>&1 >/dev/null | grep -q note && fail "a note on nothing"
+# gauc is of a column `user`: left out without one, as the help says
+mkdir "$work/nouser" && for f in train valid test; do sed '1s/user/person/' "$work/$f.csv" >"$work/nouser/$f.csv"; done
+"$freshet" train --benchmark frappe --data "$work/nouser" --model lr --out "$work/nouser/lr" --epochs 1 --quiet >"$work/nouser/out" 2>&1 ||
+  fail "train without user: $(cat "$work/nouser/out")"
+grep -q "auc .*logloss" "$work/nouser/out" && ! grep -q gauc "$work/nouser/out" || fail "without user: $(cat "$work/nouser/out")"
+for c in train evaluate; do
+  "$freshet" $c --benchmark frappe --help | tr '\n' ' ' | grep -q "gauc if *there is no column .user. or no user with both *labels" || fail "help of $c"
+done
+# labels of one kind: validation rows are refused before the first epoch, a test file only loses the measures that need both
+one_label() { # FILE LABEL
+  rm -rf "$work/one" && mkdir "$work/one" && cp "$work"/t*.csv "$work/valid.csv" "$work/one"
+  sed -i "2,\$s/^[01]/$2/" "$work/one/$1"
+}
+refused_early() { # TEXT
+  out=$("$freshet" train --benchmark frappe --data "$work/one" --model fm --out "$work/no" 2>&1)
+  [ $? = 1 ] && grep -qF -- "$1" <<<"$out" && ! grep -q epoch <<<"$out" || fail "wanted '$1' before an epoch: $out"
+}
+one_label valid.csv 1
+refused_early "one/valid.csv: all labels are 1: AUC needs both"
+one_label train.csv 0 && rm "$work/one/valid.csv"
+refused_early "one/train.csv: all labels of the rows held out for validation are 0: AUC needs both"
+head -2 "$work/train.csv" >"$work/one/train.csv"
+refused_early "one/train.csv: 1 row: none can be held out for validation"
+for label in 0 1; do
+  one_label test.csv $label
+  left=$([ $label = 0 ] && echo "auc, gauc, ece and calibration_ratio" || echo "auc and gauc")
+  said="note: $work/one/test.csv: all labels are $label: $left are left out"
+  "$freshet" train --benchmark frappe --data "$work/one" --model fm --out "$work/one/fm" --epochs 2 --set dim=4 --json --quiet \
+    >"$work/one/t.json" 2>"$work/one/err" || fail "a test file of $label: $(cat "$work/one/err")"
+  grep -qxF -- "$said" "$work/one/err" || fail "wanted '$said': $(cat "$work/one/err")"
+  "$freshet" evaluate --benchmark frappe --data "$work/one" --bundle "$work/one/fm" --json >"$work/one/e.json" 2>"$work/one/err" ||
+    fail "evaluate on labels $label"
+  grep -qxF -- "$said" "$work/one/err" || fail "evaluate: wanted '$said': $(cat "$work/one/err")"
+  "$freshet" evaluate --benchmark frappe --data "$work/one" --compare "$work/one/fm" >"$work/one/err" 2>&1 && fail "compared on labels $label"
+  grep -qF "all labels are $label: AUC, which bundles are compared by, needs both" "$work/one/err" || fail "compare: $(cat "$work/one/err")"
+  "$py" - "$work/one" $label <<'PY' || exit 1
+import json, sys
+t, e = (json.loads(open(f"{sys.argv[1]}/{x}.json").read().splitlines()[-1])["metrics"] for x in "te")
+want = {"logloss"} if sys.argv[2] == "0" else {"logloss", "ece", "calibration_ratio"}
+assert set(t) == set(e) == want and all(abs(t[k] - e[k]) < 1e-5 for k in t), (t, e)
+kept = json.load(open(sys.argv[1] + "/fm/manifest.json"))["metrics"]
+assert set(kept) == want - {"calibration_ratio"}, kept
+PY
+done
 exit 0

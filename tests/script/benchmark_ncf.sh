@@ -83,6 +83,40 @@ out=$("$freshet" train --benchmark ncf --data "$work" --model deepfm --out "$wor
 [ $? = 2 ] && grep -q "takes neumf, gmf, mlp, mf" <<<"$out" || fail "deepfm was not refused: $out"
 out=$("$freshet" train --benchmark ncf --data "$work" --model gmf --out "$work/no" --set dim=513 2>&1)
 [ $? = 2 ] && grep -q "dim" <<<"$out" || fail "dim 513 was not refused: $out"
+# another name, and ratings in the place of pairs, as the authors' own files are: the same weights
+mkdir "$work/named" && cp "$work/ml-1m.test.negative" "$work/named/pinterest-20.test.negative"
+sed 's/$/\t5\t978300760/' "$work/ml-1m.train.pairs" >"$work/named/pinterest-20.train.rating"
+"$freshet" train --benchmark ncf --data "$work/named" --model gmf --out "$work/named/gmf" --quiet --seed 5 --set batch=64 \
+  --set lr=0.01 --set dim=8 --epochs 12 >"$work/named/out" 2>&1 || fail "other names: $(cat "$work/named/out")"
+cmp "$work/gmf/weights.safetensors" "$work/named/gmf/weights.safetensors" || fail "other names, other weights"
+"$freshet" evaluate --benchmark ncf --data "$work/named" --bundle "$work/gmf" --json >"$work/named/e" 2>/dev/null &&
+  cmp "$work/named/e" "$work/e.gmf.json" || fail "other names, other measures"
+refused() { # TEXT
+  out=$("$freshet" train --benchmark ncf --data "$work/named" --model gmf --out "$work/no" 2>&1)
+  [ $? = 1 ] && grep -qF -- "$1" <<<"$out" || fail "wanted '$1': $out"
+}
+cp "$work/ml-1m.test.negative" "$work/named"
+refused "named: several *.test.negative, "
+rm "$work"/named/*.test.negative
+refused "named: no *.test.negative"
+cp "$work/ml-1m.test.negative" "$work/named"
+refused "named: neither ml-1m.train.rating nor such a .train.pairs"
+# what is not as the protocol has it is noted
+grep -q note "$work"/*.err && fail "a note on nothing: $(cat "$work"/*.err)"
+mkdir "$work/other" && cut -f 1-21 "$work/ml-1m.test.negative" >"$work/other/ml-1m.test.negative"
+noted() { # TEXT...
+  "$freshet" evaluate --benchmark ncf --data "$work/other" --bundle "$work/gmf" >"$work/other/out" 2>"$work/other/err" || fail "evaluate other"
+  [ "$(cat "$work/other/err")" = "$(printf 'note: %s\n' "$@")" ] || fail "wanted '$*': $(cat "$work/other/err")"
+}
+noted "ml-1m.test.negative: 100 of 100 rows have not 99 negatives: hr@10, ndcg@10 and mrr@10 are among 21 items, not the protocol's 100"
+{ cat "$work/ml-1m.test.negative"; printf '(100,0)\t200\t201\n'; } >"$work/other/ml-1m.test.negative"
+noted "ml-1m.test.negative: 1 of 101 rows have not 99 negatives: hr@10, ndcg@10 and mrr@10 are among 3 to 100 items, not the protocol's 100" \
+  "the bundle does not know 1 of 101 users and 2 of 202 items that it is measured on"
+mkdir "$work/thin" && cp "$work/ml-1m.test.negative" "$work/thin"
+printf '0\t3\n1\t4\n1\t4\n2\t3\n' >"$work/thin/ml-1m.train.pairs"
+out=$("$freshet" train --benchmark ncf --data "$work/thin" --model gmf --out "$work/no" 2>&1)
+[ $? = 1 ] && grep -qF "thin/ml-1m.train.pairs: no user has two items: nothing can be held out for validation" <<<"$out" ||
+  fail "an item a user: $out"
 printf '(0,1)\t2\t3\n(1\t2\n' >"$work/ml-1m.test.negative"
 out=$("$freshet" train --benchmark ncf --data "$work" --model gmf --out "$work/no" 2>&1)
 [ $? = 1 ] && grep -q "test.negative:2:" <<<"$out" || fail "a bad line was not named: $out"

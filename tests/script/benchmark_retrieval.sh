@@ -34,7 +34,13 @@ train l --epochs 15 --set loss=ccl --set negatives=60 --set margin=0.3 --set neg
 train f --epochs 15 --set loss=ccl --set negatives=0 --set margin=0.3 --set negative_weight=20
 out=$("$freshet" train --benchmark ml1m-retrieval --data "$work" --model two_tower --out "$work/no" --set loss=sampled_softmax 2>&1)
 [ $? = 1 ] && grep -q "needs negatives" <<<"$out" || fail "sampled softmax over nothing was not refused: $out"
-"$freshet" evaluate --benchmark ml1m-retrieval --data "$work" --bundle "$work/a" --json >"$work/e.json" 2>/dev/null || fail evaluate
+"$freshet" evaluate --benchmark ml1m-retrieval --data "$work" --bundle "$work/a" --json >"$work/e.json" 2>"$work/e.err" || fail evaluate
+grep -q note "$work/a.err" && fail "a note on nothing: $(cat "$work/a.err")"
+grep -qxF "note: the bundle does not know 1 of 121 users and 1 of 241 items that it is measured on" "$work/e.err" || fail "ids: $(cat "$work/e.err")"
+mkdir "$work/both" && cp "$work/train.txt" "$work/both" && printf '0 %s\n1 240 %s\n' "$(sed -n '1s/^0 //p' "$work/train.txt")" 241 >"$work/both/test.txt"
+"$freshet" evaluate --benchmark ml1m-retrieval --data "$work/both" --bundle "$work/a" >/dev/null 2>"$work/e.err" || fail "evaluate both"
+grep -qxF "note: test.txt: 22 of 24 wanted items are in train.txt of the same user: they are left out of the lists, so they are missed" "$work/e.err" ||
+  fail "masked: $(cat "$work/e.err")"
 [ "$(head -1 "$work/a.curve.csv")" = "epoch,lr,train_loss,valid_recall@20" ] || fail "curve: $(head -1 "$work/a.curve.csv")"
 "$py" - "$work" <<'PY' || exit 1
 import json, struct, sys, math
@@ -80,6 +86,10 @@ for other in "slf":
 PY
 out=$("$freshet" train --benchmark ml1m-retrieval --data "$work" --model deepfm --out "$work/no" 2>&1)
 [ $? = 2 ] && grep -q "takes two_tower" <<<"$out" || fail "deepfm was not refused: $out"
+mkdir "$work/thin" && printf '0 3\n1 4\n2\n3 4 4\n' >"$work/thin/train.txt" && printf '0 4\n' >"$work/thin/test.txt"
+out=$("$freshet" train --benchmark ml1m-retrieval --data "$work/thin" --model two_tower --out "$work/no" 2>&1)
+[ $? = 1 ] && grep -qF "thin/train.txt: no user has two items: nothing can be held out for validation" <<<"$out" ||
+  fail "an item a user: $out"
 printf '0 1 2\n1 x\n' >"$work/train.txt"
 out=$("$freshet" train --benchmark ml1m-retrieval --data "$work" --model two_tower --out "$work/no" 2>&1)
 [ $? = 1 ] && grep -q "train.txt:2:" <<<"$out" || fail "a bad line was not named: $out"

@@ -67,6 +67,18 @@ compare c4 frappe rows --compare broken gmf lr nowhere short fm
 [ $? = 1 ] || fail "bundles that cannot be measured, yet status $?"
 "$freshet" evaluate --benchmark frappe --data nowhere --compare lr fm >log 2>&1
 [ $? = 1 ] && [ "$(grep -c 'not measured: .*nowhere/test.csv' log)" = 2 ] || fail "no data: $(cat log)"
+# what all have in common is noted once, what one has alone by its name
+mkdir notes && cut -f 1-21 ncf/ml-1m.test.negative >notes/ml-1m.test.negative && printf '(80,1)\t2\n' >>notes/ml-1m.test.negative
+cp -r ncf wide && printf '80\t3\n80\t4\n' >>wide/ml-1m.train.pairs
+train ncf wide more gmf --set dim=8 --set lr=0.01 --set batch=64
+notes() { # EXPECTED BUNDLES...
+  local want=$1
+  shift
+  "$freshet" evaluate --benchmark ncf --data notes --compare "$@" --resamples 0 --quiet >log 2>err || fail "notes: $(cat err)"
+  [ "$(cut -d' ' -f 1-5 err)" = "$(printf "$want")" ] || fail "notes: $(cat err)"
+}
+notes 'note: ml-1m.test.negative: 81 of 81\nnote: the bundle does not' gmf mf
+notes 'note: ml-1m.test.negative: 81 of 81\nnote: gmf: the bundle does\nnote: mf: the bundle does' gmf more mf
 "$py" - "$hostile" <<'PY' || exit 1
 import csv, json, math, os, re, struct, sys
 import xml.etree.ElementTree as ET

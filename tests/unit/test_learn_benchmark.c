@@ -1,6 +1,8 @@
 /* The table of benchmarks: found by name, whole rows, presets for every kind, a bounded list of measures. */
 #include "daemon/learn/benchmark.h"
 
+#include <string.h>
+
 #include "tests/support/model_fixture.h"
 
 START_TEST(table__names__found_and_only_those)
@@ -49,6 +51,18 @@ START_TEST(add__more_than_fit__dropped)
 }
 END_TEST
 
+START_TEST(note__long_and_more_than_fit__cut_and_dropped)
+{
+    static struct fr_benchmark_result r;
+
+    for (int i = 0; i < FR_BENCHMARK_NOTES + 3; i++)
+        fr_benchmark_note(&r, "%d %0400d", i, 7);
+    ck_assert_int_eq(r.n_notes, FR_BENCHMARK_NOTES);
+    ck_assert_uint_eq(strlen(r.note[FR_BENCHMARK_NOTES - 1]), FR_BENCHMARK_NOTE - 1);
+    ck_assert_int_eq(r.note[FR_BENCHMARK_NOTES - 1][0], '0' + FR_BENCHMARK_NOTES - 1);
+}
+END_TEST
+
 /* A mean over `average` epochs: about 50 takes in each, whatever the number of steps. */
 START_TEST(average__epochs_to_takes__share_and_distance)
 {
@@ -76,6 +90,7 @@ int main(void)
     tcase_add_test(tc, table__names__found_and_only_those);
     tcase_add_test(tc, table__every_row__kinds_with_presets);
     tcase_add_test(tc, add__more_than_fit__dropped);
+    tcase_add_test(tc, note__long_and_more_than_fit__cut_and_dropped);
     tcase_add_test(tc, average__epochs_to_takes__share_and_distance);
     suite_add_tcase(s, tc);
     return mf_run(s);

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "daemon/base/alloc.h"
 #include "daemon/base/buf.h"
@@ -272,6 +274,40 @@ START_TEST(a_seed_is_a_bundle)
     ck_assert_uint_eq(ranker[0], ranker[1]);
     ck_assert_uint_ne(tower[0], tower[2]);
     ck_assert_uint_ne(ranker[0], ranker[2]);
+}
+END_TEST
+
+static void count(void *ctx, const char *what, uint64_t done, uint64_t total, double loss, double auc)
+{
+    (void)what, (void)done, (void)total, (void)loss, (void)auc;
+    ++*(int *)ctx;
+}
+
+/* The place of either bundle is taken: told before anything is done, and nothing is changed there. */
+START_TEST(a_place_that_holds_something_else_is_refused_at_the_beginning)
+{
+    static const char *const where[] = {"two_tower", "deepfm"};
+    struct fr_stream_train_result r;
+    struct fr_stream_train_config c;
+    char path[512];
+    int told = 0;
+
+    structured(6, 800);
+    for (int i = 0; i < 2; i++) {
+        c = config(1);
+        c.progress = count;
+        c.progress_ctx = &told;
+        snprintf(path, sizeof(path), "%s/%s", dir, where[i]);
+        ck_assert_int_eq(mkdir(path, 0755), 0);
+        snprintf(path, sizeof(path), "%s/%s/keep", dir, where[i]);
+        ck_assert(tmpdir_write(path, "x", 1));
+        ck_assert_int_eq(fr_stream_train(&c, &r, &fault), FR_EREFUSED);
+        ck_assert_msg(strstr(fault.msg, where[i]) != NULL && strstr(fault.msg, "holds keep") != NULL, "%s", fault.msg);
+        ck_assert_int_eq(access(path, F_OK), 0);
+        ck_assert_int_eq(told, 0);
+        snprintf(path, sizeof(path), "%s/%s", dir, where[i]);
+        ck_assert(tmpdir_remove(path));
+    }
 }
 END_TEST
 
@@ -644,6 +680,7 @@ int main(void)
     tcase_add_loop_test(tc, a_planted_structure_is_found_by_every_optimiser, FR_OPTIMIZER_ADAM + 1, FR_OPTIMIZER_COUNT);
     tcase_add_test(tc, a_ranker_that_training_makes_worse_stays_as_it_began);
     tcase_add_test(tc, a_seed_is_a_bundle);
+    tcase_add_test(tc, a_place_that_holds_something_else_is_refused_at_the_beginning);
     tcase_add_test(tc, the_version_is_the_newest_examples_time_or_what_is_asked_for);
     tcase_add_test(tc, hostile_streams_end_in_a_sentence_or_a_bundle);
     tcase_add_test(tc, settings_out_of_range_are_refused);
