@@ -120,12 +120,13 @@ START_TEST(step__at_a_rate__the_unknown_row_is_taught_in_place_of_the_id)
     int users = 0, items = 0;
 
     for (int s = 0; s < STEPS; s++) {
-        struct fr_slot su[8], si[8];
+        struct fr_slot su[8], sc[2], si[8];
         int kept = 0;
 
         next_list();
         ck_assert_int_eq(fr_encoder_encode(tr->t.enc, FR_ENTITY_USER, l.user, su), FR_OK);
         ck_assert_int_gt(su[0].row, 0);
+        ck_assert_int_eq(fr_encoder_encode(tr->t.enc, FR_ENTITY_CONTEXT, l.context, sc), FR_OK);
         keep(user, &u);
         keep(hour, &h);
         keep(item, &it);
@@ -142,7 +143,7 @@ START_TEST(step__at_a_rate__the_unknown_row_is_taught_in_place_of_the_id)
         ck_assert_int_eq(moved(item, &it, 0), kept < CANDS);
         ck_assert_int_eq(n_moved(item, &it), kept + (kept < CANDS));
         items += CANDS - kept;
-        ck_assert_int_eq(n_moved(hour, &h), 1);
+        ck_assert(n_moved(hour, &h) == 1 && moved(hour, &h, sc[0].row));
     }
     near_rate(users, STEPS, (double)cases[_i].rate, "users");
     near_rate(items, STEPS * CANDS, (double)cases[_i].rate, "items");
