@@ -1,8 +1,8 @@
 /*
  * tests/fuzz/fuzz_model.c - a bundle of any kind, hostile, all the way through fr_model_load(): manifest, weights, the
- * kind's own binding, self-tests. The first byte chooses the kind and what changes (bits 4 and 5: the manifest, its
- * config, the weights file, its header; the weights under a right CRC); the rest are changes to a good one that is made
- * here: three bytes each, where (16 bits, modulo the length) and what. What is refused has a reason; what is taken scores its candidates and others, or says
+ * kind's own binding, self-tests. The first byte chooses the kind and what changes (bits 4 and 5: the manifest, the
+ * digits of its config, the weights file, its header; the weights under a right CRC); the rest are changes to a good one
+ * that is made here: three bytes each, where (16 bits, modulo the length) and what. What is refused has a reason; what is taken scores its candidates and others, or says
  * why not, and never gives a number that is none.
  */
 #include <stdint.h>
@@ -293,25 +293,37 @@ static void setup(void)
         make_good(&kinds[i]);
 }
 
-/* The bytes of a good file that an input changes: from *at on. @return how many */
-static size_t range(const struct kind *k, unsigned what, size_t *at)
+/* The k-th digit of the manifest's config, modulo their number: a chance byte would seldom be one. */
+static size_t digit(const struct kind *k, size_t index)
 {
-    const char *manifest = k->file[0], *from, *to;
+    const char *manifest = k->file[0], *from = strstr(manifest, "\"config\":"), *to;
+    size_t n = 0;
+
+    if (from == NULL || (to = strstr(from, "\"weights\":")) == NULL)
+        abort();
+    for (const char *p = from; p < to; p++)
+        n += *p >= '0' && *p <= '9';
+    if (n == 0)
+        abort();
+    index %= n;
+    while (*from < '0' || *from > '9' || index-- > 0)
+        from++;
+    return (size_t)(from - manifest);
+}
+
+/* One change: three bytes of the input. */
+static void change(const struct kind *k, unsigned what, const uint8_t *edit, char *copy)
+{
+    size_t at = (size_t)edit[0] << 8 | edit[1];
     uint64_t header = 0;
 
-    *at = 0;
-    if (what == HEADER) { /* its length, little-endian, then the JSON */
-        memcpy(&header, k->file[1], sizeof(header));
-        return sizeof(header) + (size_t)header;
-    }
-    if (what != CONFIG)
-        return k->n[what == WEIGHTS];
-    from = strstr(manifest, "\"config\":");
-    to = from == NULL ? NULL : strstr(from, "\"weights\":");
-    if (to == NULL)
-        abort();
-    *at = (size_t)(from - manifest);
-    return (size_t)(to - from);
+    memcpy(&header, k->file[1], sizeof(header)); /* its length, little-endian, then the JSON */
+    if (what == CONFIG)
+        copy[digit(k, at)] = (char)('0' + edit[2] % 10);
+    else if (what == HEADER)
+        copy[at % (sizeof(header) + (size_t)header)] = (char)edit[2];
+    else
+        copy[at % k->n[what == WEIGHTS]] = (char)edit[2];
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -319,7 +331,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct kind *k;
     unsigned what;
     int file;
-    size_t at, n;
     char *copy;
 
     if (size < 1)
@@ -329,13 +340,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     k = &kinds[(data[0] & 15) % KINDS];
     what = data[0] & HEADER;
     file = (what & WEIGHTS) != 0;
-    n = range(k, what, &at);
     copy = fr_malloc_array(k->n[file], 1);
     if (copy == NULL)
         abort();
     memcpy(copy, k->file[file], k->n[file]);
     for (size_t i = 1; i + 2 < size; i += 3)
-        copy[at + ((size_t)data[i] << 8 | data[i + 1]) % n] = (char)data[i + 2];
+        change(k, what, data + i, copy);
     write_bundle(k, file, copy);
     (void)load();
     fr_free(copy);
