@@ -239,7 +239,7 @@ def attention_params(rs, n, dim, a):
     return p
 
 
-def deepfm_forward(p, enc, user, ctx, item, cross, dim, layers, attention=None):
+def deepfm_forward(p, enc, user, ctx, item, cross, dim, layers, attention=None, kind="deepfm"):
     """The logit, and the value head's raw output (0 without one)."""
     es, lin = [], p["bias"][0] if attention is None else 0
     for encoded in (user, ctx, item, cross):
@@ -247,7 +247,8 @@ def deepfm_forward(p, enc, user, ctx, item, cross, dim, layers, attention=None):
             t = enc.table(f)
             e = torch.zeros(dim, dtype=f64)
             for row, x in slots:
-                e = e + x * p[f"embedding.{t}.weight"][row]
+                if kind != "lr":
+                    e = e + x * p[f"embedding.{t}.weight"][row]
                 if attention is None or attention["linear"]:
                     lin = lin + x * p[f"linear.{t}.weight"][row, 0]
             es.append(e)
@@ -263,7 +264,7 @@ def deepfm_forward(p, enc, user, ctx, item, cross, dim, layers, attention=None):
             h = torch.relu(h)
     z = lin + (h[0] if layers else 0)
     if attention is None:
-        z = z + pair
+        z = z + (pair if kind in ("fm", "deepfm") else 0)
     else:
         y = attention_forward(p, E, attention)
         z = z + (p["out.weight"][0] * y).sum() + p["out.bias"][0]
@@ -272,7 +273,7 @@ def deepfm_forward(p, enc, user, ctx, item, cross, dim, layers, attention=None):
     return z, raw
 
 
-def deepfm_params(rs, enc, names, dim, hidden, scale, attention=None, value=None):
+def deepfm_params(rs, enc, names, dim, hidden, scale, attention=None, value=None, kind="deepfm"):
     n = sum(1 for f in FIELDS if f[0] in names)
     p = attention_params(rs, n, dim, attention) if attention else {"bias": torch.tensor(rs.randn(1) * scale)}
     widths = [n * dim] + hidden + [1] if hidden else []
@@ -281,8 +282,9 @@ def deepfm_params(rs, enc, names, dim, hidden, scale, attention=None, value=None
         p[f"mlp.{l}.bias"] = torch.tensor(rs.randn(widths[l + 1]) * .1)
     for f in FIELDS:
         t = enc.table(f)
-        if f[0] in names and f"embedding.{t}.weight" not in p:
-            p[f"embedding.{t}.weight"] = torch.tensor(rs.randn(enc.rows(f), dim) * scale)
+        if f[0] in names and f"embedding.{t}.weight" not in p and f"linear.{t}.weight" not in p:
+            if kind != "lr":
+                p[f"embedding.{t}.weight"] = torch.tensor(rs.randn(enc.rows(f), dim) * scale)
             if attention is None or attention["linear"]:
                 p[f"linear.{t}.weight"] = torch.tensor(rs.randn(enc.rows(f), 1) * scale)
     if value:
@@ -317,7 +319,7 @@ def make_values(rs, sizes, kind):
     return out
 
 
-def deepfm(name, names, dim, hidden, sizes, loss_kind, steps, attention=None, value=None):
+def deepfm(name, names, dim, hidden, sizes, loss_kind, steps, attention=None, value=None, kind="deepfm"):
     rs = np.random.RandomState(20240 + len(name))
     lists, enc = make_lists(rs, sizes), Encoder(2)
     for li in lists:
@@ -328,10 +330,11 @@ def deepfm(name, names, dim, hidden, sizes, loss_kind, steps, attention=None, va
             enc.observe("cross", x, names)
     for f in FIELDS:
         enc.vocab.setdefault(f[3], {})
-    p = deepfm_params(rs, enc, names, dim, hidden, .3, attention, value)
+    p = deepfm_params(rs, enc, names, dim, hidden, .3, attention, value, kind)
     values = make_values(rs, sizes, value["target"]) if value else None
     g = Frg(**meta(what=name, atol=2e-5, rtol=1e-4, fields=names, dim=dim, hidden=hidden, loss=loss_kind, steps=steps,
-                   **({"attention": attention} if attention else {}), **({"value": value} if value else {})))
+                   **({"attention": attention} if attention else {}), **({"value": value} if value else {}),
+                   **({"kind": kind} if kind != "deepfm" else {})))
     for k, v in p.items():
         g.add("param." + k, v)
     for i, li in enumerate(lists):
@@ -355,7 +358,7 @@ def deepfm(name, names, dim, hidden, sizes, loss_kind, steps, attention=None, va
     def loss():
         sums, logits, raws = 0, [], []
         for li, rows in zip(lists, encoded):
-            both = [deepfm_forward(p, enc, *r, dim, len(hidden) + 1 if hidden else 0, attention) for r in rows]
+            both = [deepfm_forward(p, enc, *r, dim, len(hidden) + 1 if hidden else 0, attention, kind) for r in rows]
             z = torch.stack([b[0] for b in both])
             logits.append(z)
             raws += [b[1] for b in both]
@@ -626,6 +629,9 @@ def files():
     yield "autoint_plus_value.frg", deepfm("autoint_plus_value", ["hist", "i_id", "x_num"], 5, [7], [3, 7], "bce", 10,
                                            dict(layers=3, heads=3, width=9, scale=True, layer_norm=True,
                                                 residual="identity", linear=True), dict(target="unit", weight=1.0))
+    yield "ctr_lr.frg", deepfm("ctr_lr", ALL, 0, [], [7, 3, 1], "bce", 10, kind="lr")
+    yield "ctr_fm.frg", deepfm("ctr_fm", ALL, 5, [], [3, 7, 1], "bce", 10, kind="fm")
+    yield "ctr_wide_deep.frg", deepfm("ctr_wide_deep", ALL, 5, [13, 7], [3, 7, 1], "bce", 10, kind="wide_deep")
     yield "train_two_tower.frg", two_tower("train_two_tower", TOWER, 5, 5, [7], .2, True, True, 7, 10)
     yield "train_two_tower_full.frg", two_tower("train_two_tower_full", TOWER, 5, 5, [], .2, True, True, 7, 10, full=True)
     yield "train_two_tower_mixed.frg", two_tower("train_two_tower_mixed", ["hist", "i_id"], 5, 3, [7], .3, False, False,

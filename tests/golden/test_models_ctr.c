@@ -1,6 +1,6 @@
 /*
- * DeepFM and AutoInt against PyTorch: logits, gradients of every parameter, and ten steps of training, for the
- * inference path and the trainer's, which must also agree with each other.
+ * DeepFM, AutoInt, LR, FM and Wide & Deep against PyTorch: logits, gradients of every parameter, and ten steps of
+ * training, for the inference path and the trainer's, which must also agree with each other.
  */
 #include <math.h>
 #include <stdio.h>
@@ -24,7 +24,10 @@ static const char *const files[] = {"deepfm_tiny.frg",
                                     "deepfm_value.frg",
                                     "deepfm_value_unit.frg",
                                     "autoint_value.frg",
-                                    "autoint_plus_value.frg"};
+                                    "autoint_plus_value.frg",
+                                    "ctr_lr.frg",
+                                    "ctr_fm.frg",
+                                    "ctr_wide_deep.frg"};
 
 /* A golden file and a trainer that holds its weights. */
 struct state {
@@ -134,6 +137,9 @@ static void open_state(struct state *s, const char *file, int threads)
     cfg.model.n_hidden = 0;
     for (const struct fr_json *v = hidden->child; v != NULL; v = v->next)
         cfg.model.hidden[cfg.model.n_hidden++] = (int)v->i;
+    const struct fr_json *kind = fr_json_get(s->g.meta, "kind"); /* of those that are neither deepfm nor autoint */
+    if (kind != NULL)
+        cfg.model.kind = fr_model_kind_find(kind->str);
     read_attention(s, &cfg.model);
     read_value(s, &cfg);
     cfg.loss =

@@ -1,6 +1,8 @@
-/* Where a benchmark's training stands, over a file: what comes back, when it is written, what is refused by name. */
+/* Where a benchmark's training stands, over a file: what comes back, when it is written, what is refused by name; and
+ * what an epoch's measure does to the step size and the best. */
 #include "daemon/learn/benchmark_saver.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -260,6 +262,59 @@ START_TEST(hash__one_bit_or_the_order__another)
 }
 END_TEST
 
+/* Measures of the epochs of a part, by hand: which are better, and the step size each epoch leaves behind. */
+static const struct {
+    const char *what;
+    double min_delta, factor;
+    int lr_patience, n;
+    double measure[8];
+    bool better[8];
+    double lr[8];
+    int bad, best; /* at the end */
+} series[] = {
+    {"falls at the first, again at the next in a row", 0, 0.5, 1, 5, {.5, .6, .6, .55, .7}, {1, 1, 0, 0, 1},
+     {8, 8, 4, 2, 2}, 0, 5},
+    {"a tie is not better", 0, 0.5, 1, 3, {.5, .5, .5}, {1, 0, 0}, {8, 4, 2}, 2, 1},
+    {"nor is what the threshold is not passed by", .125, 0.5, 1, 4, {.25, .375, .3125, .4375}, {1, 0, 0, 1},
+     {8, 4, 2, 2}, 0, 4},
+    {"small steps add up: they are measured from the best, not from the last", .125, 0.5, 2, 4,
+     {.25, .3125, .375, .40625}, {1, 0, 0, 1}, {8, 8, 4, 4}, 0, 4},
+    {"every lr_patience epochs in a row", 0, 0.25, 3, 8, {.5, .4, .4, .4, .4, .4, .4, .4}, {1, 0, 0, 0, 0, 0, 0, 0},
+     {8, 8, 8, 2, 2, 2, .5, .5}, 7, 1},
+    {"a better one begins the count anew", 0, 0.5, 2, 7, {.5, .4, .6, .4, .7, .4, .4}, {1, 0, 1, 0, 1, 0, 0},
+     {8, 8, 8, 8, 8, 8, 4}, 2, 5},
+    {"0 is better than nothing", 0, 0.5, 1, 2, {0, 0}, {1, 0}, {8, 4}, 1, 1},
+    {"not a number is never better", 0, 0.5, 1, 3, {NAN, .5, NAN}, {0, 1, 0}, {4, 4, 2}, 1, 2},
+};
+
+START_TEST(judge__a_series_of_measures__better_bad_and_step_size_by_hand)
+{
+    struct fr_benchmark_run run = run_of(0);
+    struct fr_benchmark_saver sv;
+    struct fr_rng rng;
+
+    fr_rng_seed(&rng, 1);
+    run.checkpoint = NULL;
+    run.set.min_delta = series[_i].min_delta;
+    run.set.lr_factor = series[_i].factor;
+    run.set.lr_patience = series[_i].lr_patience;
+    ck_assert_int_eq(fr_benchmark_saver_begin(&sv, &run, &result, 1, 77, NULL), FR_OK);
+    ck_assert_int_eq(fr_saver_enter(&sv.s, 0, 8, &rng, walk, NULL, NULL), FR_OK);
+    for (int k = 0; k < series[_i].n; k++) {
+        int was = result.best_epoch;
+
+        ck_assert_msg(fr_benchmark_saver_judge(&sv, series[_i].measure[k]) == series[_i].better[k], "%s: epoch %d",
+                      series[_i].what, k + 1);
+        ck_assert_int_eq(result.best_epoch, series[_i].better[k] ? k + 1 : was);
+        ck_assert_double_eq(sv.s.at.lr, series[_i].lr[k]);
+        ck_assert_int_eq(fr_saver_epoch(&sv.s, walk, NULL, NULL), FR_OK);
+    }
+    ck_assert_int_eq(sv.s.at.bad, series[_i].bad);
+    ck_assert_int_eq(result.best_epoch, series[_i].best);
+    fr_saver_done(&sv.s);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("learn/benchmark_saver");
@@ -272,6 +327,8 @@ int main(void)
     tcase_add_test(tc, enter__no_file_asked_for__only_the_place_is_kept);
     tcase_add_test(tc, begin__any_setting_or_the_data_changed__refused_by_name);
     tcase_add_test(tc, enter__another_part_or_state__refused);
+    tcase_add_loop_test(tc, judge__a_series_of_measures__better_bad_and_step_size_by_hand, 0,
+                        sizeof(series) / sizeof(series[0]));
     tcase_add_test(tc, hash__one_bit_or_the_order__another);
     suite_add_tcase(s, tc);
     return mf_run(s);

@@ -10,18 +10,13 @@
 #include "daemon/base/alloc.h"
 #include "models/model_priv.h"
 #include "models/safetensors.h"
-#include "models/train/train_mf.h"
-#include "models/train/train_ncf.h"
 #include "tests/support/bundle_edit.h"
 #include "tests/support/model_fixture.h"
+#include "tests/support/model_kinds.h"
 #include "tests/support/tmpdir.h"
 
-#define IDS 5
-
-static struct fr_field_set fs, pair_fs;
+static struct mk_world world;
 static struct fr_arena *ar;
-static struct fr_cell user[IDS], item[IDS];
-static struct mf_list list;
 static char *tmp;
 static char dir[512];
 
@@ -32,18 +27,7 @@ static const char *const files[2] = {"manifest.json", "weights.safetensors"};
 
 static void setup(void)
 {
-    struct fr_rng r;
-
-    mf_field_set(&fs);
-    memset(&pair_fs, 0, sizeof(pair_fs));
-    ck_assert_int_eq(fr_field_add(&pair_fs, "user", FR_ENTITY_USER, FR_FIELD_ID, "user", 0, 1), FR_OK);
-    ck_assert_int_eq(fr_field_add(&pair_fs, "item", FR_ENTITY_ITEM, FR_FIELD_ID, "item", 0, 1), FR_OK);
-    for (uint32_t i = 0; i < IDS; i++) {
-        user[i] = (struct fr_cell){10 + i, 1};
-        item[i] = (struct fr_cell){70 + i, 1};
-    }
-    fr_rng_seed(&r, 3);
-    mf_random_list(&r, 6, &list);
+    mk_world_make(&world);
     ck_assert_int_eq(fr_arena_new(1 << 16, 0, &ar), FR_OK);
     tmp = tmpdir_make();
     ck_assert_ptr_nonnull(tmp);
@@ -58,98 +42,19 @@ static void teardown(void)
     tmpdir_free(tmp);
 }
 
-/* ---- a bundle of each kind ---- */
-
-static struct fr_model *ctr(enum fr_model_kind kind)
-{
-    struct fr_ctr_train_config c;
-    struct fr_train_ctr *tr = NULL;
-    struct fr_model *m = NULL;
-    bool deep = kind != FR_MODEL_LR && kind != FR_MODEL_FM && kind != FR_MODEL_AUTOINT;
-
-    fr_ctr_train_config_default(&c);
-    c.opt.admit = 1;
-    c.opt.init_std = 0.7f;
-    c.model = (struct fr_ctr_config){.kind = kind,
-                                     .dim = kind == FR_MODEL_LR ? 0 : 4,
-                                     .n_hidden = deep ? 2 : 0,
-                                     .hidden = {deep ? 7 : 0, deep ? 3 : 0},
-                                     .batch_norm = kind == FR_MODEL_DEEPFM};
-    if (kind == FR_MODEL_AUTOINT || kind == FR_MODEL_AUTOINT_PLUS)
-        c.model.attention = (struct fr_attention_config){
-            2, 2, 6, true, kind == FR_MODEL_AUTOINT_PLUS, FR_RESIDUAL_PROJECTED};
-    ck_assert_int_eq(fr_train_ctr_new(&c, &fs, &tr, NULL), FR_OK);
-    ck_assert_int_eq(fr_train_ctr_step(tr, &list.list, 1, NULL), FR_OK);
-    ck_assert_int_eq(fr_train_ctr_model(tr, &m, NULL), FR_OK);
-    fr_train_ctr_free(tr);
-    return m;
-}
-
-static struct fr_model *ncf(enum fr_model_kind kind)
-{
-    struct fr_ncf_train_config c;
-    struct fr_train_ncf *tr = NULL;
-    struct fr_model *m = NULL;
-
-    fr_ncf_train_config_default(&c);
-    c.model.kind = kind;
-    c.model.factors = kind == FR_MODEL_MLP ? 0 : 3;
-    if (kind != FR_MODEL_GMF) {
-        c.model.n_hidden = 3;
-        memcpy(c.model.hidden, (int[]){8, 5, 2}, 3 * sizeof(int));
-    }
-    ck_assert_int_eq(fr_train_ncf_new(&c, &pair_fs, &tr, NULL), FR_OK);
-    ck_assert_int_eq(fr_train_ncf_ids(tr, user, IDS, item, IDS), FR_OK);
-    ck_assert_int_eq(fr_train_ncf_model(tr, &m, NULL), FR_OK);
-    fr_train_ncf_free(tr);
-    return m;
-}
-
-static struct fr_model *mf(void)
-{
-    struct fr_mf_train_config c;
-    struct fr_train_mf *tr = NULL;
-    struct fr_model *m = NULL;
-
-    fr_mf_train_config_default(&c);
-    c.dim = 6;
-    ck_assert_int_eq(fr_train_mf_new(&c, &pair_fs, user, IDS, item, IDS, &tr, NULL), FR_OK);
-    ck_assert_int_eq(fr_train_mf_model(tr, &m, NULL), FR_OK);
-    fr_train_mf_free(tr);
-    return m;
-}
-
-static struct fr_model *model(enum fr_model_kind kind)
-{
-    struct fr_train_two_tower *tr;
-    struct fr_model *m = NULL;
-
-    if (kind == FR_MODEL_MF)
-        return mf();
-    if (kind == FR_MODEL_NEUMF || kind == FR_MODEL_GMF || kind == FR_MODEL_MLP)
-        return ncf(kind);
-    if (kind != FR_MODEL_TWO_TOWER)
-        return ctr(kind);
-    tr = mf_two_tower(3, &fs);
-    ck_assert_int_eq(fr_train_two_tower_model(tr, &m, NULL), FR_OK);
-    fr_train_two_tower_free(tr);
-    return m;
-}
-
 /* The bundle at `dir`; its field set. */
 static const struct fr_field_set *save(const struct fr_model *m)
 {
     struct fr_model_meta meta = {.name = "m", .version = 1, .parent = ""};
-    const struct fr_cell *cand[] = {&item[0], &item[4]};
-    struct fr_model_case pair = {&user[1], NULL, cand, NULL, 2};
-    enum fr_model_kind k = fr_model_info(m)->kind;
-    bool is_pair = k == FR_MODEL_MF || k == FR_MODEL_NEUMF || k == FR_MODEL_GMF || k == FR_MODEL_MLP;
+    const struct fr_cell *cand[] = {&world.item[0], &world.item[4]};
+    struct fr_model_case pair = {&world.user[1], NULL, cand, NULL, 2};
+    bool is_pair = mk_is_pair(fr_model_info(m)->kind);
     struct fr_fault f = {.err = FR_OK};
 
-    ck_assert_msg(fr_model_save(m, &meta, is_pair ? &pair : &list.list.c, 1, dir, &f) == FR_OK, "%s", f.msg);
+    ck_assert_msg(fr_model_save(m, &meta, is_pair ? &pair : &world.list.list.c, 1, dir, &f) == FR_OK, "%s", f.msg);
     for (int i = 0; i < 2; i++)
         good[i] = bundle_read_file(dir, files[i], &good_n[i]);
-    return is_pair ? &pair_fs : &fs;
+    return is_pair ? &world.pair_fs : &world.fs;
 }
 
 static void restore(void)
@@ -230,7 +135,7 @@ static void with_last(const char *name, float last)
 
 START_TEST(load__each_tensor_harmed__refused_by_its_name)
 {
-    struct fr_model *m = model((enum fr_model_kind)_i);
+    struct fr_model *m = mk_model(&world, (enum fr_model_kind)_i, FR_VALUE_NONE);
     const char *kind = fr_model_kind_name((enum fr_model_kind)_i);
     const struct fr_field_set *set = save(m);
     char what[128];
@@ -262,7 +167,7 @@ END_TEST
 /* Each number is a fine one; what the layer becomes with its batch norm is not. */
 START_TEST(load__batch_norm_that_makes_no_layer__refused)
 {
-    struct fr_model *m = model(FR_MODEL_DEEPFM);
+    struct fr_model *m = mk_model(&world, FR_MODEL_DEEPFM, FR_VALUE_NONE);
     const struct fr_field_set *set = save(m);
 
     with_last("mlp_norm.1.running_var", -1e-9f);
@@ -282,7 +187,7 @@ END_TEST
 /* Right size and CRC each time, so that the parser has to notice. */
 START_TEST(load__weights_cut_or_overlapping__refused)
 {
-    struct fr_model *m = model((enum fr_model_kind)_i);
+    struct fr_model *m = mk_model(&world, (enum fr_model_kind)_i, FR_VALUE_NONE);
     const struct fr_field_set *set = save(m);
     size_t n = 0;
     char *p = bundle_read_file(dir, "weights.safetensors", &n);
@@ -374,7 +279,7 @@ static const struct {
 
 START_TEST(load__manifest_of_the_kind_edited__refused_with_the_reason)
 {
-    struct fr_model *m = model(manifest[_i].kind);
+    struct fr_model *m = mk_model(&world, manifest[_i].kind, FR_VALUE_NONE);
     const struct fr_field_set *set = save(m);
 
     bundle_edit_manifest(dir, manifest[_i].from, manifest[_i].to);
@@ -386,7 +291,7 @@ END_TEST
 START_TEST(load__weights_elsewhere__refused_for_every_kind)
 {
     static const char *const path[] = {"../x", "/etc/hostname", "a/b", "..", ".", ""};
-    struct fr_model *m = model((enum fr_model_kind)_i);
+    struct fr_model *m = mk_model(&world, (enum fr_model_kind)_i, FR_VALUE_NONE);
     const struct fr_field_set *set = save(m);
     char to[64];
 
