@@ -94,4 +94,11 @@ FR_MUST_CHECK enum fr_err fr_bundle_write(const struct fr_model *m,
                                           const char *dir,
                                           struct fr_fault *fault);
 
+/**
+ * Whether a bundle may take the place of `dir`: it is not there, or an earlier bundle; nothing else is ever moved aside
+ * and removed. Nothing is changed. @param dir  without a slash at its end
+ * @errors FR_EREFUSED it holds something else; FR_EIO
+ */
+FR_MUST_CHECK enum fr_err fr_bundle_check_target(const char *dir, bool *out_exists, struct fr_fault *fault);
+
 #endif

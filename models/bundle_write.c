@@ -228,8 +228,7 @@ static enum fr_err io_fault(struct fr_fault *fault, const char *what, const char
     return fr_fault(fault, FR_EIO, "cannot %s %.200s: %s", what, path, strerror(errno));
 }
 
-/* An existing target must be an earlier bundle: nothing else is ever moved aside and removed. */
-static enum fr_err check_target(const char *dir, bool *out_exists, struct fr_fault *fault)
+enum fr_err fr_bundle_check_target(const char *dir, bool *out_exists, struct fr_fault *fault)
 {
     DIR *d = opendir(dir);
     const struct dirent *de;
@@ -344,7 +343,7 @@ static enum fr_err write_bundle(const char *dir,
     int c = snprintf(old, sizeof(old), "%.*s.old.%ld", (int)n, dir, (long)getpid());
     if (n == 0 || a < 0 || b < 0 || c < 0 || (size_t)b >= sizeof(tmp) || (size_t)c >= sizeof(old))
         return fr_fault(fault, FR_EINVAL, "bad path for the bundle");
-    enum fr_err e = check_target(target, &exists, fault);
+    enum fr_err e = fr_bundle_check_target(target, &exists, fault);
     if (e != FR_OK)
         return e;
     if ((e = write_files(tmp, manifest, weights, fault)) == FR_OK)

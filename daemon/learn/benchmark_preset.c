@@ -131,7 +131,8 @@ static const struct {
  * second such epoch in a row. The values above are those; the rows say what differs by model. Ours and not the published
  * ones, chosen on validation: AutoInt's validation AUC goes up and down from epoch to epoch, and one low epoch would end
  * the first step size, so a moving mean of the weights over two epochs, and more chances (published: none, 1, 2);
- * AutoInt+'s network has batch norm and dropout .2 (published: none, .1); L2 of LR and FM is one of five. */
+ * AutoInt+'s network has batch norm and dropout .2 (published: none, .1); both add x as the residual where widths are equal
+ * (published: nothing there); L2 of LR and FM is one of five. */
 static const struct {
     const char *name, *benchmark;
     enum fr_model_kind kind;

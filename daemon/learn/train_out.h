@@ -1,8 +1,8 @@
 /*
  * daemon/learn/train_out.h - whether a bundle can be written to a place, asked before hours of training.
  *
- * The same rules as of models/bundle_write.c, which has the last word when the bundle is there.
- * Layer: daemon/base/, daemon/learn/. Thread: any.
+ * fr_bundle_check_target() and the folder above; the writer has the last word when the bundle is there.
+ * Layer: daemon/base/, models/, daemon/learn/. Thread: any.
  */
 #ifndef FR_LEARN_TRAIN_OUT_H
 #define FR_LEARN_TRAIN_OUT_H
