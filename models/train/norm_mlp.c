@@ -15,6 +15,12 @@
 
 #define BLOCK 32 /* rows summed in float */
 
+/* Four at a time by masks: of branches on a ReLU's or a dropout's outcome every second or fifth would be guessed wrong. */
+typedef float vec __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int ivec __attribute__((vector_size(16), aligned(4), may_alias));
+#define V(p) (*(vec *)(p))
+#define C(p) (*(const vec *)(p))
+
 static int hidden_layers(const struct fr_norm_mlp *nm)
 {
     return nm->mlp->n_layers - 1;
@@ -115,37 +121,43 @@ float *fr_norm_mlp_first(struct fr_norm_pass *p)
 
 /* ---- sums over all workers' rows ---- */
 
-/* part[worker][0][j] = sum of a[r][j], [1][j] = sum of a[r][j] b[r][j]. */
-static void column_sums(const struct fr_norm_mlp *nm,
-                        int worker,
-                        const float *a,
-                        const float *b,
-                        int rows,
-                        size_t width)
+/* part[worker][0][j] += sum of a[r][j], [1][j] += sum of a[r][j] b[r][j] over at most BLOCK rows. */
+static void add_column_sums(const struct fr_norm_mlp *nm,
+                            int worker,
+                            const float *a,
+                            const float *b,
+                            int rows,
+                            size_t width)
 {
     double *s = nm->part + (size_t)worker * 2 * nm->widest, *q = s + nm->widest;
     float fs[64], fq[64];
 
-    memset(s, 0, 2 * nm->widest * sizeof(*s));
-    for (int r0 = 0; r0 < rows; r0 += BLOCK) {
-        int r1 = r0 + BLOCK < rows ? r0 + BLOCK : rows;
-        for (size_t j0 = 0; j0 < width; j0 += 64) {
-            size_t n = width - j0 < 64 ? width - j0 : 64;
-            memset(fs, 0, sizeof(fs));
-            memset(fq, 0, sizeof(fq));
-            for (int r = r0; r < r1; r++) {
-                const float *x = a + (size_t)r * width + j0, *y = b + (size_t)r * width + j0;
-                for (size_t j = 0; j < n; j++) {
-                    fs[j] += x[j];
-                    fq[j] += x[j] * y[j];
-                }
-            }
+    for (size_t j0 = 0; j0 < width; j0 += 64) {
+        size_t n = width - j0 < 64 ? width - j0 : 64;
+        memset(fs, 0, sizeof(fs));
+        memset(fq, 0, sizeof(fq));
+        for (int r = 0; r < rows; r++) {
+            const float *x = a + (size_t)r * width + j0, *y = b + (size_t)r * width + j0;
             for (size_t j = 0; j < n; j++) {
-                s[j0 + j] += (double)fs[j];
-                q[j0 + j] += (double)fq[j];
+                fs[j] += x[j];
+                fq[j] += x[j] * y[j];
             }
         }
+        for (size_t j = 0; j < n; j++) {
+            s[j0 + j] += (double)fs[j];
+            q[j0 + j] += (double)fq[j];
+        }
     }
+}
+
+static void no_sums(const struct fr_norm_mlp *nm, int worker)
+{
+    memset(nm->part + (size_t)worker * 2 * nm->widest, 0, 2 * nm->widest * sizeof(*nm->part));
+}
+
+static int block_at(int r, int rows)
+{
+    return rows - r < BLOCK ? rows - r : BLOCK;
 }
 
 /* Sums of column j over the workers, in their order. */
@@ -174,7 +186,11 @@ static void statistics(struct fr_norm_mlp *nm, struct fr_norm_pass *p, int l)
             p->rstd[l][j] = (float)(1.0 / sqrt((double)run_var[j] + (double)FR_NORM_EPS));
         return;
     }
-    column_sums(nm, p->worker, z, z, p->rows, width);
+    no_sums(nm, p->worker);
+    for (int r = 0; r < p->rows; r += BLOCK) {
+        const float *block = z + (size_t)r * width;
+        add_column_sums(nm, p->worker, block, block, block_at(r, p->rows), width);
+    }
     fr_pool_barrier(nm->pool);
     for (size_t j = 0; j < width; j++) {
         double s, q, n = nm->all_rows;
@@ -194,14 +210,14 @@ static void statistics(struct fr_norm_mlp *nm, struct fr_norm_pass *p, int l)
     fr_pool_barrier(nm->pool); /* the sums are free again */
 }
 
-static void normalise(const struct fr_norm_mlp *nm, struct fr_norm_pass *p, int l)
+static void normalise(const struct fr_norm_mlp *nm, struct fr_norm_pass *p, int l, int from, int rows)
 {
     size_t width = (size_t)nm->mlp->width[l + 1];
     const float *restrict mean = p->mean[l], *restrict rstd = p->rstd[l];
     const float *restrict gamma = nm->params->dense[nm->gamma[l]].w;
     const float *restrict beta = nm->params->dense[nm->beta[l]].w;
 
-    for (int r = 0; r < p->rows; r++) {
+    for (int r = from; r < from + rows; r++) {
         float *restrict y = p->x[l + 1] + (size_t)r * width;
         float *restrict h = p->xhat[l] + (size_t)r * width;
         for (size_t j = 0; j < width; j++) {
@@ -211,20 +227,28 @@ static void normalise(const struct fr_norm_mlp *nm, struct fr_norm_pass *p, int 
     }
 }
 
-/* Zeroes each element with probability `dropout` and scales the others; 16 bits of chance each. */
-static void drop(const struct fr_norm_mlp *nm, struct fr_norm_pass *p, int l)
+/* Zeroes each element with probability `dropout` and scales the others; 16 bits of chance each, by the element's place
+ * in the layer. `from` is a multiple of 4. */
+static void drop(const struct fr_norm_mlp *nm, struct fr_norm_pass *p, int l, int from, int rows)
 {
-    size_t n = (size_t)p->rows * (size_t)nm->mlp->width[l + 1];
-    uint32_t limit = (uint32_t)lrint((double)nm->dropout * 65536.0);
+    size_t width = (size_t)nm->mlp->width[l + 1], at = (size_t)from * width, n = at + (size_t)rows * width;
+    int limit = (int)lrint((double)nm->dropout * 65536.0);
     float scale = 1.0f / (1.0f - nm->dropout), *y = p->x[l + 1];
     uint64_t s = fr_mix64(
-        nm->seed ^ fr_mix64(((uint64_t)(unsigned)p->worker << 8) + (uint64_t)(unsigned)l + 1));
+        nm->seed ^ fr_mix64(((uint64_t)(unsigned)p->worker << 8) + (uint64_t)(unsigned)l + 1)) + at / 4;
 
-    for (size_t i = 0; i < n; i += 4) {
-        uint64_t bits = fr_mix64(s++);
-        for (size_t k = 0; k < 4 && i + k < n; k++, bits >>= 16)
-            y[i + k] = (uint32_t)(bits & 0xffff) < limit ? 0.0f : y[i + k] * scale;
+    size_t i = at;
+    for (; i + 4 <= n; i += 4) {
+        const uint64_t bits = fr_mix64(s++);
+        const ivec chance = {
+            (int)(bits & 0xffff), (int)(bits >> 16 & 0xffff), (int)(bits >> 32 & 0xffff), (int)(bits >> 48)};
+        const ivec keep = chance >= limit;
+        const vec v = C(y + i) * scale;
+        V(y + i) = (vec)((ivec)v & keep);
     }
+    uint64_t bits = fr_mix64(s);
+    for (; i < n; i++, bits >>= 16)
+        y[i] = (int)(bits & 0xffff) < limit ? 0.0f : y[i] * scale;
 }
 
 const float *fr_norm_mlp_forward(struct fr_norm_mlp *nm, struct fr_norm_pass *p)
@@ -238,13 +262,16 @@ const float *fr_norm_mlp_forward(struct fr_norm_mlp *nm, struct fr_norm_pass *p)
                 p->x[l], in, m->w[l], m->bias[l], p->rows, (int)in, (int)out, p->x[l + 1], out);
         if (l == hidden_layers(nm))
             break;
-        if (nm->norm) {
+        if (nm->norm)
             statistics(nm, p, l);
-            normalise(nm, p, l);
+        for (int r = 0; r < p->rows; r += BLOCK) { /* what is done to a block stays in the caches */
+            int rows = block_at(r, p->rows);
+            if (nm->norm)
+                normalise(nm, p, l, r, rows);
+            fr_nn_relu(p->x[l + 1] + (size_t)r * out, (size_t)rows * out);
+            if (nm->training && nm->dropout > 0)
+                drop(nm, p, l, r, rows);
         }
-        fr_nn_relu(p->x[l + 1], (size_t)p->rows * out);
-        if (nm->training && nm->dropout > 0)
-            drop(nm, p, l);
     }
     return p->x[m->n_layers];
 }
@@ -257,18 +284,24 @@ const float *fr_norm_mlp_last(const struct fr_norm_mlp *nm, const struct fr_norm
 /* ---- backward ---- */
 
 /* dy of a hidden layer's output to dz, in place. A zero output was cut by the ReLU or dropped. */
-static void
-back_activation(const struct fr_norm_mlp *nm, const struct fr_norm_pass *p, int l, float *dy)
+static void back_activation(
+    const struct fr_norm_mlp *nm, const struct fr_norm_pass *p, int l, int from, int rows, float *restrict dy)
 {
-    size_t n = (size_t)p->rows * (size_t)nm->mlp->width[l + 1];
-    const float *y = p->x[l + 1];
+    size_t width = (size_t)nm->mlp->width[l + 1], n = (size_t)rows * width;
+    const float *restrict y = p->x[l + 1] + (size_t)from * width;
     float scale = nm->training && nm->dropout > 0 ? 1.0f / (1.0f - nm->dropout) : 1.0f;
 
-    for (size_t i = 0; i < n; i++)
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        const vec v = C(dy + i) * scale;
+        const ivec keep = C(y + i) > (vec){0};
+        V(dy + i) = (vec)((ivec)v & keep);
+    }
+    for (; i < n; i++)
         dy[i] = y[i] > 0.0f ? dy[i] * scale : 0.0f;
 }
 
-/* dz = gamma rstd (dy - sum(dy) / N - xhat sum(dy xhat) / N), sums over all rows. */
+/* dz = gamma rstd (dy - sum(dy) / N - xhat sum(dy xhat) / N), sums over all rows: nm->part has them. */
 static void
 back_norm(struct fr_norm_mlp *nm, struct fr_norm_pass *p, int l, float *dy, struct fr_grads *g)
 {
@@ -279,7 +312,6 @@ back_norm(struct fr_norm_mlp *nm, struct fr_norm_pass *p, int l, float *dy, stru
     float *a = p->mean[l], *b = p->rstd[l]; /* mean is needed no more */
     const double *own = nm->part + (size_t)p->worker * 2 * nm->widest;
 
-    column_sums(nm, p->worker, dy, p->xhat[l], p->rows, width);
     for (size_t j = 0; j < width; j++) {
         dbeta[j] += (float)own[j];
         dgamma[j] += (float)own[nm->widest + j];
@@ -314,7 +346,15 @@ const float *fr_norm_mlp_backward(struct fr_norm_mlp *nm,
     for (int l = m->n_layers - 1; l >= 0; l--) {
         if (l < hidden_layers(nm)) {
             float *dy = p->back[l % 2];
-            back_activation(nm, p, l, dy);
+            if (nm->norm)
+                no_sums(nm, p->worker);
+            for (int r = 0; r < p->rows; r += BLOCK) {
+                size_t at = (size_t)r * (size_t)m->width[l + 1];
+                int rows = block_at(r, p->rows);
+                back_activation(nm, p, l, r, rows, dy + at);
+                if (nm->norm)
+                    add_column_sums(nm, p->worker, dy + at, p->xhat[l] + at, rows, (size_t)m->width[l + 1]);
+            }
             if (nm->norm)
                 back_norm(nm, p, l, dy, g);
             dz = dy;
