@@ -24,7 +24,7 @@ static inline __m256 begin(__m256 bias, __m256i m, const float *y, unsigned flag
 
 /* clang-format off */
 #define TILE(N)                                                                                    \
-    static void tile##N(const struct fr_panels *p, const float *x, size_t ldx, unsigned flags,      \
+    static void tile##N(const struct fr_panels *p, const float *x, size_t ldx, unsigned flags,     \
                         __m256i m0, __m256i m1, float *y, size_t ldy)                              \
     {                                                                                              \
         __m256 c0[N], c1[N];                                                                       \

@@ -24,7 +24,7 @@ static inline __m512 begin(__m512 bias, __mmask16 m, const float *y, unsigned fl
 
 /* clang-format off */
 #define WIDE(N)                                                                                    \
-    static void wide##N(const struct fr_panels *p, const float *x, size_t ldx, unsigned flags,      \
+    static void wide##N(const struct fr_panels *p, const float *x, size_t ldx, unsigned flags,     \
                         __mmask16 m0, __mmask16 m1, float *y, size_t ldy)                          \
     {                                                                                              \
         __m512 c0[N], c1[N];                                                                       \

@@ -273,21 +273,27 @@ static enum fr_err check(const struct fr_stream_train_config *c, struct fr_fault
     return FR_OK;
 }
 
-/* Where each bundle goes. */
+enum fr_err fr_learner_place(const struct fr_stream_train_config *c,
+                             enum fr_model_kind kind,
+                             char path[FR_LEARNER_PATH],
+                             struct fr_fault *fault)
+{
+    if (snprintf(path, FR_LEARNER_PATH, "%s/%s", c->dir, fr_model_kind_slug(kind)) >= FR_LEARNER_PATH)
+        return fr_fault(fault, FR_ETOOLARGE, "the output path is too long");
+    return FR_OK;
+}
+
+/* Of each bundle that will be written. */
 static enum fr_err check_places(const struct fr_stream_train_config *c, struct fr_fault *fault)
 {
     const bool with[2] = {c->with_retrieval, c->with_ranker};
     const enum fr_model_kind kind[2] = {c->retrieval_kind, c->ranker_kind};
-    char path[4096];
+    char path[FR_LEARNER_PATH];
     enum fr_err e = FR_OK;
 
-    for (int i = 0; e == FR_OK && i < 2; i++) {
-        if (!with[i])
-            continue;
-        if (snprintf(path, sizeof(path), "%s/%s", c->dir, fr_model_kind_slug(kind[i])) >= (int)sizeof(path))
-            return fr_fault(fault, FR_ETOOLARGE, "the output path is too long");
-        e = fr_train_out_check(path, fault);
-    }
+    for (int i = 0; e == FR_OK && i < 2; i++)
+        if (with[i] && (e = fr_learner_place(c, kind[i], path, fault)) == FR_OK)
+            e = fr_train_out_check(path, fault);
     return e;
 }
 

@@ -116,6 +116,14 @@ void fr_learner_lists_done(struct fr_learner *l);
 FR_MUST_CHECK enum fr_err
 fr_learner_case(const struct fr_learner *l, size_t i, uint32_t n, struct fr_arena *ar, struct fr_model_case *out);
 
+#define FR_LEARNER_PATH 4096
+
+/** Where the bundle of a kind goes: DIR/<its slug>. @errors FR_ETOOLARGE */
+FR_MUST_CHECK enum fr_err fr_learner_place(const struct fr_stream_train_config *c,
+                                           enum fr_model_kind kind,
+                                           char path[FR_LEARNER_PATH],
+                                           struct fr_fault *fault);
+
 /** What the ranker is. */
 enum fr_model_kind fr_learner_ranker_kind(const struct fr_learner *l);
 /** Train on the lists, measure on the held-out ones, write the bundle. */

@@ -384,13 +384,12 @@ static enum fr_err save(struct ranker *r)
                                  r->value.kind == FR_VALUE_NONE ? 7 : 11};
     uint32_t which = (uint32_t)l->n_train;
     struct fr_rank_list *lists = expand(r, &which, 1, 8);
-    char path[4096];
+    char path[FR_LEARNER_PATH];
 
     if (lists == NULL)
         return FR_ENOMEM;
-    if (snprintf(path, sizeof(path), "%s/%s", l->c->dir, meta.name) >= (int)sizeof(path))
-        return fr_fault(l->fault, FR_ETOOLARGE, "the output path is too long");
-    return fr_model_save(r->best, &meta, &lists[0].c, 1, path, l->fault);
+    enum fr_err e = fr_learner_place(l->c, r->kind, path, l->fault);
+    return e == FR_OK ? fr_model_save(r->best, &meta, &lists[0].c, 1, path, l->fault) : e;
 }
 
 /* Chosen on films and shop sessions, lists judged with the tower that is served: without the dropout of

@@ -265,7 +265,7 @@ enum fr_err fr_learner_save_retrieval(struct fr_learner *l, const struct fr_mode
     struct window w;
     size_t at = l->user.n - 8;
     struct fr_cell *cross = fr_calloc((size_t)l->nc[FR_ENTITY_CROSS] * 8 + 1, sizeof(*cross));
-    char path[4096];
+    char path[FR_LEARNER_PATH];
     enum fr_err e = cross == NULL ? FR_ENOMEM : window_new(l, 8, &w);
 
     if (e != FR_OK) {
@@ -276,9 +276,7 @@ enum fr_err fr_learner_save_retrieval(struct fr_learner *l, const struct fr_mode
     for (int i = 0; i < 8; i++)
         items[i] = l->item_cells + (size_t)b.item[i] * l->nc[FR_ENTITY_ITEM];
     mc = (struct fr_model_case){w.user[0], w.context[0], items, cross, 8};
-    if (snprintf(path, sizeof(path), "%s/%s", l->c->dir, name) >= (int)sizeof(path))
-        e = fr_fault(l->fault, FR_ETOOLARGE, "the output path is too long");
-    else
+    if ((e = fr_learner_place(l->c, l->c->retrieval_kind, path, l->fault)) == FR_OK)
         e = fr_model_save(m, &meta, &mc, 1, path, l->fault);
     window_done(&w);
     fr_free(cross);
